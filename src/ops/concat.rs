@@ -1,0 +1,18 @@
+use super::*;
+
+/// Concatenation along the channels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Concat;
+
+impl Operator for Concat {
+    const NAME: &'static str = "concat";
+
+    fn infer(&self, inputs: &[Shape], _params: &Params) -> Result<Shape, String> {
+        arity(inputs, 1..=64)?;
+        let first = inputs[0];
+        match inputs.iter().find(|s| (s.height, s.width) != (first.height, first.width)) {
+            Some(other) => Err(format!("cannot concatenate {first} and {other}")),
+            None => Ok(Shape { channels: inputs.iter().map(|s| s.channels).sum(), ..first }),
+        }
+    }
+}
