@@ -1,11 +1,16 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod cpu;
 pub mod error;
 pub mod graph;
 pub mod ops;
+pub mod picture;
+pub mod preprocess;
 pub mod tensor;
 
 pub use error::{Error, Result};
 pub use graph::{Graph, NodeId, ParamId, Shape};
+pub use picture::Picture;
+pub use preprocess::Preprocess;
 pub use tensor::Tensor;
