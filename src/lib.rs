@@ -4,8 +4,10 @@
 pub mod cpu;
 pub mod error;
 pub mod graph;
+pub mod kernels;
 pub mod ops;
 pub mod picture;
+pub mod plan;
 pub mod preprocess;
 pub mod tensor;
 

@@ -5,7 +5,9 @@
 //! that they are.
 
 use super::lowering::{per_channel, words};
-use super::{ACTIVATION, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source, tile, write};
+use super::{
+    ACTIVATION, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source, tile, write,
+};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;

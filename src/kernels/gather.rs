@@ -14,7 +14,13 @@ pub(super) static KERNEL: Kernel = Kernel {
 
 /// Fills the planes of `into`: physical channel `c` gets the physical channel `source[c]` of
 /// `from`, or zero.
-pub(super) fn push(cx: &mut Lowering<'_>, from: Piece, pixels: usize, source: &[Option<usize>], into: Piece) -> Result<()> {
+pub(super) fn push(
+    cx: &mut Lowering<'_>,
+    from: Piece,
+    pixels: usize,
+    source: &[Option<usize>],
+    into: Piece,
+) -> Result<()> {
     let table = source.iter().map(|c| c.map_or(Ok(u32::MAX), |c| cx.constant(c))).collect::<Result<Vec<u32>>>()?;
     let table = cx.weights(table);
     let constants = [("PIXELS", pixels), ("X_PLANE", from.first_plane), ("Y_PLANE", into.first_plane)];

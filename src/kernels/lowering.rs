@@ -176,7 +176,9 @@ impl<'g> Lowering<'g> {
         // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.
         let limit = (u32::MAX / 2) as u64;
         if info.bytes() / 16 > limit {
-            return Err(self.error(format!("a value of {} bytes is beyond 32-bit indices; use a smaller batch", info.bytes())));
+            return Err(
+                self.error(format!("a value of {} bytes is beyond 32-bit indices; use a smaller batch", info.bytes()))
+            );
         }
         self.tensors.push(info);
         Ok(Piece { tensor: TensorId(self.tensors.len() as u32 - 1), first_plane: 0, planes })
@@ -205,10 +207,19 @@ impl<'g> Lowering<'g> {
     /// Adds a dispatch for the node being lowered. `constants` are named, and must be exactly
     /// those that the kernel declares, in its order. `threads` is the extent of the grid: along x
     /// in invocations, along y and z in workgroups.
-    pub fn push(&mut self, kernel: &'static Kernel, constants: &[(&str, usize)], bindings: Vec<Binding>, threads: [usize; 3], macs: u64) -> Result<()> {
+    pub fn push(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&str, usize)],
+        bindings: Vec<Binding>,
+        threads: [usize; 3],
+        macs: u64,
+    ) -> Result<()> {
         let given = constants.iter().map(|(name, _)| *name);
         if !given.eq(kernel.constants.iter().copied()) || bindings.len() != kernel.bindings.len() {
-            return Err(self.error(format!("kernel {} was given other constants or bindings than it declares", kernel.name)));
+            return Err(
+                self.error(format!("kernel {} was given other constants or bindings than it declares", kernel.name))
+            );
         }
         let constants = constants.iter().map(|(_, value)| self.constant(*value)).collect::<Result<Vec<_>>>()?;
         let groups = [threads[0].div_ceil(kernel.workgroup as usize), threads[1], threads[2]];

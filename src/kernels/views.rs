@@ -52,7 +52,9 @@ impl Lower for Concat {
         for &input in inputs {
             let channels = cx.shape(input).channels;
             let Some((first_plane, part)) = layout.slice(start, channels) else {
-                return Err(cx.error(format!("channels {start}+{channels} are not whole planes in the layout {layout}")));
+                return Err(
+                    cx.error(format!("channels {start}+{channels} are not whole planes in the layout {layout}"))
+                );
             };
             let x = cx.operand(input)?;
             let positions = x.layout.positions();

@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use super::{Output, TensorInfo};
-use crate::kernels::{Access, Binding, Step, TensorId};
+use crate::kernels::{Binding, Step, TensorId};
 
 /// A buffer, and the tensors that take turns in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,18 +80,4 @@ fn lives(steps: &[Step], tensors: usize, input: TensorId, outputs: &[Output]) ->
     }
     outputs.iter().for_each(|output| touch(output.tensor, end));
     lives.into_iter().map(|life| life.map_or(0..=end, |(first, last)| first..=last)).collect()
-}
-
-/// The tensors that a step reads and those that it writes.
-pub(crate) fn reads_and_writes(step: &Step) -> (Vec<TensorId>, Vec<TensorId>) {
-    let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for (slot, binding) in step.kernel.bindings.iter().zip(&step.bindings) {
-        if let Binding::Tensor(tensor) = binding {
-            match slot.access {
-                Access::Read => reads.push(*tensor),
-                Access::Write => writes.push(*tensor),
-            }
-        }
-    }
-    (reads, writes)
 }

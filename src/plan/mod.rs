@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
-use crate::kernels::{Layout, Lowering, Step, TensorId, View};
+use crate::kernels::{Layout, Lowering, Step, TensorId};
 
 pub use memory::{Memory, Slot};
 
@@ -125,7 +125,11 @@ impl fmt::Display for Plan {
         let memory = &self.memory;
         let (peak, without) = (memory.bytes(), self.tensors.iter().map(TensorInfo::bytes).sum::<u64>());
         let slots = memory.slots.len();
-        writeln!(f, "activations: {peak} bytes in {slots} buffers ({without} without reuse); weights: {} bytes", self.weight_bytes())?;
+        writeln!(
+            f,
+            "activations: {peak} bytes in {slots} buffers ({without} without reuse); weights: {} bytes",
+            self.weight_bytes()
+        )?;
         for (i, slot) in memory.slots.iter().enumerate() {
             let tensors: Vec<String> = slot.tensors.iter().map(|t| format!("t{}", t.0)).collect();
             writeln!(f, "buffer {i}: {} bytes, {}", slot.bytes, tensors.join(" "))?;
