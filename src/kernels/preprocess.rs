@@ -35,7 +35,7 @@ pub fn preprocess_step(input: TensorId, crop: [u32; 2], batch: usize) -> Step {
 pub fn preprocess_tables(spec: &Preprocess, width: u32, height: u32, sample: u32) -> Result<Vec<u32>> {
     let tables = spec.tables(width, height)?;
     let (horizontal, vertical) = (&tables.horizontal, &tables.vertical);
-    let mut words = vec![width, height, sample, horizontal.width() as u32, vertical.width() as u32, 0, 0, 0];
+    let mut words = vec![width, height, sample, horizontal.width(), vertical.width(), 0, 0, 0];
     words.extend(spec.mean.map(f32::to_bits));
     words.push(0);
     words.extend(spec.std.map(|s| (1.0 / s).to_bits()));
