@@ -3,6 +3,7 @@
 
 pub mod cpu;
 pub mod error;
+pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod ops;
@@ -16,3 +17,4 @@ pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
 pub use tensor::Tensor;
+pub use wgpu;
