@@ -120,8 +120,8 @@ fn a_picture_of_the_right_size_is_only_normalised() {
     let spec = imagenet(32, Filter::Bicubic, [32, 32]);
     let result = spec.apply(&picture).unwrap();
     for (pixel, rgba) in picture.rgba().chunks_exact(4).enumerate() {
-        for channel in 0..3 {
-            let exact = (f32::from(rgba[channel]) / 255.0 - spec.mean[channel]) / spec.std[channel];
+        for (channel, level) in rgba[..3].iter().enumerate() {
+            let exact = (f32::from(*level) / 255.0 - spec.mean[channel]) / spec.std[channel];
             assert_eq!(result.data()[channel * 1024 + pixel], exact);
         }
     }
