@@ -1,6 +1,7 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod cpu;
 pub mod error;
 pub mod graph;
 pub mod ops;
