@@ -4,8 +4,12 @@
 pub mod error;
 pub mod graph;
 pub mod ops;
+pub mod picture;
+pub mod preprocess;
 pub mod tensor;
 
 pub use error::{Error, Result};
 pub use graph::{Graph, NodeId, ParamId, Shape};
+pub use picture::Picture;
+pub use preprocess::Preprocess;
 pub use tensor::Tensor;

@@ -1,0 +1,148 @@
+//! Pictures: decoding of any enabled format, upright, to RGBA8.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+
+use crate::error::{Error, Result};
+
+/// The most memory that one decoded picture may take (134 million pixels as RGBA8).
+pub const MAX_BYTES: u64 = 512 << 20;
+
+/// A decoded picture: RGBA8 rows, top to bottom, no padding, at least one pixel.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: u32,
+    height: u32,
+    rgba: Vec<u8>,
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({}×{})", self.width, self.height)
+    }
+}
+
+impl Picture {
+    /// A picture from `width · height` pixels of red, green, blue, alpha.
+    ///
+    /// # Errors
+    /// If a side is zero or the number of bytes is not `width · height · 4`.
+    pub fn from_rgba(width: u32, height: u32, rgba: Vec<u8>) -> Result<Picture> {
+        check_size(width, height, 4, rgba.len())?;
+        Ok(Picture { width, height, rgba })
+    }
+
+    /// A picture from `width · height` pixels of red, green, blue; alpha becomes opaque.
+    ///
+    /// # Errors
+    /// If a side is zero or the number of bytes is not `width · height · 3`.
+    pub fn from_rgb(width: u32, height: u32, rgb: &[u8]) -> Result<Picture> {
+        check_size(width, height, 3, rgb.len())?;
+        let rgba = rgb.as_chunks::<3>().0.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect();
+        Ok(Picture { width, height, rgba })
+    }
+
+    /// Decodes a PNG, JPEG, GIF (first frame), WebP, BMP, TIFF, PNM, TGA, ICO or QOI file and turns
+    /// it upright as its EXIF orientation says. The format is told by the content; only TGA, which
+    /// has no signature, by the file name in `origin`.
+    ///
+    /// `origin` names the bytes in error messages: a file name, or `"image"`.
+    ///
+    /// # Errors
+    /// Bytes that are no picture, a damaged picture, and one whose pixels would take more than
+    /// [`MAX_BYTES`].
+    pub fn decode(bytes: &[u8], origin: &str) -> Result<Picture> {
+        let fail = |reason: String| Error::Image { origin: origin.to_owned(), reason };
+        if bytes.is_empty() {
+            return Err(fail("the file is empty; a picture is needed".to_owned()));
+        }
+        let format = format_of(bytes, origin).ok_or_else(|| {
+            fail(
+                "not a picture of a known format; use PNG, JPEG, GIF, WebP, BMP, TIFF, PNM, TGA, ICO or QOI".to_owned(),
+            )
+        })?;
+        let damaged = |e: ImageError| fail(describe(&e, format));
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder().map_err(damaged)?;
+        let (width, height) = decoder.dimensions();
+        if decoder.total_bytes().max(u64::from(width) * u64::from(height) * 4) > MAX_BYTES {
+            return Err(fail(too_large(&format!("{width}×{height} pixels"))));
+        }
+        if width == 0 || height == 0 {
+            return Err(fail(format!("the picture is {width}×{height}; it has no pixels")));
+        }
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        image.apply_orientation(orientation);
+        let image = image.into_rgba8();
+        Picture::from_rgba(image.width(), image.height(), image.into_raw())
+    }
+
+    /// Reads and decodes a picture file, as [`Picture::decode`].
+    ///
+    /// # Errors
+    /// A file that cannot be read, and those of [`Picture::decode`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Picture> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::io("cannot read", path, source))?;
+        Picture::decode(&bytes, &path.to_string_lossy())
+    }
+
+    /// Columns.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Red, green, blue, alpha of each pixel, rows from top to bottom without padding.
+    pub fn rgba(&self) -> &[u8] {
+        &self.rgba
+    }
+
+    /// The pixels of row `y`, which must be below the height.
+    pub(crate) fn row(&self, y: u32) -> &[[u8; 4]] {
+        let width = self.width as usize;
+        &self.rgba.as_chunks::<4>().0[y as usize * width..][..width]
+    }
+}
+
+fn check_size(width: u32, height: u32, channels: u64, bytes: usize) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::argument(format!("a picture of {width}×{height} has no pixels")));
+    }
+    let wanted = (u64::from(width) * u64::from(height)).checked_mul(channels);
+    if wanted != Some(bytes as u64) {
+        return Err(Error::argument(format!(
+            "a picture of {width}×{height} with {channels} bytes per pixel cannot be made of {bytes} bytes"
+        )));
+    }
+    Ok(())
+}
+
+fn format_of(bytes: &[u8], origin: &str) -> Option<ImageFormat> {
+    let named = || ImageFormat::from_path(origin).ok().filter(|format| *format == ImageFormat::Tga);
+    image::guess_format(bytes).ok().or_else(named)
+}
+
+fn too_large(what: &str) -> String {
+    format!("the picture declares {what}, more than {} MiB once decoded; scale it down first", MAX_BYTES >> 20)
+}
+
+fn describe(error: &ImageError, format: ImageFormat) -> String {
+    let kind = format.extensions_str().first().map_or_else(|| format!("{format:?}"), |e| e.to_uppercase());
+    match error {
+        ImageError::Limits(_) => too_large("dimensions"),
+        ImageError::Unsupported(e) => format!("this kind of {kind} cannot be read ({e}); save it as PNG or JPEG"),
+        e => format!("damaged or cut-short {kind} file ({e}); get a whole copy or save it again"),
+    }
+}

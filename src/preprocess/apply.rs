@@ -1,0 +1,112 @@
+//! Preprocessing on the CPU: the two passes over the rows and columns that the crop needs.
+
+use std::borrow::Borrow;
+
+use super::{Preprocess, Tables, Taps};
+use crate::error::{Error, Result};
+use crate::picture::Picture;
+use crate::tensor::Tensor;
+
+impl Preprocess {
+    /// The network's input for one picture: `[1, 3, crop[0], crop[1]]`, normalised.
+    ///
+    /// # Errors
+    /// As [`Preprocess::tables`].
+    pub fn apply(&self, picture: &Picture) -> Result<Tensor> {
+        self.apply_batch(&[picture])
+    }
+
+    /// The network's input for several pictures, each of any size: `[n, 3, crop[0], crop[1]]`.
+    ///
+    /// # Errors
+    /// As [`Preprocess::tables`]; also for no pictures at all.
+    pub fn apply_batch<P: Borrow<Picture>>(&self, pictures: &[P]) -> Result<Tensor> {
+        self.validate()?;
+        if pictures.is_empty() {
+            return Err(Error::argument("a batch needs at least one picture"));
+        }
+        let [rows, columns] = self.crop.map(|side| side as usize);
+        let mut batch = Tensor::zeros([pictures.len(), 3, rows, columns]);
+        for (picture, out) in pictures.iter().zip(batch.data_mut().chunks_exact_mut(3 * rows * columns)) {
+            self.apply_into(picture.borrow(), out)?;
+        }
+        Ok(batch)
+    }
+
+    /// Writes one picture's `3 · crop[0] · crop[1]` values (channel planes) over `out`.
+    ///
+    /// # Errors
+    /// As [`Preprocess::tables`]; also if `out` has another length.
+    pub fn apply_into(&self, picture: &Picture, out: &mut [f32]) -> Result<()> {
+        let tables = self.tables(picture.width(), picture.height())?;
+        let [rows, columns] = self.crop.map(|side| side as usize);
+        if out.len() != 3 * rows * columns {
+            return Err(Error::argument(format!(
+                "a slot of {} values cannot take a preprocessed picture of 3×{rows}×{columns}",
+                out.len()
+            )));
+        }
+        resample(picture, &tables, out);
+        for ((plane, mean), std) in out.chunks_exact_mut(rows * columns).zip(self.mean).zip(self.std) {
+            plane.iter_mut().for_each(|v| *v = (*v / 255.0 - mean) / std);
+        }
+        Ok(())
+    }
+}
+
+/// Resizes and crops into three planes of unrounded grey levels, 0…255.
+///
+/// Each source row is filtered horizontally once and added at once to all output rows that it has
+/// a part in, so no picture-sized intermediate is kept.
+fn resample(picture: &Picture, tables: &Tables, out: &mut [f32]) {
+    let Tables { horizontal, vertical } = tables;
+    let (columns, rows, height) = (horizontal.outputs(), vertical.outputs(), vertical.width() as usize);
+    let span = horizontal.span();
+    let (left, right) = (span.start as usize, span.end as usize);
+    let mut pixels = vec![[0.0f32; 4]; right - left];
+    let mut filtered = vec![0.0f32; 3 * columns];
+    out.fill(0.0);
+    // Output rows `begin..` may still want source rows; those before are complete.
+    let mut begin = 0;
+    for y in vertical.span() {
+        while begin < rows && vertical.first()[begin] as usize + height <= y as usize {
+            begin += 1;
+        }
+        let takers = vertical.first()[begin..].iter().take_while(|first| **first <= y).count();
+        if takers == 0 {
+            continue;
+        }
+        for (to, from) in pixels.iter_mut().zip(&picture.row(y)[left..right]) {
+            *to = from.map(f32::from);
+        }
+        filter_row(&pixels, left, horizontal, &mut filtered);
+        for row in begin..begin + takers {
+            let weight = vertical.weights()[row * height + y as usize - vertical.first()[row] as usize];
+            for (plane, line) in out.chunks_exact_mut(rows * columns).zip(filtered.chunks_exact(columns)) {
+                let sums = &mut plane[row * columns..][..columns];
+                sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += weight * value);
+            }
+        }
+    }
+    out.iter_mut().for_each(|v| *v = v.clamp(0.0, 255.0));
+}
+
+/// One horizontal pass: `pixels` begin at source column `left`; `out` is three lines of outputs.
+fn filter_row(pixels: &[[f32; 4]], left: usize, taps: &Taps, out: &mut [f32]) {
+    let width = taps.width() as usize;
+    let (red, rest) = out.split_at_mut(taps.outputs());
+    let (green, blue) = rest.split_at_mut(taps.outputs());
+    let lines = red.iter_mut().zip(green).zip(blue);
+    for (((&first, weights), r), (g, b)) in
+        taps.first().iter().zip(taps.weights().chunks_exact(width)).zip(lines).map(|(t, ((r, g), b))| ((t, r), (g, b)))
+    {
+        // All four channels, alpha too, so that a pixel is one vector.
+        let mut sum = [0.0f32; 4];
+        for (pixel, weight) in pixels[first as usize - left..][..width].iter().zip(weights) {
+            for (sum, value) in sum.iter_mut().zip(pixel) {
+                *sum += weight * value;
+            }
+        }
+        [*r, *g, *b] = [sum[0], sum[1], sum[2]].map(|v| v.clamp(0.0, 255.0));
+    }
+}
