@@ -1,8 +1,10 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod checkpoint;
 pub mod error;
 pub mod graph;
+pub mod models;
 pub mod ops;
 pub mod picture;
 pub mod preprocess;

@@ -132,7 +132,8 @@ mod tests {
         assert!(refused(vec![input(Shape::new(huge, 0, 4))], 0, &[]).contains("empty"));
         let weight = Param { name: "w".into(), tensor: Tensor::zeros([1, 2, 1, 1]).into() };
         let mut seen = 0;
-        for [stride, padding, dilation] in [[0, 0, 1], [1, huge / 2, 1], [1, huge, 1], [huge, 0, 1], [1, 0, huge], [1, 0, 0]]
+        for [stride, padding, dilation] in
+            [[0, 0, 1], [1, huge / 2, 1], [1, huge, 1], [huge, 0, 1], [1, 0, huge], [1, 0, 0]]
         {
             let conv = Conv2d { dilation: [dilation; 2], ..Conv2d::new(crate::graph::ParamId(0), None) };
             let conv = conv.stride(stride).padding([padding; 2]);

@@ -53,7 +53,14 @@ impl MobileOne {
                 let squeeze = |channels: usize| (pair + squeezed >= pairs).then_some(channels / 16);
                 let stride = if pair == 0 { 2 } else { 1 };
                 let squeeze_in = squeeze(width);
-                blocks.push(Block { channels: width, kernel: 3, stride, depthwise: true, branches, squeeze: squeeze_in });
+                blocks.push(Block {
+                    channels: width,
+                    kernel: 3,
+                    stride,
+                    depthwise: true,
+                    branches,
+                    squeeze: squeeze_in,
+                });
                 let squeeze_out = squeeze(channels);
                 blocks.push(Block { channels, kernel: 1, stride: 1, depthwise: false, branches, squeeze: squeeze_out });
                 width = channels;
@@ -87,7 +94,9 @@ impl Block {
     fn build(&self, layers: &mut Layers, name: &str, form: Form, x: NodeId) -> Result<NodeId> {
         let mut y = match form {
             Form::Train => self.branches(layers, name, x)?,
-            Form::Fused => layers.conv(&format!("{name}.reparam_conv"), x, self.conv(layers, x, self.kernel).bias(true))?,
+            Form::Fused => {
+                layers.conv(&format!("{name}.reparam_conv"), x, self.conv(layers, x, self.kernel).bias(true))?
+            }
         };
         if let Some(squeezed) = self.squeeze {
             y = layers.squeeze_excite([format!("{name}.se.reduce"), format!("{name}.se.expand")], y, squeezed)?;

@@ -112,7 +112,7 @@ impl Builder<'_, '_> {
 
     fn channel_mixer(&mut self, name: &str, residual: NodeId, x: NodeId) -> Result<NodeId> {
         let (channels, name) = (self.layers.channels(x), format!("{name}.channel_mixer"));
-        let hidden = channels * self.config.mlp_ratio;
+        let hidden = channels.saturating_mul(self.config.mlp_ratio);
         let y = self.conv_norm(&format!("{name}.0"), x, Conv::new(hidden, [1, 1]))?;
         let y = self.layers.activate(&format!("{name}.1"), y, Activation::Gelu)?;
         let y = self.conv_norm(&format!("{name}.2"), y, Conv::new(channels, [1, 1]))?;
@@ -134,7 +134,14 @@ impl Builder<'_, '_> {
         self.layers.graph.add(format!("{name}.cat"), Concat, &chunks)
     }
 
-    fn depthwise(&mut self, name: &str, x: NodeId, kernel: [usize; 2], stride: [usize; 2], bias: bool) -> Result<NodeId> {
+    fn depthwise(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        bias: bool,
+    ) -> Result<NodeId> {
         let channels = self.layers.channels(x);
         self.layers.conv(name, x, Conv::new(channels, kernel).stride(stride).groups(channels).bias(bias))
     }

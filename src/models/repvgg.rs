@@ -72,7 +72,8 @@ impl RepVgg {
     /// `stages` gives depth and width of every stage, the stem included.
     pub(super) fn new(kind: BlockKind, stages: &[(usize, usize)], strides: &[usize], classes: usize) -> Self {
         let stage = |((depth, channels), stride): (&(usize, usize), &usize)| {
-            let block = |i| Block { channels: *channels, stride: if i == 0 { *stride } else { 1 }, groups: 1, squeeze: None };
+            let block =
+                |i| Block { channels: *channels, stride: if i == 0 { *stride } else { 1 }, groups: 1, squeeze: None };
             (0..*depth).map(block).collect()
         };
         RepVgg { kind, stages: stages.iter().zip(strides).map(stage).collect(), classes }
