@@ -1,11 +1,13 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod checkpoint;
 pub mod cpu;
 pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod models;
 pub mod ops;
 pub mod picture;
 pub mod plan;
