@@ -140,6 +140,7 @@ impl WithSimd for Sweep<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        const { assert!(MAX_BLOCK.is_multiple_of(VECTORS * S::F32_LANES), "wider vectors than MAX_BLOCK has room for") };
         let block = VECTORS * S::F32_LANES;
         for (i, out) in self.out.chunks_exact_mut(block).enumerate() {
             let mut sums = [simd.splat_f32s(0.0); VECTORS];
@@ -178,5 +179,24 @@ impl<'a> Plane<'a> {
         let taps = self.conv.offsets.len();
         self.conv.run(x, &self.weight[channel * taps..(channel + 1) * taps], out);
         epilogue::finish(out, self.bias[channel], None, Activation::None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_vector_width_gives_the_same_sums() {
+        let padded: Vec<f32> = (0..3 * MAX_BLOCK).map(|i| (i * 29 % 64) as f32).collect();
+        let (offsets, weight) = ([0, 3, 17], [1.0, -2.0, 0.5]);
+        let expected: Vec<f32> =
+            (0..2 * MAX_BLOCK).map(|i| padded[i] - 2.0 * padded[i + 3] + 0.5 * padded[i + 17]).collect();
+        let mut scalar = vec![f32::NAN; expected.len()];
+        let mut widest = scalar.clone();
+        let sweep = |out| Sweep { offsets: &offsets, weight: &weight, padded: &padded, out };
+        sweep(&mut scalar).with_simd(pulp::Scalar::new());
+        Arch::new().dispatch(sweep(&mut widest));
+        assert_eq!((&scalar, &widest), (&expected, &expected));
     }
 }

@@ -8,7 +8,8 @@ use crate::ops::Activation;
 pub(super) fn activate(activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::None => {}
-        Activation::Relu => values.iter_mut().for_each(|v| *v = v.max(0.0)),
+        // Unlike `max`, this lets NaN through: damaged weights should show.
+        Activation::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
         Activation::Gelu => Arch::new().dispatch(|| values.iter_mut().for_each(|v| *v = gelu(*v))),
         Activation::Sigmoid => values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
     }
@@ -72,6 +73,9 @@ mod tests {
         let mut row = [1.0, -4.0, 0.5];
         finish(&mut row, 1.0, Some(&[0.5, 2.0, -3.0]), Activation::Relu);
         assert_eq!(row, [2.5, 0.0, 0.0]);
+        let mut row = [f32::NAN];
+        finish(&mut row, 1.0, None, Activation::Relu);
+        assert!(row[0].is_nan());
         let mut row = [0.0, 2.0];
         finish(&mut row, 0.0, None, Activation::Sigmoid);
         assert!((row[0] - 0.5).abs() < 1e-7 && (row[1] - 0.880_797).abs() < 1e-6);
