@@ -1,0 +1,167 @@
+//! Every shader without a GPU: validated, translated to all five languages, and checked by
+//! reflection against the kernel table.
+
+mod cases;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use foveate::kernels::{Access, KERNELS, Kernel, preprocess_step};
+use foveate::plan::Plan;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, back};
+
+/// Bytes of workgroup memory that every WebGPU device has.
+const WORKGROUP_MEMORY: u32 = 16 << 10;
+
+/// Each distinct shader of the test graphs' plans, with the kernel it belongs to.
+fn shaders() -> BTreeMap<String, &'static Kernel> {
+    let cases = cases::all();
+    assert!(cases.len() >= 100, "only {} cases", cases.len());
+    let mut shaders = BTreeMap::new();
+    for case in &cases {
+        let plan = Plan::new(&case.graph, case.input.shape()[0], &[]).expect("every case can be planned");
+        let preprocess = preprocess_step(plan.input, [32, 24], plan.batch);
+        shaders.extend(plan.steps.iter().chain([&preprocess]).map(|step| (step.shader(), step.kernel)));
+    }
+    assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
+    shaders
+}
+
+fn validate(text: &str, kernel: &Kernel) -> (Module, ModuleInfo) {
+    let named = |problem: String| -> ! { panic!("{}: {problem}\n{text}", kernel.name) };
+    let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|e| named(e.emit_to_string(text)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::default()).validate(&module);
+    let info = info.unwrap_or_else(|e| named(e.emit_to_string(text)));
+    (module, info)
+}
+
+#[test]
+fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
+    let shaders = shaders();
+    let mut seen = BTreeSet::new();
+    for (text, kernel) in &shaders {
+        let (module, _) = validate(text, kernel);
+        seen.insert(kernel.name);
+        check_bindings(&module, kernel);
+        let [entry] = &module.entry_points[..] else { panic!("{}: not one entry point", kernel.name) };
+        assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{}", kernel.name);
+        assert_eq!(entry.workgroup_size, [kernel.workgroup, 1, 1], "{}", kernel.name);
+        let shared = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
+        let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
+        assert!(bytes <= WORKGROUP_MEMORY, "{}: {bytes} bytes of workgroup memory", kernel.name);
+    }
+    assert_eq!(seen, KERNELS.iter().map(|kernel| kernel.name).collect(), "kernels of the cases and of the table");
+}
+
+fn check_bindings(module: &Module, kernel: &Kernel) {
+    let mut found = BTreeMap::new();
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = variable.binding else { continue };
+        assert_eq!(binding.group, 0, "{}: {:?}", kernel.name, variable.name);
+        let AddressSpace::Storage { access } = variable.space else {
+            panic!("{}: {:?} is not a storage buffer", kernel.name, variable.name)
+        };
+        let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
+        found.insert(binding.binding, (variable.name.clone().unwrap_or_default(), access));
+    }
+    let declared = kernel.bindings.iter().map(|slot| (slot.name.to_owned(), slot.access));
+    let declared: BTreeMap<u32, _> = (0..).zip(declared).collect();
+    assert_eq!(found, declared, "{}", kernel.name);
+}
+
+#[test]
+fn every_shader_can_be_written_in_every_language() {
+    for (text, kernel) in &shaders() {
+        let (module, info) = validate(text, kernel);
+        for (language, written) in translate(&module, &info) {
+            let length = written.unwrap_or_else(|e| panic!("{} as {language}: {e}\n{text}", kernel.name));
+            assert!(length > 100, "{} as {language}: only {length} long", kernel.name);
+        }
+    }
+}
+
+type Written = Result<usize, String>;
+
+/// The length of the text (or number of words) in each language that wgpu's backends take.
+fn translate(module: &Module, info: &ModuleInfo) -> Vec<(&'static str, Written)> {
+    let spirv = back::spv::write_vec(module, info, &back::spv::Options::default(), None);
+    let msl = back::msl::write_string(module, info, &Default::default(), &Default::default());
+    let wgsl = back::wgsl::write_string(module, info, back::wgsl::WriterFlags::empty());
+    let mut written = vec![
+        ("SPIR-V", spirv.map(|words| words.len()).map_err(|e| e.to_string())),
+        ("MSL", msl.map(|(text, _)| text.len()).map_err(|e| e.to_string())),
+        ("WGSL", wgsl.map(|text| text.len()).map_err(|e| e.to_string())),
+        ("GLSL ES 3.1", glsl(module, info)),
+    ];
+    for (language, model) in [("HLSL 5.1", back::hlsl::ShaderModel::V5_1), ("HLSL 6.0", back::hlsl::ShaderModel::V6_0)] {
+        written.push((language, hlsl(module, info, model)));
+    }
+    written
+}
+
+fn glsl(module: &Module, info: &ModuleInfo) -> Written {
+    let options = back::glsl::Options { version: back::glsl::Version::new_gles(310), ..Default::default() };
+    let pipeline = back::glsl::PipelineOptions {
+        shader_stage: ShaderStage::Compute,
+        entry_point: "main".to_owned(),
+        multiview: None,
+    };
+    let (mut text, policies) = (String::new(), Default::default());
+    let mut writer =
+        back::glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies).map_err(|e| e.to_string())?;
+    writer.write().map_err(|e| e.to_string())?;
+    Ok(text.len())
+}
+
+fn hlsl(module: &Module, info: &ModuleInfo, shader_model: back::hlsl::ShaderModel) -> Written {
+    let options = back::hlsl::Options { shader_model, ..Default::default() };
+    let mut text = String::new();
+    let pipeline = back::hlsl::PipelineOptions::default();
+    let mut writer = back::hlsl::Writer::new(&mut text, &options, &pipeline);
+    let reflection = writer.write(module, info, None).map_err(|e| e.to_string())?;
+    reflection.entry_point_names.into_iter().next().ok_or("no entry point")?.map_err(|e| e.to_string())?;
+    Ok(text.len())
+}
+
+#[test]
+fn every_declared_constant_is_used() {
+    assert!(!KERNELS.is_empty());
+    for kernel in KERNELS {
+        let code: String = kernel.sources.iter().flat_map(|s| s.text.lines()).map(without_comment).collect();
+        let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        for name in kernel.constants {
+            assert!(words.contains(name), "{}: {name} is not used", kernel.name);
+        }
+        assert!(words.contains("WORKGROUP"), "{}", kernel.name);
+    }
+}
+
+fn without_comment(line: &str) -> String {
+    line.split("//").next().unwrap_or_default().to_owned() + "\n"
+}
+
+#[test]
+fn every_shader_file_belongs_to_a_kernel() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut files = BTreeSet::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let below = path.strip_prefix(&root).unwrap();
+                files.insert(below.to_string_lossy().replace('\\', "/"));
+            }
+        }
+    }
+    assert!(!files.is_empty());
+    let used = KERNELS.iter().flat_map(|kernel| kernel.sources).map(|source| source.file.to_owned());
+    assert_eq!(files, used.collect::<BTreeSet<_>>());
+    for kernel in KERNELS {
+        let own = kernel.sources.last().map(|source| source.file);
+        assert_eq!(own, Some(format!("{}.wgsl", kernel.name).as_str()), "a kernel's file has its name");
+    }
+}
