@@ -5,8 +5,10 @@ pub mod cpu;
 pub mod error;
 pub mod graph;
 pub mod ops;
+pub mod passes;
 pub mod picture;
 pub mod preprocess;
+pub mod proof;
 pub mod tensor;
 
 pub use error::{Error, Result};
