@@ -18,8 +18,8 @@ fn channel(c: u32, pixel: u32) -> f32 {
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x < PIXELS) {
-        let from = table[id.y];
-        let v = vec4<f32>(channel(from.x, id.x), channel(from.y, id.x), channel(from.z, id.x), channel(from.w, id.x));
+        let source = table[id.y];
+        let v = vec4<f32>(channel(source.x, id.x), channel(source.y, id.x), channel(source.z, id.x), channel(source.w, id.x));
         y[(Y_PLANE + id.y) * PIXELS + id.x] = v;
     }
 }

@@ -21,7 +21,7 @@ fn shaders() -> BTreeMap<String, &'static Kernel> {
     let mut shaders = BTreeMap::new();
     for case in &cases {
         let plan = Plan::new(&case.graph, case.input.shape()[0], &[]).expect("every case can be planned");
-        let preprocess = preprocess_step(plan.input, [32, 24], plan.batch);
+        let preprocess = preprocess_step(plan.input, [32, 24]);
         shaders.extend(plan.steps.iter().chain([&preprocess]).map(|step| (step.shader(), step.kernel)));
     }
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
@@ -94,7 +94,8 @@ fn translate(module: &Module, info: &ModuleInfo) -> Vec<(&'static str, Written)>
         ("WGSL", wgsl.map(|text| text.len()).map_err(|e| e.to_string())),
         ("GLSL ES 3.1", glsl(module, info)),
     ];
-    for (language, model) in [("HLSL 5.1", back::hlsl::ShaderModel::V5_1), ("HLSL 6.0", back::hlsl::ShaderModel::V6_0)] {
+    for (language, model) in [("HLSL 5.1", back::hlsl::ShaderModel::V5_1), ("HLSL 6.0", back::hlsl::ShaderModel::V6_0)]
+    {
         written.push((language, hlsl(module, info, model)));
     }
     written

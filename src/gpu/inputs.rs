@@ -41,7 +41,7 @@ impl PictureInput {
                 "{name} takes {input} (channels × rows × columns), but its preprocessing makes 3×{rows}×{columns}"
             )));
         }
-        let step = preprocess_step(plan.input, spec.crop, plan.batch);
+        let step = preprocess_step(plan.input, spec.crop);
         Ok(PictureInput { spec, step, samples: (0..plan.batch).map(|_| None).collect() })
     }
 

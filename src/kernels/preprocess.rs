@@ -11,7 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     name: "preprocess",
     sources: &[&source!("preprocess.wgsl")],
     bindings: &[read("picture"), read("tables"), write("y")],
-    constants: &["BATCH", "OUT_H", "OUT_W"],
+    constants: &["OUT_H", "OUT_W"],
     workgroup: 64,
 };
 
@@ -20,8 +20,8 @@ const HEADER: usize = 16;
 
 /// The dispatch that fills sample `sample` of the network's input; the sample's number is part of
 /// the tables ([`preprocess_tables`]).
-pub fn preprocess_step(input: TensorId, crop: [u32; 2], batch: usize) -> Step {
-    let constants = vec![batch as u32, crop[0], crop[1]];
+pub fn preprocess_step(input: TensorId, crop: [u32; 2]) -> Step {
+    let constants = crop.to_vec();
     let bindings = vec![Binding::Picture, Binding::Tables, Binding::Tensor(input)];
     let grid = [(crop[0] * crop[1]).div_ceil(KERNEL.workgroup), 1, 1];
     Step { node: "input".into(), kernel: &KERNEL, constants, bindings, grid, macs: 0 }
