@@ -1,10 +1,12 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod checkpoint;
 pub mod cpu;
 pub mod error;
 pub mod graph;
 pub mod kernels;
+pub mod models;
 pub mod ops;
 pub mod picture;
 pub mod plan;

@@ -33,6 +33,7 @@ fn looks_like_a_path(text: &str) -> bool {
 
 /// What fusing did to the model, if anything.
 pub fn tell(model: &Model) {
+    model.details().notes.iter().for_each(|note| eprintln!("{}: {note}", model.name()));
     if let Some(fusion) = model.fusion() {
         eprintln!("{}: {}", model.name(), fusion.report);
         if let Some(proof) = &fusion.proof {

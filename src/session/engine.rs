@@ -17,7 +17,7 @@ pub(super) enum Engine {
 
 impl Engine {
     pub(super) fn cpu(model: &Model) -> Result<Self> {
-        let executor = Box::new(CpuExecutor::new(model.graph().as_ref().clone())?);
+        let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
         Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone() })
     }
 

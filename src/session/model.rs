@@ -2,7 +2,10 @@
 //! fusing changed nothing.
 
 use std::fmt;
-use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use rand_pcg::Pcg64;
 
 use crate::checkpoint::{self, LoadedModel};
 use crate::cpu::settle_batch_norms;
@@ -52,10 +55,7 @@ pub struct Fusion {
 /// A fused network with its preprocessing and labels.
 #[derive(Clone, Debug)]
 pub struct Model {
-    graph: Arc<Graph>,
-    preprocess: Preprocess,
-    labels: Option<Vec<String>>,
-    source_sha256: String,
+    fused: LoadedModel,
     fusion: Option<Fusion>,
 }
 
@@ -83,15 +83,7 @@ impl Model {
     /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] for tensors that fit no
     /// architecture, [`Error::Inexact`] if the proof fails.
     pub fn from_bytes(bytes: &[u8], origin: &str, arch: Option<&str>, prove: bool) -> Result<Model> {
-        let LoadedModel { graph, form, preprocess, labels, source_sha256, .. } = checkpoint::load(bytes, origin, arch)?;
-        match form {
-            Form::Train => Model::fused(&graph, preprocess, labels, source_sha256, prove),
-            Form::Deploy => {
-                // The official fuse leaves batch norms standing, and epilogues are ours.
-                let (graph, _) = passes::fuse(&graph)?;
-                Ok(Model { graph: Arc::new(graph), preprocess, labels, source_sha256, fusion: None })
-            }
-        }
+        Model::fuse(checkpoint::load(bytes, origin, arch)?, prove)
     }
 
     /// Reads a file as [`Model::from_bytes`] does.
@@ -111,60 +103,68 @@ impl Model {
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn random(name: &str, seed: u64, prove: bool) -> Result<Model> {
-        let architecture = Architecture::named(name)?;
-        let mut graph = models::random(name, seed)?;
-        let shape = graph.input_shape();
-        let input = seeded_input(2, shape.channels, shape.height, shape.width, seed)?;
-        settle_batch_norms(&mut graph, &input)?;
-        let labels = architecture.labels();
-        Model::fused(&graph, architecture.preprocess.clone(), labels, format!("random, seed {seed}"), prove)
+        let Architecture { name, preprocess, labels, input, .. } = Architecture::named(name)?;
+        let mut graph = models::random(&name, seed)?;
+        let noise = seeded_input(2, input.channels, input.height, input.width, seed)?;
+        settle_batch_norms(&mut graph, &noise)?;
+        let source_sha256 = format!("random, seed {seed}");
+        let (renamed, ignored, notes) = (vec![], vec![], vec![]);
+        let (architecture, form) = (name, Form::Train);
+        let train = LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
+        Model::fuse(train, prove)
     }
 
-    fn fused(train: &Graph, preprocess: Preprocess, labels: Option<Vec<String>>, source_sha256: String, prove: bool) -> Result<Model> {
-        let (graph, report) = passes::fuse(train)?;
-        let proof = if prove { Some(proof::prove(train, &graph, 0)?) } else { None };
+    fn fuse(loaded: LoadedModel, prove: bool) -> Result<Model> {
+        // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
+        // ours. There is nothing to prove then but that, and the golden tests do.
+        let (graph, report) = passes::fuse(&loaded.graph)?;
+        let train = loaded.form == Form::Train;
+        let proof = if train && prove { Some(proof::prove(&loaded.graph, &graph, 0)?) } else { None };
         if let Some(proof) = proof.as_ref().filter(|p| p.max_rel.is_nan() || p.max_rel > PROOF_BOUND) {
-            return Err(Error::Inexact { rewrite: "fusing this network", reason: format!("{proof}; the bound is {PROOF_BOUND:e}") });
+            let reason = format!("{proof}; the bound is {PROOF_BOUND:e}");
+            return Err(Error::Inexact { rewrite: "fusing this network", reason });
         }
-        let fusion = Some(Fusion { report, proof });
-        Ok(Model { graph: Arc::new(graph), preprocess, labels, source_sha256, fusion })
+        let fused = LoadedModel { graph, form: Form::Deploy, ..loaded };
+        Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }) })
     }
 
     /// Gives the classes other names.
     ///
     /// # Errors
     /// If there are not as many names as classes.
-    pub fn with_labels(self, labels: Vec<String>) -> Result<Model> {
-        let classes = self.graph.node(self.graph.output()).shape.channels;
+    pub fn with_labels(mut self, labels: Vec<String>) -> Result<Model> {
+        let classes = self.graph().node(self.graph().output()).shape.channels;
         if labels.len() != classes {
-            return Err(Error::argument(format!("{} labels for a network of {classes} classes; one per line is wanted", labels.len())));
+            let given = labels.len();
+            return Err(Error::argument(format!("{given} labels for a network of {classes} classes; one per line is wanted")));
         }
-        Ok(Model { labels: Some(labels), ..self })
+        self.fused.labels = Some(labels);
+        Ok(self)
     }
 
     /// Name of the network.
     pub fn name(&self) -> &str {
-        &self.graph.name
+        &self.fused.architecture
     }
 
     /// The fused graph.
-    pub fn graph(&self) -> &Arc<Graph> {
-        &self.graph
+    pub fn graph(&self) -> &Graph {
+        &self.fused.graph
     }
 
     /// How a picture becomes its input.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.fused.preprocess
     }
 
     /// Names of the classes, if known.
     pub fn labels(&self) -> Option<&[String]> {
-        self.labels.as_deref()
+        self.fused.labels.as_deref()
     }
 
-    /// SHA-256 of the file that the weights come from, in hex.
-    pub fn source_sha256(&self) -> &str {
-        &self.source_sha256
+    /// All that is known about where it comes from; its graph is the fused one.
+    pub fn details(&self) -> &LoadedModel {
+        &self.fused
     }
 
     /// What fusing did; `None` if the file was fused already.
@@ -182,15 +182,12 @@ impl Model {
     /// # Errors
     /// If the tensors cannot be written as safetensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        checkpoint::save(&self.graph, &self.preprocess, self.labels.as_deref(), &self.source_sha256)
+        checkpoint::save(&self.fused)
     }
 }
 
 /// Seeded standard normal noise, `[n, c, h, w]`.
-pub(crate) fn seeded_input(n: usize, c: usize, h: usize, w: usize, seed: u64) -> Result<Tensor> {
-    use rand::SeedableRng;
-    use rand_distr::Distribution;
-    let rng = rand_pcg::Pcg64Mcg::seed_from_u64(seed);
-    let normal = rand_distr::StandardNormal.sample_iter(rng);
-    Tensor::new([n, c, h, w], normal.take(n * c * h * w).collect())
+fn seeded_input(n: usize, c: usize, h: usize, w: usize, seed: u64) -> Result<Tensor> {
+    let rng = Pcg64::seed_from_u64(seed);
+    Tensor::new([n, c, h, w], StandardNormal.sample_iter(rng).take(n * c * h * w).collect())
 }
