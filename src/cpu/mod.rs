@@ -32,6 +32,7 @@ use crate::graph::{Graph, NodeId, Params, Shape};
 use crate::ops::*;
 use crate::tensor::Tensor;
 
+pub use parallel::threads;
 pub use settle::settle_batch_norms;
 use values::Values;
 

@@ -20,8 +20,8 @@ pub(super) fn for_each_piece(data: &mut [f32], len: usize, work: impl Fn(usize, 
 #[cfg(not(target_arch = "wasm32"))]
 const SMALL: usize = 4096;
 
-/// Number of threads that [`for_each_piece`] may use.
-pub(super) fn threads() -> usize {
+/// Number of threads that the CPU executor may use.
+pub fn threads() -> usize {
     #[cfg(not(target_arch = "wasm32"))]
     return rayon::current_num_threads();
     #[cfg(target_arch = "wasm32")]
