@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod cpu;
 pub mod error;
+pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod models;
@@ -20,3 +21,4 @@ pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
 pub use tensor::Tensor;
+pub use wgpu;

@@ -1,0 +1,82 @@
+//! Whether a plan fits a device, before anything is allocated.
+
+use super::context::GpuContext;
+use crate::error::{Error, Result};
+use crate::kernels::{Binding, Step};
+use crate::plan::Plan;
+
+/// # Errors
+/// [`Error::Limit`] for the first thing that does not fit. `readback` is the size in bytes of all
+/// outputs together, `preprocess` the dispatch in front of the plan's steps.
+pub(super) fn check(plan: &Plan, preprocess: Option<&Step>, readback: u64, context: &GpuContext) -> Result<()> {
+    let limits = &context.limits;
+    let buffer = ("max_buffer_size", limits.max_buffer_size);
+    let binding = ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size);
+    let smaller = "use a smaller batch or input, or the CPU (--device cpu)";
+    for tensor in &plan.tensors {
+        let what = || {
+            let (name, planes, pixels) = (&tensor.name, tensor.planes, tensor.pixels);
+            format!("the value of node {name:?} ({planes} planes of {pixels} pixels, batch {})", plan.batch)
+        };
+        within(what, tensor.bytes(), binding, context, smaller)?;
+        within(what, tensor.bytes(), buffer, context, smaller)?;
+    }
+    for weights in &plan.weights {
+        let what = || format!("the weights of node {:?}", weights.name);
+        within(what, weights.bytes(), binding, context, "use another device, or the CPU (--device cpu)")?;
+        within(what, weights.bytes(), buffer, context, "use another device, or the CPU (--device cpu)")?;
+    }
+    within(|| "the outputs together".to_owned(), readback, buffer, context, smaller)?;
+    plan.steps.iter().chain(preprocess).try_for_each(|step| check_step(step, context))
+}
+
+fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
+    let (limits, kernel) = (&context.limits, step.kernel);
+    let what = || format!("kernel {} of node {:?}", kernel.name, step.node);
+    let device = "use another device, or the CPU (--device cpu)";
+    let buffers = ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into());
+    within(what, kernel.bindings.len() as u64, buffers, context, device)?;
+    let bindings = ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group.into());
+    within(what, kernel.bindings.len() as u64, bindings, context, device)?;
+    let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+    let invocations = ("max_compute_invocations_per_workgroup", invocations.into());
+    within(what, kernel.workgroup.into(), invocations, context, device)?;
+    let groups = ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension.into());
+    let largest = step.grid.into_iter().max().unwrap_or(0);
+    within(what, largest.into(), groups, context, "use a smaller batch or input")
+}
+
+fn within(
+    what: impl FnOnce() -> String,
+    needed: u64,
+    (limit_name, limit): (&'static str, u64),
+    context: &GpuContext,
+    hint: &str,
+) -> Result<()> {
+    if needed <= limit {
+        return Ok(());
+    }
+    let device = context.summary().to_string();
+    Err(Error::Limit { what: what(), needed, device, limit, limit_name, hint: hint.to_owned() })
+}
+
+/// Whether every binding of a step names something that the plan has.
+///
+/// # Errors
+/// [`Error::Plan`], for plans that were not made by [`Plan::new`].
+pub(super) fn check_bindings(plan: &Plan) -> Result<()> {
+    let outside = |step: &&Step| {
+        step.bindings.len() != step.kernel.bindings.len()
+            || step.bindings.iter().any(|binding| match binding {
+                Binding::Tensor(id) => id.0 as usize >= plan.tensors.len(),
+                Binding::Weights(id) => id.0 as usize >= plan.weights.len(),
+                Binding::Picture | Binding::Tables => true,
+            })
+    };
+    match plan.steps.iter().find(outside) {
+        None => Ok(()),
+        Some(step) => {
+            Err(Error::Plan { node: step.node.clone(), reason: format!("{step}: its bindings are not the plan's") })
+        }
+    }
+}

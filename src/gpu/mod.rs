@@ -1,0 +1,27 @@
+//! The GPU executor: the only place that names `wgpu`.
+//!
+//! [`adapters`] lists what there is and [`select_adapter`] picks one (or says why none fits);
+//! [`GpuContext`] is a device with its queue, our own or the caller's; [`GpuExecutor`] runs a
+//! [`Plan`](crate::plan::Plan) on it. Everything is async and the same natively and on the web.
+//! Natively, awaiting a result is what polls the device: the future waits in `Device::poll` for
+//! its own submission.
+
+mod adapter;
+mod buffers;
+mod context;
+mod executor;
+mod inputs;
+mod limits;
+mod pack;
+mod pipelines;
+mod readback;
+mod scopes;
+
+pub use adapter::{
+    AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
+    select_adapter,
+};
+pub use context::GpuContext;
+pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+pub use readback::Pending;
+pub use wgpu::Backend;

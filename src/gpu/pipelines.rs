@@ -1,0 +1,119 @@
+//! Pipelines, one for each distinct shader text.
+
+use std::collections::HashMap;
+
+use super::context::GpuContext;
+use super::scopes::{ScopeError, guarded, settle};
+use crate::error::Result;
+use crate::kernels::{Access, Step};
+
+/// The pipelines of a plan; steps of equal shader text share one.
+pub(super) struct Pipelines {
+    built: Vec<Built>,
+    index: HashMap<String, usize>,
+}
+
+struct Built {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+impl Pipelines {
+    /// Compiles the shaders of all steps, on all cores natively.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu) naming kernel and node if the driver refuses one.
+    pub async fn compile<'a>(
+        context: &GpuContext,
+        steps: impl IntoIterator<Item = &'a Step>,
+        safe_shaders: bool,
+    ) -> Result<Self> {
+        let mut index = HashMap::new();
+        let mut distinct: Vec<(&Step, String)> = Vec::new();
+        for step in steps {
+            let shader = step.shader();
+            index.entry(shader).or_insert_with_key(|shader| {
+                distinct.push((step, shader.clone()));
+                distinct.len() - 1
+            });
+        }
+        let compile = |(step, shader): &(&Step, String)| {
+            guarded(&context.device, || build(&context.device, step, shader, safe_shaders))
+        };
+        let results = each(&distinct, compile);
+        let mut built = Vec::with_capacity(results.len());
+        for ((pipeline, scope), (step, _)) in results.into_iter().zip(&distinct) {
+            settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
+            built.push(pipeline);
+        }
+        Ok(Pipelines { built, index })
+    }
+
+    /// Number of distinct pipelines.
+    pub fn len(&self) -> usize {
+        self.built.len()
+    }
+
+    /// The step's pipeline and the layout of its bind group, if it was among those compiled.
+    pub fn get(&self, step: &Step) -> Option<(&wgpu::ComputePipeline, &wgpu::BindGroupLayout)> {
+        let built = self.built.get(*self.index.get(&step.shader())?)?;
+        Some((&built.pipeline, &built.layout))
+    }
+}
+
+fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -> Built {
+    let kernel = step.kernel;
+    let label = Some(kernel.name);
+    let module = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(shader.into()) };
+    let module = if safe_shaders {
+        device.create_shader_module(module)
+    } else {
+        // SAFETY: the text is this crate's own. Every loop has a constant or counted bound, and
+        // every index stays within the bound range: tests run each kernel with canaries behind
+        // its buffers, and the plan computes sizes and grids from the same constants.
+        unsafe { device.create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
+    };
+    let entry = |(binding, slot): (usize, &crate::kernels::Slot)| wgpu::BindGroupLayoutEntry {
+        binding: binding as u32,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only: slot.access == Access::Read },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let entries: Vec<_> = kernel.bindings.iter().enumerate().map(entry).collect();
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(&pipeline_layout),
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions {
+            // Kernels write workgroup memory before they read it.
+            zero_initialize_workgroup_memory: false,
+            ..Default::default()
+        },
+        cache: None,
+    });
+    Built { pipeline, layout }
+}
+
+type Outcome = (Built, ScopeError);
+
+#[cfg(not(target_arch = "wasm32"))]
+fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Outcome + Send + Sync) -> Vec<Outcome> {
+    use rayon::prelude::*;
+    items.par_iter().map(work).collect()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn each<T>(items: &[T], work: impl Fn(&T) -> Outcome) -> Vec<Outcome> {
+    items.iter().map(work).collect()
+}

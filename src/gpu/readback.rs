@@ -1,0 +1,201 @@
+//! Results on their way back: a ring of mappable buffers, mapped asynchronously.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::context::GpuContext;
+use super::pack;
+use super::scopes::{ScopeError, settle};
+use crate::error::{Error, Result};
+use crate::plan::Output;
+use crate::tensor::Tensor;
+
+/// Buffers made in advance: that many frames can be under way before another is allocated.
+const RING: usize = 3;
+
+/// Readback buffers of one size that are free.
+#[derive(Clone)]
+pub(super) struct Ring {
+    free: Arc<Mutex<Vec<wgpu::Buffer>>>,
+    size: u64,
+}
+
+impl Ring {
+    /// A ring of buffers of `size` bytes.
+    pub fn new(device: &wgpu::Device, size: u64) -> Self {
+        let free = (0..RING).map(|_| readback_buffer(device, size)).collect();
+        Ring { free: Arc::new(Mutex::new(free)), size }
+    }
+
+    /// A free buffer; a new one if all are under way.
+    pub fn take(&self, device: &wgpu::Device) -> wgpu::Buffer {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| readback_buffer(device, self.size))
+    }
+
+    fn give_back(&self, buffer: wgpu::Buffer) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// A buffer that the host can read.
+pub(super) fn readback_buffer(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    device.create_buffer(&wgpu::BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false })
+}
+
+/// A frame under way. [`Pending::wait`] for its outputs; several frames may be under way at once.
+#[must_use = "the outputs come from `wait`"]
+pub struct Pending {
+    pub(super) context: GpuContext,
+    pub(super) ring: Ring,
+    pub(super) buffer: wgpu::Buffer,
+    pub(super) submission: wgpu::SubmissionIndex,
+    pub(super) scope: ScopeError,
+    pub(super) outputs: Arc<Vec<Output>>,
+    pub(super) batch: usize,
+    pub(super) samples: usize,
+}
+
+impl Pending {
+    /// The plan's outputs, each `[n, c, h, w]` with as many samples as were given.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device went away, [`Error::Gpu`] if it refused the frame.
+    pub async fn wait(self) -> Result<Vec<Tensor>> {
+        // On the web this is a promise: ask for the mapping first, so that both run at once.
+        let mapping = Mapping::start(&self.context, &self.buffer, self.submission);
+        settle(self.scope, || "running the network".to_owned()).await?;
+        let mapped = mapping.await.map_err(|reason| self.context.loss(reason))?;
+        let bytes = mapped.view()?;
+        let words: &[f32] = bytemuck::try_cast_slice(&bytes)
+            .map_err(|e| Error::Gpu { what: "reading outputs".to_owned(), reason: e.to_string() })?;
+        let mut tensors = Vec::with_capacity(self.outputs.len());
+        let mut start = 0;
+        for output in self.outputs.iter() {
+            let (shape, pixels) = (output.shape, output.shape.pixels());
+            let end = start + output.layout.planes() * self.batch * pixels * 4;
+            let values = pack::unpack(&words[start..end], &output.layout, self.batch, self.samples, pixels);
+            tensors.push(Tensor::new([self.samples, shape.channels, shape.height, shape.width], values)?);
+            start = end;
+        }
+        drop(bytes);
+        drop(mapped);
+        self.ring.give_back(self.buffer);
+        Ok(tensors)
+    }
+}
+
+/// The contents of a buffer, once the submission that fills it is done.
+pub(super) async fn read(
+    context: &GpuContext,
+    buffer: &wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
+) -> Result<Vec<u8>> {
+    let mapped = Mapping::start(context, buffer, submission).await.map_err(|reason| context.loss(reason))?;
+    Ok(mapped.view()?.to_vec())
+}
+
+/// A mapped buffer; unmapped when dropped.
+struct Mapped(wgpu::Buffer);
+
+impl Mapped {
+    fn view(&self) -> Result<wgpu::BufferView> {
+        let refused = |e: wgpu::MapRangeError| Error::Gpu { what: "reading outputs".to_owned(), reason: e.to_string() };
+        self.0.get_mapped_range(..).map_err(refused)
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        self.0.unmap();
+    }
+}
+
+#[derive(Default)]
+struct Signal {
+    result: Option<std::result::Result<(), wgpu::BufferAsyncError>>,
+    waker: Option<Waker>,
+}
+
+/// A buffer being mapped. Natively nobody else polls the device, so this future does.
+struct Mapping<'c> {
+    context: &'c GpuContext,
+    buffer: wgpu::Buffer,
+    signal: Arc<Mutex<Signal>>,
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "browsers poll by themselves"))]
+    submission: wgpu::SubmissionIndex,
+}
+
+impl<'c> Mapping<'c> {
+    fn start(context: &'c GpuContext, buffer: &wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Self {
+        let signal = Arc::<Mutex<Signal>>::default();
+        let sender = signal.clone();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+            let waker = {
+                let mut signal = sender.lock().unwrap_or_else(PoisonError::into_inner);
+                signal.result = Some(result);
+                signal.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        Mapping { context, buffer: buffer.clone(), signal, submission }
+    }
+
+    fn result(&self, waker: &Waker) -> Option<std::result::Result<Mapped, &'static str>> {
+        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        match signal.result.take() {
+            Some(Ok(())) => Some(Ok(Mapped(self.buffer.clone()))),
+            // Our own unmapping aside, which cannot be: nothing else makes a mapping fail.
+            Some(Err(_)) => Some(Err("its results could not be read back")),
+            None => {
+                signal.waker = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// Waits for the submission; the mapping's callback runs in here, or on another thread that
+    /// polls at the same time.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn drive(&self) -> std::result::Result<(), &'static str> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(self.submission.clone()), timeout: None };
+        // wgpu panics in `poll` when the driver reports a loss while it waits. Nothing of ours is
+        // borrowed by it, and the device is not used again.
+        let polled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.context.device.poll(wait)));
+        match polled {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err("it does not know the work that it was given"),
+            Err(_) => Err("the driver failed while it was computing"),
+        }
+    }
+}
+
+impl Future for Mapping<'_> {
+    type Output = std::result::Result<Mapped, &'static str>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(result) = self.result(cx.waker()) {
+            return Poll::Ready(result);
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            if let Err(reason) = self.drive() {
+                return Poll::Ready(Err(reason));
+            }
+            if let Some(result) = self.result(cx.waker()) {
+                return Poll::Ready(result);
+            }
+            // Another thread polled first and is about to run the callback.
+            cx.waker().wake_by_ref();
+            std::thread::yield_now();
+        }
+        if self.context.lost().is_some() {
+            return Poll::Ready(Err("it was lost while computing"));
+        }
+        Poll::Pending
+    }
+}
