@@ -7,7 +7,7 @@ pub(super) fn cases() -> Vec<Case> {
     let copy = [(2, [4, 9, 11]), (1, [10, 14, 14]), (3, [7, 5, 8]), (2, [5, 1, 1]), (1, [6, 8, 1]), (1, [14, 7, 7])];
     let mut cases: Vec<Case> = chunk.into_iter().map(|(batch, shape)| chunk_conv(batch, shape, STANDARD)).collect();
     cases.extend(copy.into_iter().map(|(batch, shape)| copy_conv(batch, shape)));
-    cases.push(chunk_conv(1, [8, 6, 7], [[1, 3], [5, 3], [1, 5], [7, 1]]));
+    cases.push(chunk_conv(1, [8, 6, 7], [[1, 1], [5, 5], [1, 7], [7, 1]]));
     cases
 }
 
