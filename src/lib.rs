@@ -2,11 +2,14 @@
 #![warn(missing_docs)]
 
 pub mod checkpoint;
+pub mod cpu;
 pub mod error;
 pub mod graph;
+pub mod kernels;
 pub mod models;
 pub mod ops;
 pub mod picture;
+pub mod plan;
 pub mod preprocess;
 pub mod tensor;
 

@@ -1,0 +1,170 @@
+//! The CPU executor: the fallback where there is no GPU, and the yardstick for the GPU's tests.
+//!
+//! One file per operator implements [`CpuKernel`] for it; algorithms that several of them share
+//! (matrix product, convolution of a plane, epilogue, threads) have files of their own. Values are
+//! `[n, c, h, w]` tensors, vectors have `h = w = 1`.
+
+mod activate;
+mod add;
+mod batch_norm;
+mod chunk_conv;
+mod concat;
+mod conv2d;
+mod copy_conv;
+mod dense;
+mod depthwise;
+mod epilogue;
+mod gate;
+mod global_avg_pool;
+mod input;
+mod linear;
+mod matmul;
+mod parallel;
+mod scale;
+mod settle;
+mod slice;
+mod values;
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, Params, Shape};
+use crate::ops::*;
+use crate::tensor::Tensor;
+
+pub use settle::settle_batch_norms;
+use values::Values;
+
+/// How the CPU computes an operator.
+trait CpuKernel {
+    /// The operator applied to `inputs` (`[n, c, h, w]`, of the shapes that
+    /// [`Operator::infer`] accepted); `shape` is the output's shape per sample.
+    fn run(&self, inputs: &[&Tensor], shape: Shape, params: &Params) -> Tensor;
+}
+
+macro_rules! define_kernel {
+    ($($op:ident),*) => {
+        fn kernel(op: &Op) -> &dyn CpuKernel {
+            match op { $(Op::$op(op) => op),* }
+        }
+    };
+}
+crate::with_each_op!(define_kernel);
+
+/// Runs a graph on the CPU.
+///
+/// Any graph runs: in training form, fused, or anything between. Work is spread over rayon's
+/// global thread pool natively and done by the calling thread on wasm.
+#[derive(Clone, Debug)]
+pub struct CpuExecutor {
+    graph: Arc<Graph>,
+}
+
+impl CpuExecutor {
+    /// An executor for this graph.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the graph's output is not one of its nodes, or a value is larger
+    /// than the address space.
+    pub fn new(graph: impl Into<Arc<Graph>>) -> Result<Self> {
+        let graph = graph.into();
+        check_nodes(&graph, &[graph.output()])?;
+        for node in graph.nodes() {
+            byte_len(1, node.shape)
+                .ok_or_else(|| Error::argument(format!("node {:?}: {} is too large", node.name, node.shape)))?;
+        }
+        Ok(CpuExecutor { graph })
+    }
+
+    /// The graph that it runs.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The output's value `[n, c, h, w]` (vectors: `h = w = 1`) for the input `[n, c, h, w]`,
+    /// whose `c`, `h`, `w` are those of [`Graph::input_shape`].
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the input has another shape.
+    pub fn run(&self, input: &Tensor) -> Result<Tensor> {
+        Ok(self.run_with(input, &[])?.0)
+    }
+
+    /// Like [`run`](Self::run), and also returns the values of the `wanted` nodes, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the input has another shape or a wanted node does not exist.
+    pub fn run_with(&self, input: &Tensor, wanted: &[NodeId]) -> Result<(Tensor, Vec<Tensor>)> {
+        let graph = &*self.graph;
+        check_nodes(graph, wanted)?;
+        check_input(graph, input)?;
+        let roots: Vec<NodeId> = wanted.iter().copied().chain([graph.output()]).collect();
+        let mut values = Values::new(graph, &roots, input);
+        for id in graph.ids().skip(1).filter(|id| values.is_needed(*id)).collect::<Vec<_>>() {
+            let value = compute(graph, id, &values)?;
+            values.put(graph, id, value);
+        }
+        let wanted = wanted.iter().map(|id| values.take(graph, *id)).collect::<Result<_>>()?;
+        Ok((values.take(graph, graph.output())?, wanted))
+    }
+}
+
+/// Computes one node from the values of its inputs.
+fn compute(graph: &Graph, id: NodeId, values: &Values) -> Result<Tensor> {
+    let node = graph.node(id);
+    let inputs = values.inputs(graph, id)?;
+    Ok(kernel(&node.op).run(&inputs, node.shape, graph.params()))
+}
+
+/// The input must be `[n, c, h, w]` with the graph's `c`, `h`, `w`, and small enough for every
+/// value of that batch to be addressable.
+fn check_input(graph: &Graph, input: &Tensor) -> Result<()> {
+    let Shape { channels, height, width } = graph.input_shape();
+    let batch = match input.shape() {
+        &[n, c, h, w] if n > 0 && (c, h, w) == (channels, height, width) => n,
+        other => {
+            let name = &graph.name;
+            let expected = format!("[n, {channels}, {height}, {width}] with n ≥ 1");
+            return Err(Error::argument(format!("{name}: the input has shape {other:?}, expected {expected}")));
+        }
+    };
+    match graph.nodes().iter().find(|node| byte_len(batch, node.shape).is_none()) {
+        Some(node) => Err(Error::argument(format!("node {:?}: {batch} × {} is too large", node.name, node.shape))),
+        None => Ok(()),
+    }
+}
+
+fn check_nodes(graph: &Graph, ids: &[NodeId]) -> Result<()> {
+    let count = graph.nodes().len();
+    match ids.iter().find(|id| id.index() >= count) {
+        Some(id) => Err(Error::argument(format!("{}: there is no node {}, only {count} nodes", graph.name, id.0))),
+        None => Ok(()),
+    }
+}
+
+/// Bytes of a value, if that is a possible size.
+fn byte_len(batch: usize, shape: Shape) -> Option<usize> {
+    let sizes = [batch, shape.channels, shape.height, shape.width];
+    sizes.iter().try_fold(size_of::<f32>(), |len, &d| len.checked_mul(d)).filter(|len| isize::try_from(*len).is_ok())
+}
+
+/// Number of samples of a value.
+fn batch(x: &Tensor) -> usize {
+    x.shape().first().copied().unwrap_or(0)
+}
+
+/// Pixels (height, width) of a value.
+fn extent(x: &Tensor) -> [usize; 2] {
+    match x.shape() {
+        &[_, _, height, width] => [height, width],
+        _ => [1, 1],
+    }
+}
+
+/// A value of `n` samples, all zeros, for a kernel to fill.
+fn output(n: usize, shape: Shape) -> Tensor {
+    Tensor::zeros([n, shape.channels, shape.height, shape.width])
+}
+
+#[cfg(test)]
+mod tests;
