@@ -189,3 +189,29 @@ fn a_configuration_that_makes_no_network_is_an_error() {
     config.width = 42;
     assert!(matches!(model.build(Form::Train, &mut Random::new(0)), Err(Error::Graph { .. })));
 }
+
+/// Root mean square.
+fn rms(tensor: &Tensor) -> f32 {
+    (tensor.data().iter().map(|v| v * v).sum::<f32>() / tensor.len() as f32).sqrt()
+}
+
+#[test]
+fn random_networks_keep_activations_of_order_one_once_settled() {
+    use foveate::cpu::{CpuExecutor, settle_batch_norms};
+    let mut checked = 0;
+    for name in ["repvgg-a0", "qarepvgg-a0", "repnext-m0", "repnext-m0e", "mobileone-s0", "mobileone-s4"] {
+        let mut graph = models::random(name, 3).unwrap().with_input(Shape::new(3, 64, 96)).unwrap();
+        let input = Random::new(5).tensor("input", Role::Weight, &[2, 3, 64, 96]).unwrap();
+        let scale = rms(&input).recip();
+        let input = Tensor::new([2, 3, 64, 96], input.data().iter().map(|v| v * scale).collect::<Vec<_>>()).unwrap();
+        settle_batch_norms(&mut graph, &input).unwrap();
+        let taps: Vec<_> = graph.taps().iter().map(|(_, id)| *id).collect();
+        let (logits, stages) = CpuExecutor::new(graph).unwrap().run_with(&input, &taps).unwrap();
+        for (what, value) in stages.iter().map(|s| ("stage", s)).chain([("logits", &logits)]) {
+            let rms = rms(value);
+            assert!((0.1..10.0).contains(&rms), "{name} {what}: {rms}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 6 * 6);
+}
