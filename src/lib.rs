@@ -8,9 +8,11 @@ pub mod graph;
 pub mod kernels;
 pub mod models;
 pub mod ops;
+pub mod passes;
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
+pub mod proof;
 pub mod tensor;
 
 pub use error::{Error, Result};
