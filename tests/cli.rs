@@ -82,7 +82,8 @@ fn json_follows_the_schema() {
 
 #[test]
 fn a_random_network_is_built_fused_and_proved() {
-    let args = ["classify", CAT, "--model", "repnext-m0", "--random", "--seed", "7", "--device", "cpu", "--json", "--logits"];
+    let args =
+        ["classify", CAT, "--model", "repnext-m0", "--random", "--seed", "7", "--device", "cpu", "--json", "--logits"];
     let output = foveate(&args);
     let lines = json_lines(&output);
     assert_eq!(lines[0]["model"], "repnext-m0");
@@ -162,7 +163,8 @@ fn bad_pictures_fail_with_their_name_and_do_not_stop_the_others() {
     let scratch = Scratch::new();
     let whole = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAT)).unwrap();
     fails(1, &["classify", "no/such.png", "--device", "cpu"], &["no/such.png"]);
-    let bad: [(&str, &[u8]); 3] = [("text.png", b"this is no picture"), ("empty.png", b""), ("cut.png", &whole[..whole.len() / 2])];
+    let bad: [(&str, &[u8]); 3] =
+        [("text.png", b"this is no picture"), ("empty.png", b""), ("cut.png", &whole[..whole.len() / 2])];
     for (name, bytes) in bad {
         let path = scratch.file(name, bytes);
         fails(1, &["classify", &path, "--device", "cpu"], &[name]);

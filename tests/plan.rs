@@ -10,7 +10,7 @@ use foveate::{Graph, Shape, passes};
 
 fn fused(name: &str) -> Graph {
     let architecture = Architecture::named(name).unwrap();
-    let graph = architecture.build(Form::Deploy, &mut Zeros).unwrap();
+    let graph = architecture.build(Form::Fused, &mut Zeros).unwrap();
     passes::fuse(&graph).unwrap().0
 }
 
@@ -28,7 +28,13 @@ fn simulate(plan: &Plan) {
             assert!(plan.memory.slots[buffer].bytes >= plan.tensors[tensor.0 as usize].bytes());
             match slot.access {
                 Access::Read => {
-                    assert_eq!(held.get(&buffer), Some(tensor), "{}: {} reads a lost tensor: {step}", plan.name, step.node);
+                    assert_eq!(
+                        held.get(&buffer),
+                        Some(tensor),
+                        "{}: {} reads a lost tensor: {step}",
+                        plan.name,
+                        step.node
+                    );
                     read.push(buffer);
                 }
                 Access::Write => written.push((buffer, *tensor)),
@@ -41,7 +47,12 @@ fn simulate(plan: &Plan) {
         }
     }
     for output in &plan.outputs {
-        assert_eq!(held.get(&plan.memory.slot_of(output.tensor)), Some(&output.tensor), "{}: an output is lost", plan.name);
+        assert_eq!(
+            held.get(&plan.memory.slot_of(output.tensor)),
+            Some(&output.tensor),
+            "{}: an output is lost",
+            plan.name
+        );
     }
 }
 

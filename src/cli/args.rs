@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use foveate::{DeviceChoice, Precision, gpu::BackendFilter};
+use foveate::{DeviceChoice, Precision, gpu};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -150,13 +150,13 @@ pub enum Backend {
     Gl,
 }
 
-impl From<Backend> for BackendFilter {
+impl From<Backend> for gpu::Backend {
     fn from(backend: Backend) -> Self {
         match backend {
-            Backend::Vulkan => BackendFilter::Vulkan,
-            Backend::Metal => BackendFilter::Metal,
-            Backend::Dx12 => BackendFilter::Dx12,
-            Backend::Gl => BackendFilter::Gl,
+            Backend::Vulkan => gpu::Backend::Vulkan,
+            Backend::Metal => gpu::Backend::Metal,
+            Backend::Dx12 => gpu::Backend::Dx12,
+            Backend::Gl => gpu::Backend::Gl,
         }
     }
 }

@@ -42,7 +42,8 @@ pub fn run(args: &Classify) -> Outcome {
         model = model.with_labels(labels::read(file)?)?;
     }
     let load = milliseconds(start);
-    let mut builder = Session::builder().model(model).device(args.device.device.clone()).safe_shaders(args.device.safe_shaders);
+    let mut builder =
+        Session::builder().model(model).device(args.device.device.clone()).safe_shaders(args.device.safe_shaders);
     if let Some(backend) = args.device.backend {
         builder = builder.backend(backend.into());
     }
@@ -95,7 +96,8 @@ fn show(args: &Classify, session: &Session, path: &Path, answer: &Answer, timing
     let (name, precision) = (session.model().name(), session.model().precision().to_string());
     if args.json {
         let logits = args.logits.then(|| answer.logits());
-        let line = Line { schema_version: 1, image, model: name, precision, device: session.device(), top, logits, timing_ms };
+        let line =
+            Line { schema_version: 1, image, model: name, precision, device: session.device(), top, logits, timing_ms };
         say(serde_json::to_string(&line).map_err(Error::argument)?);
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! `foveate fuse`.
 
-use foveate::{Error, Model, checkpoint};
+use foveate::{Error, Model, checkpoint::model_file};
 
 use super::{Outcome, args, labels, say, source};
 
@@ -18,7 +18,7 @@ pub fn run(args: &args::Fuse) -> Outcome {
     }
     source::tell(&model);
     let bytes = model.to_bytes()?;
-    checkpoint::write_file(&args.output, &bytes)?;
+    model_file::write_file(&args.output, &bytes)?;
     say(format_args!("{}: {}, {} bytes", args.output.display(), model.name(), bytes.len()));
     Ok(())
 }

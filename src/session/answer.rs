@@ -20,7 +20,8 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn new(logits: Vec<f32>, labels: Option<&[String]>) -> Self {
-        let name = |class: usize| labels.and_then(|l| l.get(class).cloned()).unwrap_or_else(|| format!("class {class}"));
+        let name =
+            |class: usize| labels.and_then(|l| l.get(class).cloned()).unwrap_or_else(|| format!("class {class}"));
         let labels = (0..logits.len()).map(name).collect();
         Answer { logits, labels }
     }

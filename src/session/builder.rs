@@ -2,12 +2,12 @@
 
 use web_time::Instant;
 
-use super::device::{Backends, DeviceChoice, DeviceInfo};
+use super::device::{DeviceChoice, DeviceInfo};
 use super::engine::Engine;
 use super::model::{Model, Precision};
 use super::{Session, Timing, milliseconds};
 use crate::error::{Error, Result};
-use crate::gpu::{self, GpuContext};
+use crate::gpu::{self, Backend, GpuContext};
 use crate::plan::Plan;
 
 /// Where the model comes from.
@@ -32,7 +32,7 @@ pub struct SessionBuilder {
     arch: Option<String>,
     labels: Option<Vec<String>>,
     device: DeviceChoice,
-    backends: Backends,
+    backend: Option<Backend>,
     borrowed: Option<(wgpu::Device, wgpu::Queue)>,
     precision: Option<Precision>,
     batch: usize,
@@ -47,7 +47,7 @@ impl Default for SessionBuilder {
             arch: None,
             labels: None,
             device: DeviceChoice::default(),
-            backends: None,
+            backend: None,
             borrowed: None,
             precision: None,
             batch: 1,
@@ -102,8 +102,8 @@ impl SessionBuilder {
     }
 
     /// Looks at one backend only.
-    pub fn backend(mut self, backend: gpu::BackendFilter) -> Self {
-        self.backends = Some(backend);
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
         self
     }
 
@@ -173,26 +173,31 @@ impl SessionBuilder {
         let (engine, device) = if let Some((device, queue)) = self.borrowed {
             Engine::borrowed(device, queue, plan, &model, self.safe_shaders).await?
         } else {
-            open(&self.device, self.backends, plan, &model, self.safe_shaders).await?
+            open(&self.device, self.backend, plan, &model, self.safe_shaders).await?
         };
         let timing = Timing { load, compile: milliseconds(start) };
         Ok(Session { model, engine, device, timing, batch, safe_shaders: self.safe_shaders })
     }
 }
 
-async fn open(choice: &DeviceChoice, backends: Backends, plan: Plan, model: &Model, safe: bool) -> Result<(Engine, DeviceInfo)> {
+async fn open(
+    choice: &DeviceChoice,
+    backend: Option<Backend>,
+    plan: Plan,
+    model: &Model,
+    safe: bool,
+) -> Result<(Engine, DeviceInfo)> {
     let Some(request) = choice.request() else {
         return Ok((Engine::cpu(model)?, DeviceInfo::cpu("asked for by --device cpu")));
     };
-    let chosen = match gpu::choose(&request, backends).await {
+    let chosen = match gpu::select_adapter(&request, backend).await {
         Ok(chosen) => chosen,
         Err(Error::Device { reason }) if *choice == DeviceChoice::Auto => {
             return Ok((Engine::cpu(model)?, DeviceInfo::cpu(reason)));
         }
         Err(error) => return Err(error),
     };
-    let reason = chosen.reason().to_owned();
     let context = GpuContext::request(&chosen).await?;
-    let info = DeviceInfo::gpu(context.adapter(), reason);
-    Ok((Engine::gpu(context, plan, model, safe).await?, info))
+    let info = DeviceInfo::gpu(context.summary(), chosen.reason);
+    Ok((Engine::gpu(&context, plan, model, safe).await?, info))
 }

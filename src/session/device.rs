@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::gpu::{AdapterSummary, BackendFilter, DeviceRequest};
+use crate::gpu::{AdapterSummary, DeviceRequest};
 
 /// Which device to run on.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +58,7 @@ pub enum DeviceKind {
 pub struct DeviceInfo {
     /// GPU or CPU.
     pub kind: DeviceKind,
-    /// `vulkan`, `metal`, `dx12`, `gl`, `browser`; `none` for the CPU executor.
+    /// `vulkan`, `metal`, `dx12`, `gl`, `webgpu`; `none` for the CPU executor.
     pub backend: String,
     /// The adapter's name.
     pub name: String,
@@ -73,13 +73,14 @@ impl DeviceInfo {
     pub(super) fn cpu(reason: impl Into<String>) -> Self {
         let threads = crate::cpu::threads();
         let name = format!("CPU executor, {threads} thread{}", if threads == 1 { "" } else { "s" });
-        let (kind, backend, driver) = (DeviceKind::Cpu, "none".into(), concat!("foveate ", env!("CARGO_PKG_VERSION")).into());
+        let (kind, backend, driver) =
+            (DeviceKind::Cpu, "none".into(), concat!("foveate ", env!("CARGO_PKG_VERSION")).into());
         DeviceInfo { kind, backend, name, driver, reason: reason.into() }
     }
 
     pub(super) fn gpu(adapter: &AdapterSummary, reason: impl Into<String>) -> Self {
         let driver = format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned();
-        let (kind, backend, name) = (DeviceKind::Gpu, adapter.backend.clone(), adapter.name.clone());
+        let (kind, backend, name) = (DeviceKind::Gpu, adapter.backend.to_owned(), adapter.name.clone());
         DeviceInfo { kind, backend, name, driver, reason: reason.into() }
     }
 }
@@ -92,6 +93,3 @@ impl fmt::Display for DeviceInfo {
         }
     }
 }
-
-/// Which backends to look at.
-pub type Backends = Option<BackendFilter>;

@@ -4,7 +4,7 @@ use super::device::DeviceInfo;
 use super::model::Model;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
-use crate::gpu::{GpuContext, GpuExecutor};
+use crate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -21,9 +21,10 @@ impl Engine {
         Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone() })
     }
 
-    pub(super) async fn gpu(context: GpuContext, plan: Plan, model: &Model, safe_shaders: bool) -> Result<Self> {
+    pub(super) async fn gpu(context: &GpuContext, plan: Plan, model: &Model, safe_shaders: bool) -> Result<Self> {
         let preprocess = Some(model.preprocess().clone());
-        Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, preprocess, safe_shaders).await?)))
+        let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
+        Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
     }
 
     pub(super) async fn borrowed(
@@ -34,8 +35,8 @@ impl Engine {
         safe_shaders: bool,
     ) -> Result<(Self, DeviceInfo)> {
         let context = GpuContext::from_device(device, queue);
-        let info = DeviceInfo::gpu(context.adapter(), "the caller's device");
-        Ok((Engine::gpu(context, plan, model, safe_shaders).await?, info))
+        let info = DeviceInfo::gpu(context.summary(), "the caller's device");
+        Ok((Engine::gpu(&context, plan, model, safe_shaders).await?, info))
     }
 
     /// The network's output for up to a batch of pictures; rows beyond them are undefined.

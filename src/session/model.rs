@@ -110,7 +110,8 @@ impl Model {
         let source_sha256 = format!("random, seed {seed}");
         let (renamed, ignored, notes) = (vec![], vec![], vec![]);
         let (architecture, form) = (name, Form::Train);
-        let train = LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
+        let train =
+            LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
         Model::fuse(train, prove)
     }
 
@@ -124,7 +125,7 @@ impl Model {
             let reason = format!("{proof}; the bound is {PROOF_BOUND:e}");
             return Err(Error::Inexact { rewrite: "fusing this network", reason });
         }
-        let fused = LoadedModel { graph, form: Form::Deploy, ..loaded };
+        let fused = LoadedModel { graph, form: Form::Fused, ..loaded };
         Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }) })
     }
 
@@ -136,7 +137,9 @@ impl Model {
         let classes = self.graph().node(self.graph().output()).shape.channels;
         if labels.len() != classes {
             let given = labels.len();
-            return Err(Error::argument(format!("{given} labels for a network of {classes} classes; one per line is wanted")));
+            return Err(Error::argument(format!(
+                "{given} labels for a network of {classes} classes; one per line is wanted"
+            )));
         }
         self.fused.labels = Some(labels);
         Ok(self)
@@ -182,7 +185,7 @@ impl Model {
     /// # Errors
     /// If the tensors cannot be written as safetensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        checkpoint::save(&self.fused)
+        checkpoint::model_file::save(&self.fused)
     }
 }
 
