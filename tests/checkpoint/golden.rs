@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{bytes, data, edited, open};
 
-fn index() -> BTreeMap<String, Value> {
+pub fn index() -> BTreeMap<String, Value> {
     let index: BTreeMap<String, Value> = serde_json::from_slice(&bytes("golden/index.json")).unwrap();
     assert_eq!(index.len(), 16);
     index

@@ -50,6 +50,22 @@ fn what_is_saved_is_what_is_loaded() {
 }
 
 #[test]
+fn networks_fused_by_the_passes_survive_saving() {
+    let mut seen = 0;
+    for set in crate::golden::index().keys() {
+        for form in ["train", "deploy"] {
+            let model = model(&format!("golden/{set}.{form}.safetensors"), None);
+            let (graph, _) = foveate::passes::fuse(&model.graph).unwrap();
+            let fused = LoadedModel { graph, form: Form::Fused, ..model };
+            let loaded = load(&save(&fused).unwrap(), "test", None).unwrap();
+            assert!(loaded.graph == fused.graph, "{set} {form}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 32);
+}
+
+#[test]
 fn the_metadata_are_those_documented_and_the_tensors_keep_their_names() {
     let (tensors, metadata) = open(&save(&model("cifar/S4.safetensors", Some("qarepvgg-cifar"))).unwrap());
     let mut keys: Vec<&str> = metadata.keys().map(String::as_str).collect();
