@@ -14,11 +14,13 @@ pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod proof;
+pub mod session;
 pub mod tensor;
 
 pub use error::{Error, Result};
 pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
+pub use session::{Answer, DeviceChoice, DeviceInfo, DeviceKind, Model, Precision, Session, SessionBuilder, Top};
 pub use tensor::Tensor;
 pub use wgpu;

@@ -76,7 +76,7 @@ pub fn load(bytes: &[u8], origin: &str, arch: Option<&str>) -> Result<LoadedMode
     let mut source = CheckpointSource::new(tensors, format!("{origin} as {}", architecture.name));
     let built = architecture.build(kind.form, &mut source);
     // Faults of the tensors come first: they are why a graph cannot be built.
-    source.finish(&original)?;
+    source.finish(built.is_ok(), original)?;
     Ok(LoadedModel {
         graph: built?,
         architecture: architecture.name,

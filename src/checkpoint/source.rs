@@ -36,13 +36,14 @@ impl CheckpointSource {
         CheckpointSource { tensors, model, faults: Faults::default(), allowance }
     }
 
-    /// Checks that everything fitted and was used. `original` turns official names into those of
-    /// the file.
+    /// Checks that everything fitted and, if the network is `complete`, that everything was used.
+    /// `original` turns official names into those of the file.
     ///
     /// # Errors
     /// [`Error::Weights`] with the tensors at fault.
-    pub fn finish(&self, original: impl Fn(&str) -> String) -> Result<()> {
-        let unused: Vec<Fault> = self.tensors.keys().map(|name| (name.clone(), String::new())).collect();
+    pub fn finish(&self, complete: bool, original: impl Fn(&str) -> String) -> Result<()> {
+        let left = self.tensors.keys().filter(|_| complete);
+        let unused: Vec<Fault> = left.map(|name| (name.clone(), String::new())).collect();
         let Faults { missing, misshapen, negative } = &self.faults;
         let lists = [
             ("missing", missing),

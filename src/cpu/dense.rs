@@ -6,7 +6,6 @@
 
 use super::matmul::{Matrix, multiply};
 use super::*;
-use gemm::Parallelism;
 
 /// Values that a band's matrix may hold, unless a single row needs more.
 const BAND: usize = 1 << 20;
@@ -38,25 +37,26 @@ pub(super) fn run(conv: &Conv2d, inputs: &[&Tensor], shape: Shape, params: &Para
     let (x_len, weight_len) = (x.len() / (n * groups), weight.len() / groups);
     let out_len = geometry.out_channels * shape.pixels();
     let mut out = output(n, shape);
-    let work = |index: usize, out: &mut [f32], threads: Parallelism| {
+    let work = |index: usize, out: &mut [f32], shared: bool| {
         let group = index % groups;
         let weight = &weight.data()[group * weight_len..(group + 1) * weight_len];
         let bias = bias.map(|b| &b[group * geometry.out_channels..(group + 1) * geometry.out_channels]);
         let residual = inputs.get(1).map(|r| &r.data()[index * out_len..(index + 1) * out_len]);
-        geometry.run(&x.data()[index * x_len..(index + 1) * x_len], weight, bias, residual, out, threads);
+        geometry.run(&x.data()[index * x_len..(index + 1) * x_len], weight, bias, residual, out, shared);
     };
     // Where there are enough images and groups, each is one thread's; otherwise the threads share
     // every product.
     if n * groups >= parallel::threads() {
-        parallel::for_each_piece(out.data_mut(), out_len, |i, out| work(i, out, Parallelism::None));
+        parallel::for_each_piece(out.data_mut(), out_len, |i, out| work(i, out, false));
     } else {
         let pieces = out.data_mut().chunks_mut(out_len).enumerate();
-        pieces.for_each(|(i, out)| work(i, out, parallel::gemm_threads()));
+        pieces.for_each(|(i, out)| work(i, out, true));
     }
     out
 }
 
 impl Geometry<'_> {
+    /// One group of one image; the threads share the work if `shared`, else it is the caller's.
     fn run(
         &self,
         x: &[f32],
@@ -64,34 +64,30 @@ impl Geometry<'_> {
         bias: Option<&[f32]>,
         residual: Option<&[f32]>,
         out: &mut [f32],
-        threads: Parallelism,
+        shared: bool,
     ) {
         let [rows, columns] = self.output;
         let pixels = rows * columns;
         let depth = self.channels * self.kernel[0] * self.kernel[1];
         let weight = Matrix::new(weight, self.out_channels, depth);
         if self.is_pointwise() {
-            multiply(weight, Matrix::new(x, depth, pixels), out, pixels, threads);
+            multiply(weight, Matrix::new(x, depth, pixels), out, pixels, parallel::gemm_threads(shared));
         } else {
             let band = (BAND / (depth * columns).max(1)).clamp(1, rows);
             let mut matrix = vec![0.0; depth * band * columns];
             for first in (0..rows).step_by(band) {
                 let band = band.min(rows - first);
                 let matrix = &mut matrix[..depth * band * columns];
-                let parallel = !matches!(threads, Parallelism::None);
-                self.unfold(x, first, band, matrix, parallel);
+                self.unfold(x, first, band, matrix, shared);
                 let matrix = Matrix::new(matrix, depth, band * columns);
-                multiply(weight, matrix, &mut out[first * columns..], pixels, threads);
+                multiply(weight, matrix, &mut out[first * columns..], pixels, parallel::gemm_threads(shared));
             }
         }
         let finish = |channel: usize, row: &mut [f32]| {
             let residual = residual.map(|r| &r[channel * pixels..(channel + 1) * pixels]);
             epilogue::finish(row, bias.map_or(0.0, |b| b[channel]), residual, self.conv.activation);
         };
-        match threads {
-            Parallelism::None => out.chunks_mut(pixels).enumerate().for_each(|(c, row)| finish(c, row)),
-            _ => parallel::for_each_piece(out, pixels, finish),
-        }
+        parallel::for_each_piece_if(shared, out, pixels, finish);
     }
 
     fn is_pointwise(&self) -> bool {
@@ -99,7 +95,7 @@ impl Geometry<'_> {
     }
 
     /// Writes the matrix of a band of output rows: a row per (channel, tap), a column per pixel.
-    fn unfold(&self, x: &[f32], first: usize, band: usize, matrix: &mut [f32], parallel: bool) {
+    fn unfold(&self, x: &[f32], first: usize, band: usize, matrix: &mut [f32], shared: bool) {
         let [kh, kw] = self.kernel;
         let len = band * self.output[1];
         let plane = self.input[0] * self.input[1];
@@ -108,11 +104,7 @@ impl Geometry<'_> {
             let x = &x[channel * plane..(channel + 1) * plane];
             self.unfold_tap(x, [tap / kw, tap % kw], first, row);
         };
-        if parallel {
-            parallel::for_each_piece(matrix, len, work);
-        } else {
-            matrix.chunks_mut(len).enumerate().for_each(|(i, row)| work(i, row));
-        }
+        parallel::for_each_piece_if(shared, matrix, len, work);
     }
 
     /// What one tap reads of one channel, for all pixels of the band.

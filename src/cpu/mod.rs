@@ -1,6 +1,6 @@
 //! The CPU executor: the fallback where there is no GPU, and the yardstick for the GPU's tests.
 //!
-//! One file per operator implements [`CpuKernel`] for it; algorithms that several of them share
+//! One file per operator implements `CpuKernel` for it; algorithms that several of them share
 //! (matrix product, convolution of a plane, epilogue, threads) have files of their own. Values are
 //! `[n, c, h, w]` tensors, vectors have `h = w = 1`.
 
@@ -32,6 +32,7 @@ use crate::graph::{Graph, NodeId, Params, Shape};
 use crate::ops::*;
 use crate::tensor::Tensor;
 
+pub use parallel::threads;
 pub use settle::settle_batch_norms;
 use values::Values;
 

@@ -1,0 +1,166 @@
+//! The arguments, as clap parses them.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use foveate::{DeviceChoice, Precision, gpu};
+
+/// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Say what is in a picture.
+    Classify(Classify),
+    /// List the GPUs that wgpu sees, with features and limits.
+    Adapters(Adapters),
+    /// Show a network's fused graph, its dispatches and its memory.
+    Plan(Plan),
+    /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
+    Fuse(Fuse),
+    /// List the networks that are known by name.
+    Models,
+}
+
+/// Which model.
+#[derive(ClapArgs)]
+pub struct ModelArgs {
+    /// A checkpoint or model file (.safetensors), or the name of a network (see `foveate models`);
+    /// the built-in CIFAR-10 network if not given.
+    #[arg(long, value_name = "FILE|NAME")]
+    pub model: Option<String>,
+    /// The architecture of the file, where its keys and shapes cannot tell it.
+    #[arg(long, value_name = "NAME")]
+    pub arch: Option<String>,
+    /// Seeded random weights for the network named by --model.
+    #[arg(long, requires = "model", conflicts_with = "arch")]
+    pub random: bool,
+    /// The seed of --random.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "random")]
+    pub seed: u64,
+}
+
+/// Which device.
+#[derive(ClapArgs)]
+pub struct DeviceArgs {
+    /// auto (a GPU if there is one, else the CPU), gpu, cpu, part of an adapter's name, or its
+    /// index in `foveate adapters`.
+    #[arg(long, value_name = "auto|cpu|gpu|NAME|INDEX", default_value = "auto", value_parser = device)]
+    pub device: DeviceChoice,
+    /// Look at this backend only.
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+    /// Leave the shaders' runtime checks on (slower).
+    #[arg(long)]
+    pub safe_shaders: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct Classify {
+    /// The pictures.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Number format of weights and activations; what the model file holds if not given.
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionArg>,
+    /// Names of the classes, one per line.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// How many classes to show.
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub top: usize,
+    /// One line of JSON per picture on stdout.
+    #[arg(long)]
+    pub json: bool,
+    /// Add the raw logits to the JSON.
+    #[arg(long, requires = "json")]
+    pub logits: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct Adapters {
+    /// One line of JSON per adapter.
+    #[arg(long)]
+    pub json: bool,
+    /// Look at this backend only.
+    #[arg(long, value_enum)]
+    pub backend: Option<Backend>,
+}
+
+#[derive(ClapArgs)]
+pub struct Plan {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Samples per run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub batch: usize,
+}
+
+#[derive(ClapArgs)]
+pub struct Fuse {
+    /// The checkpoint (.safetensors).
+    pub file: PathBuf,
+    /// Where to write the model file.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// The architecture of the file, where its keys and shapes cannot tell it.
+    #[arg(long, value_name = "NAME")]
+    pub arch: Option<String>,
+    /// Names of the classes, one per line, to be put into the file.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Overwrite the output.
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PrecisionArg {
+    F32,
+    F16,
+    W8,
+    W8a8,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::F32 => Precision::F32,
+            PrecisionArg::F16 => Precision::F16,
+            PrecisionArg::W8 => Precision::W8,
+            PrecisionArg::W8a8 => Precision::W8a8,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Backend {
+    Vulkan,
+    Metal,
+    Dx12,
+    Gl,
+}
+
+impl From<Backend> for gpu::Backend {
+    fn from(backend: Backend) -> Self {
+        match backend {
+            Backend::Vulkan => gpu::Backend::Vulkan,
+            Backend::Metal => gpu::Backend::Metal,
+            Backend::Dx12 => gpu::Backend::Dx12,
+            Backend::Gl => gpu::Backend::Gl,
+        }
+    }
+}
+
+fn device(text: &str) -> Result<DeviceChoice, std::convert::Infallible> {
+    Ok(DeviceChoice::parse(text))
+}

@@ -1,0 +1,117 @@
+//! `foveate classify`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
+use serde::Serialize;
+
+use super::args::Classify;
+use super::{Failure, Outcome, labels, say, source};
+
+/// Steady-state runs of a picture: this many, or fewer if they take longer than [`STEADY_TIME`].
+const STEADY_RUNS: usize = 10;
+const STEADY_TIME: Duration = Duration::from_millis(500);
+
+/// A picture's line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    schema_version: u32,
+    image: String,
+    model: &'a str,
+    precision: String,
+    device: &'a DeviceInfo,
+    top: Vec<Top>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logits: Option<&'a [f32]>,
+    timing_ms: Timing,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Timing {
+    load: f64,
+    compile: f64,
+    first: f64,
+    run: f64,
+}
+
+pub fn run(args: &Classify) -> Outcome {
+    let start = Instant::now();
+    let mut model = source::load(&args.model)?;
+    if let Some(file) = &args.labels {
+        model = model.with_labels(labels::read(file)?)?;
+    }
+    let load = milliseconds(start);
+    let mut builder =
+        Session::builder().model(model).device(args.device.device.clone()).safe_shaders(args.device.safe_shaders);
+    if let Some(backend) = args.device.backend {
+        builder = builder.backend(backend.into());
+    }
+    if let Some(precision) = args.precision {
+        builder = builder.precision(precision.into());
+    }
+    let mut session = pollster::block_on(builder.load())?;
+    let compile = session.timing().compile;
+    eprintln!("device: {}", session.device());
+    let mut first = None;
+    let mut failed = false;
+    for path in &args.images {
+        match classify(&mut session, path, &mut first) {
+            Ok((answer, first, run)) => {
+                let timing = Timing { load, compile, first, run };
+                show(args, &session, path, &answer, timing)?;
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                failed = true;
+            }
+        }
+    }
+    if failed { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// The answer for a picture, the session's first run and this picture's median run, in
+/// milliseconds.
+fn classify(session: &mut Session, path: &Path, first: &mut Option<f64>) -> Result<(Answer, f64, f64)> {
+    let picture = Picture::open(path)?;
+    let mut timed = || -> Result<(Answer, f64)> {
+        let start = Instant::now();
+        let answer = pollster::block_on(session.run(&picture))?;
+        Ok((answer, milliseconds(start)))
+    };
+    let (answer, took) = timed()?;
+    let first = *first.get_or_insert(took);
+    let mut runs = Vec::new();
+    let start = Instant::now();
+    while runs.is_empty() || (runs.len() < STEADY_RUNS && start.elapsed() < STEADY_TIME) {
+        runs.push(timed()?.1);
+    }
+    runs.sort_by(f64::total_cmp);
+    Ok((answer, first, runs[runs.len() / 2]))
+}
+
+fn show(args: &Classify, session: &Session, path: &Path, answer: &Answer, timing_ms: Timing) -> Result<()> {
+    let image = path.display().to_string();
+    let top = answer.top(args.top);
+    let (name, precision) = (session.model().name(), session.model().precision().to_string());
+    if args.json {
+        let logits = args.logits.then(|| answer.logits());
+        let line =
+            Line { schema_version: 1, image, model: name, precision, device: session.device(), top, logits, timing_ms };
+        say(serde_json::to_string(&line).map_err(Error::argument)?);
+        return Ok(());
+    }
+    say(format_args!("{image}  ({name}, {precision})"));
+    let width = top.iter().map(|t| t.label.chars().count()).max().unwrap_or(0);
+    for Top { label, score, .. } in &top {
+        let bar = "█".repeat((score * 40.0).round() as usize);
+        say(format_args!("  {label:width$}  {:5.1} %  {bar}", score * 100.0));
+    }
+    let Timing { load, compile, first, run } = timing_ms;
+    say(format_args!("  load {load:.1} ms, compile {compile:.1} ms, first run {first:.2} ms, steady {run:.2} ms"));
+    Ok(())
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,24 @@
+//! `foveate fuse`.
+
+use foveate::{Error, Model, checkpoint::model_file};
+
+use super::{Outcome, args, labels, say, source};
+
+pub fn run(args: &args::Fuse) -> Outcome {
+    if args.output.exists() && !args.force {
+        let reason = format!("{} is there already; --force overwrites it", args.output.display());
+        return Err(Error::argument(reason).into());
+    }
+    let mut model = Model::open(&args.file, args.arch.as_deref(), true)?;
+    if model.fusion().is_none() {
+        eprintln!("{}: fused already; writing it as a model file", args.file.display());
+    }
+    if let Some(file) = &args.labels {
+        model = model.with_labels(labels::read(file)?)?;
+    }
+    source::tell(&model);
+    let bytes = model.to_bytes()?;
+    model_file::write_file(&args.output, &bytes)?;
+    say(format_args!("{}: {}, {} bytes", args.output.display(), model.name(), bytes.len()));
+    Ok(())
+}

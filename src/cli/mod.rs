@@ -1,0 +1,65 @@
+//! The command line: arguments in, text or JSON out. Everything else is the library's work.
+//!
+//! Results go to stdout, all else to stderr. Exit codes: 0 good, 1 the work failed, 2 wrong usage.
+
+mod adapters;
+mod args;
+mod classify;
+mod fuse;
+mod labels;
+mod log;
+mod models;
+mod plan;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Parses, runs, and reports; never panics on a closed pipe.
+pub fn main() -> ExitCode {
+    log::install();
+    let result = match Args::parse().command {
+        Command::Classify(args) => classify::run(&args),
+        Command::Adapters(args) => adapters::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Fuse(args) => fuse::run(&args),
+        Command::Models => models::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said) => ExitCode::FAILURE,
+        Err(Failure::Error(error)) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a command failed.
+pub enum Failure {
+    /// Not yet reported.
+    Error(foveate::Error),
+    /// Reported on stderr already.
+    Said,
+}
+
+impl From<foveate::Error> for Failure {
+    fn from(error: foveate::Error) -> Self {
+        Failure::Error(error)
+    }
+}
+
+/// What a command returns.
+pub type Outcome = Result<(), Failure>;
+
+/// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no
+/// error and no panic.
+pub fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}

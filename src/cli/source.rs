@@ -1,0 +1,43 @@
+//! From the model arguments to a model.
+
+use std::path::Path;
+
+use foveate::{Error, Model, Result, models};
+
+use super::args::ModelArgs;
+
+/// Loads what the arguments name and fuses it; what fusing did is told on stderr.
+pub fn load(args: &ModelArgs) -> Result<Model> {
+    let model = match args.model.as_deref() {
+        None => Model::builtin()?,
+        Some(name) if args.random => Model::random(name, args.seed, true)?,
+        Some(text) if !Path::new(text).exists() && models::names().any(|name| name == text) => {
+            return Err(Error::argument(format!(
+                "no weights of {text} are at hand; give a checkpoint with --model FILE, \
+                 or --random for seeded random weights"
+            )));
+        }
+        Some(text) if !Path::new(text).exists() && !looks_like_a_path(text) => {
+            let unknown = models::Architecture::named(text).err();
+            return Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))));
+        }
+        Some(file) => Model::open(file, args.arch.as_deref(), true)?,
+    };
+    tell(&model);
+    Ok(model)
+}
+
+fn looks_like_a_path(text: &str) -> bool {
+    text.contains(['/', '\\', '.'])
+}
+
+/// What fusing did to the model, if anything.
+pub fn tell(model: &Model) {
+    model.details().notes.iter().for_each(|note| eprintln!("{}: {note}", model.name()));
+    if let Some(fusion) = model.fusion() {
+        eprintln!("{}: {}", model.name(), fusion.report);
+        if let Some(proof) = &fusion.proof {
+            eprintln!("{}: {proof}", model.name());
+        }
+    }
+}

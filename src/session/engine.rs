@@ -1,0 +1,60 @@
+//! The executor behind a session: GPU or CPU, the same calls.
+
+use super::device::DeviceInfo;
+use super::model::Model;
+use crate::cpu::CpuExecutor;
+use crate::error::{Error, Result};
+use crate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::preprocess::Preprocess;
+use crate::tensor::Tensor;
+
+pub(super) enum Engine {
+    Cpu { executor: Box<CpuExecutor>, preprocess: Preprocess },
+    Gpu(Box<GpuExecutor>),
+}
+
+impl Engine {
+    pub(super) fn cpu(model: &Model) -> Result<Self> {
+        let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
+        Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone() })
+    }
+
+    pub(super) async fn gpu(context: &GpuContext, plan: Plan, model: &Model, safe_shaders: bool) -> Result<Self> {
+        let preprocess = Some(model.preprocess().clone());
+        let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
+        Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
+    }
+
+    pub(super) async fn borrowed(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        plan: Plan,
+        model: &Model,
+        safe_shaders: bool,
+    ) -> Result<(Self, DeviceInfo)> {
+        let context = GpuContext::from_device(device, queue);
+        let info = DeviceInfo::gpu(context.summary(), "the caller's device");
+        Ok((Engine::gpu(&context, plan, model, safe_shaders).await?, info))
+    }
+
+    /// The network's output for up to a batch of pictures; rows beyond them are undefined.
+    pub(super) async fn run_pictures(&mut self, pictures: &[Picture]) -> Result<Tensor> {
+        match self {
+            Engine::Cpu { executor, preprocess } => executor.run(&preprocess.apply_batch(pictures)?),
+            Engine::Gpu(executor) => first(executor.run_pictures(pictures).await?),
+        }
+    }
+
+    pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Tensor> {
+        match self {
+            Engine::Cpu { executor, .. } => executor.run(input),
+            Engine::Gpu(executor) => first(executor.run_tensor(input).await?),
+        }
+    }
+}
+
+fn first(outputs: Vec<Tensor>) -> Result<Tensor> {
+    outputs.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
+}

@@ -1,0 +1,125 @@
+//! From a picture to labels: load → fuse → plan → run, on the GPU or the CPU, natively and in the
+//! browser with one async API.
+
+mod answer;
+mod builder;
+mod device;
+mod engine;
+mod model;
+
+pub use answer::{Answer, Top};
+pub use builder::SessionBuilder;
+pub use device::{DeviceChoice, DeviceInfo, DeviceKind};
+pub use model::{Fusion, Model, Precision};
+
+use web_time::Instant;
+
+use crate::error::{Error, Result};
+use crate::graph::NodeId;
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::tensor::Tensor;
+use engine::Engine;
+
+/// How long the stages took, in milliseconds of wall time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Timing {
+    /// Reading the model and fusing it, the proof not included.
+    pub load: f64,
+    /// Opening the device, building pipelines, uploading weights.
+    pub compile: f64,
+}
+
+/// A network on a device, ready to classify.
+pub struct Session {
+    model: Model,
+    engine: Engine,
+    device: DeviceInfo,
+    timing: Timing,
+    batch: usize,
+    safe_shaders: bool,
+}
+
+impl Session {
+    /// Starts with the built-in network on the device that [`DeviceChoice::Auto`] finds.
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::default()
+    }
+
+    /// Classifies one picture: crop, resize, normalise, run.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the GPU went away (see [`Session::rebuild`]), [`Error::Gpu`] if it
+    /// failed otherwise.
+    pub async fn run(&mut self, picture: &Picture) -> Result<Answer> {
+        let answers = self.run_batch(std::slice::from_ref(picture)).await?;
+        answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
+    }
+
+    /// Classifies up to [`Session::batch`] pictures in one run, in order.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; also if there are no pictures, or more than the batch.
+    pub async fn run_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Answer>> {
+        if pictures.is_empty() || pictures.len() > self.batch {
+            let (given, batch) = (pictures.len(), self.batch);
+            return Err(Error::argument(format!("{given} pictures given, this session takes 1 to {batch} at once")));
+        }
+        let logits = self.engine.run_pictures(pictures).await?;
+        let classes = self.model.graph().node(self.model.graph().output()).shape.len();
+        let rows = logits.data().chunks(classes).take(pictures.len());
+        Ok(rows.map(|row| Answer::new(row.to_vec(), self.model.labels())).collect())
+    }
+
+    /// Runs the network on a tensor that is already preprocessed, `[batch, channels, height,
+    /// width]` as the graph's input says. Returns the output, `[batch, classes, 1, 1]`.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; also if the shape is another.
+    pub async fn run_tensor(&mut self, input: &Tensor) -> Result<Tensor> {
+        self.engine.run_tensor(input).await
+    }
+
+    /// The fused network with its preprocessing and labels.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where it runs, and why there.
+    pub fn device(&self) -> &DeviceInfo {
+        &self.device
+    }
+
+    /// How long loading and compiling took.
+    pub fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    /// Pictures per run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Brings a session whose device was lost back to life on another device of the caller's.
+    /// Weights come from the host's copy; nothing is read from files again.
+    ///
+    /// # Errors
+    /// As [`SessionBuilder::load`]; the session stays as it was.
+    pub async fn rebuild(&mut self, device: wgpu::Device, queue: wgpu::Queue) -> Result<()> {
+        let start = Instant::now();
+        let plan = Plan::new(self.model.graph(), self.batch, &[])?;
+        let (engine, info) = Engine::borrowed(device, queue, plan, &self.model, self.safe_shaders).await?;
+        (self.engine, self.device) = (engine, info);
+        self.timing.compile = milliseconds(start);
+        Ok(())
+    }
+
+    /// The node of that name in the fused graph.
+    pub fn node(&self, name: &str) -> Option<NodeId> {
+        self.model.graph().find(name)
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,196 @@
+//! A network ready to be planned: fused, with its preprocessing and labels, and the proof that
+//! fusing changed nothing.
+
+use std::fmt;
+
+use rand::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use rand_pcg::Pcg64;
+
+use crate::checkpoint::{self, LoadedModel};
+use crate::cpu::settle_batch_norms;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::models::{self, Architecture, Form};
+use crate::passes::{self, Report};
+use crate::preprocess::Preprocess;
+use crate::proof::{self, Proof};
+use crate::tensor::Tensor;
+
+/// Number format of weights and activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats throughout.
+    #[default]
+    F32,
+    /// 16-bit floats, 32-bit sums.
+    F16,
+    /// INT8 weights, float activations.
+    W8,
+    /// INT8 weights and activations, integer arithmetic.
+    W8a8,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+            Precision::W8 => "w8",
+            Precision::W8a8 => "w8a8",
+        })
+    }
+}
+
+/// What fusing did, and the proof that it changed nothing.
+#[derive(Clone, Debug)]
+pub struct Fusion {
+    /// What was folded, and what was left and why.
+    pub report: Report,
+    /// The difference on a seeded input; `None` if the proof was not asked for.
+    pub proof: Option<Proof>,
+}
+
+/// A fused network with its preprocessing and labels.
+#[derive(Clone, Debug)]
+pub struct Model {
+    fused: LoadedModel,
+    fusion: Option<Fusion>,
+}
+
+/// The built-in network; `assets/README.md` says where it comes from.
+const BUILTIN: &[u8] = include_bytes!("../../assets/cifar10-qarepvgg.safetensors");
+
+/// Largest relative difference between a network before and after fusing that is put down to
+/// rounding. Beyond it the fuse is wrong, and loading fails.
+const PROOF_BOUND: f64 = 1e-4;
+
+impl Model {
+    /// The network that is built into the program: a QARepVGG trained on CIFAR-10.
+    ///
+    /// # Errors
+    /// None, unless the program was built from a damaged file.
+    pub fn builtin() -> Result<Model> {
+        Model::from_bytes(BUILTIN, "the built-in model", None, true)
+    }
+
+    /// Reads a checkpoint, or a model file of this crate's own, and fuses it if it is in training
+    /// form. `origin` names it in messages. `arch` names the architecture where keys and shapes
+    /// cannot tell it. With `prove`, the fuse is proved on a seeded input.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] for tensors that fit no
+    /// architecture, [`Error::Inexact`] if the proof fails.
+    pub fn from_bytes(bytes: &[u8], origin: &str, arch: Option<&str>, prove: bool) -> Result<Model> {
+        Model::fuse(checkpoint::load(bytes, origin, arch)?, prove)
+    }
+
+    /// Reads a file as [`Model::from_bytes`] does.
+    ///
+    /// # Errors
+    /// Also [`Error::Io`] if the file cannot be read.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: impl AsRef<std::path::Path>, arch: Option<&str>, prove: bool) -> Result<Model> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read model", path, e))?;
+        Model::from_bytes(&bytes, &path.display().to_string(), arch, prove)
+    }
+
+    /// A named network in training form with seeded random weights, fused. Its running statistics
+    /// come from a forward pass, so activations stay of order one through any depth.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`].
+    pub fn random(name: &str, seed: u64, prove: bool) -> Result<Model> {
+        let Architecture { name, preprocess, labels, input, .. } = Architecture::named(name)?;
+        let mut graph = models::random(&name, seed)?;
+        let noise = seeded_input(2, input.channels, input.height, input.width, seed)?;
+        settle_batch_norms(&mut graph, &noise)?;
+        let source_sha256 = format!("random, seed {seed}");
+        let (renamed, ignored, notes) = (vec![], vec![], vec![]);
+        let (architecture, form) = (name, Form::Train);
+        let train =
+            LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
+        Model::fuse(train, prove)
+    }
+
+    fn fuse(loaded: LoadedModel, prove: bool) -> Result<Model> {
+        // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
+        // ours. There is nothing to prove then but that, and the golden tests do.
+        let (graph, report) = passes::fuse(&loaded.graph)?;
+        let train = loaded.form == Form::Train;
+        let proof = if train && prove { Some(proof::prove(&loaded.graph, &graph, 0)?) } else { None };
+        if let Some(proof) = proof.as_ref().filter(|p| p.max_rel.is_nan() || p.max_rel > PROOF_BOUND) {
+            let reason = format!("{proof}; the bound is {PROOF_BOUND:e}");
+            return Err(Error::Inexact { rewrite: "fusing this network", reason });
+        }
+        let fused = LoadedModel { graph, form: Form::Fused, ..loaded };
+        Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }) })
+    }
+
+    /// Gives the classes other names.
+    ///
+    /// # Errors
+    /// If there are not as many names as classes.
+    pub fn with_labels(mut self, labels: Vec<String>) -> Result<Model> {
+        let classes = self.graph().node(self.graph().output()).shape.channels;
+        if labels.len() != classes {
+            let given = labels.len();
+            return Err(Error::argument(format!(
+                "{given} labels for a network of {classes} classes; one per line is wanted"
+            )));
+        }
+        self.fused.labels = Some(labels);
+        Ok(self)
+    }
+
+    /// Name of the network.
+    pub fn name(&self) -> &str {
+        &self.fused.architecture
+    }
+
+    /// The fused graph.
+    pub fn graph(&self) -> &Graph {
+        &self.fused.graph
+    }
+
+    /// How a picture becomes its input.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.fused.preprocess
+    }
+
+    /// Names of the classes, if known.
+    pub fn labels(&self) -> Option<&[String]> {
+        self.fused.labels.as_deref()
+    }
+
+    /// All that is known about where it comes from; its graph is the fused one.
+    pub fn details(&self) -> &LoadedModel {
+        &self.fused
+    }
+
+    /// What fusing did; `None` if the file was fused already.
+    pub fn fusion(&self) -> Option<&Fusion> {
+        self.fusion.as_ref()
+    }
+
+    /// The number format its weights are in.
+    pub fn precision(&self) -> Precision {
+        Precision::F32
+    }
+
+    /// The model as a file of this crate's own format.
+    ///
+    /// # Errors
+    /// If the tensors cannot be written as safetensors.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        checkpoint::model_file::save(&self.fused)
+    }
+}
+
+/// Seeded standard normal noise, `[n, c, h, w]`.
+fn seeded_input(n: usize, c: usize, h: usize, w: usize, seed: u64) -> Result<Tensor> {
+    let rng = Pcg64::seed_from_u64(seed);
+    Tensor::new([n, c, h, w], StandardNormal.sample_iter(rng).take(n * c * h * w).collect())
+}

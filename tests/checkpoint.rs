@@ -1,0 +1,11 @@
+//! Checkpoints and model files: golden networks load and compute what the reference computed, bad
+//! files are refused with a message that names the fault.
+
+#[path = "checkpoint/bad_files.rs"]
+mod bad_files;
+#[path = "checkpoint/golden.rs"]
+mod golden;
+#[path = "checkpoint/model_files.rs"]
+mod model_files;
+#[path = "checkpoint/support.rs"]
+mod support;

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Sets up what is missing and passes every test, GPU tests included:
+#   bash tests/run.sh           tests, and the check of the wasm build
+#   bash tests/run.sh --lint    formatting, clippy and docs first
+# On Debian and Ubuntu the software GPU drivers are installed with apt-get; elsewhere this says
+# what to install.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+
+# apt PACKAGE...: installs Debian packages, as root or through sudo; fails if neither can.
+apt() {
+    command -v apt-get >/dev/null || return 1
+    local sudo=
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || return 1
+        sudo=sudo
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    $sudo apt-get install -y -qq "$@" >/dev/null 2>&1 && return 0
+    $sudo apt-get update -qq && $sudo apt-get install -y -qq "$@" >/dev/null
+}
+
+# Mesa's software drivers: lavapipe for Vulkan, llvmpipe for GL.
+have_drivers() {
+    ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 &&
+        ldconfig -p | grep -q libvulkan.so.1 && ldconfig -p | grep -q libEGL_mesa
+}
+if [ "$(uname -s)" = Linux ] && ! have_drivers; then
+    say "installing Mesa's software Vulkan and GL drivers"
+    apt mesa-vulkan-drivers libvulkan1 libegl1 libegl-mesa0 libgl1-mesa-dri || {
+        echo "Could not install them. Install your distribution's Mesa Vulkan drivers (lavapipe),"
+        echo "the Vulkan loader and Mesa's EGL, then run this again."
+        exit 1
+    }
+fi
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
+    XDG_RUNTIME_DIR=$(mktemp -d)
+    export XDG_RUNTIME_DIR
+    trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
+fi
+command -v cc >/dev/null || apt gcc libc6-dev || { echo "Install a C linker (gcc or clang)."; exit 1; }
+
+if [ "${1:-}" = --lint ]; then
+    say "formatting, clippy, docs"
+    cargo fmt --check
+    cargo clippy --all-targets --locked -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --locked
+fi
+
+say "tests, GPU required"
+REQUIRE_GPU=1 cargo test --locked
+
+say "wasm build"
+bash tests/wasm.sh check
