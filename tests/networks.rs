@@ -1,0 +1,184 @@
+//! Whole networks: golden sets on the GPU, full-size networks CPU against GPU, proofs of fusing,
+//! and the built-in network's accuracy.
+//!
+//! `NETWORKS=all cargo test --test networks` compares CPU and GPU for every named network instead of
+//! one of each family.
+
+mod device;
+
+use std::path::{Path, PathBuf};
+
+use foveate::checkpoint::{self, Checkpoint};
+use foveate::cpu::CpuExecutor;
+use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
+use foveate::plan::Plan;
+use foveate::{Graph, Model, NodeId, Picture, Shape, Tensor, models, passes};
+use pollster::block_on;
+
+/// DESIGN 7: network outputs, f32, of the largest value.
+const BOUND: f32 = 1e-4;
+
+fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+}
+
+fn assert_close(what: &str, found: &Tensor, expected: &Tensor) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.data().iter().fold(0f32, |m, v| m.max(v.abs()));
+    let worst = found.data().iter().zip(expected.data()).map(|(a, b)| (a - b).abs());
+    let worst = worst.fold(0f32, |m, d| if d.is_nan() { f32::INFINITY } else { m.max(d) });
+    assert!(largest > 0.0 && worst <= BOUND * largest, "{what}: off by {worst}, largest value {largest}");
+}
+
+fn top1(logits: &Tensor) -> Vec<usize> {
+    let classes = logits.len() / logits.shape()[0];
+    let best = |row: &[f32]| (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+    logits.data().chunks(classes).map(best).collect()
+}
+
+fn run_gpu(context: &GpuContext, graph: &Graph, input: &Tensor, wanted: &[NodeId]) -> Vec<Tensor> {
+    let plan = Plan::new(graph, input.shape()[0], wanted).unwrap();
+    let options = ExecutorOptions { canaries: true, ..Default::default() };
+    block_on(async {
+        let mut executor = GpuExecutor::new(context, plan, options).await.unwrap();
+        let outputs = executor.run_tensor(input).await.unwrap();
+        executor.check_canaries().await.unwrap();
+        outputs
+    })
+}
+
+fn golden_sets() -> Vec<String> {
+    let index: serde_json::Value = serde_json::from_slice(&std::fs::read(data("golden/index.json")).unwrap()).unwrap();
+    let sets: Vec<String> = index.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(sets.len(), 16);
+    sets
+}
+
+fn golden(set: &str, form: &str) -> (Graph, Checkpoint) {
+    let io = Checkpoint::read(&std::fs::read(data(&format!("golden/{set}.io.safetensors"))).unwrap(), set).unwrap();
+    let &[_, c, h, w] = io.tensors["input"].shape() else { panic!("{set}") };
+    let model = checkpoint::load_file(data(&format!("golden/{set}.{form}.safetensors")), None).unwrap();
+    (model.graph.with_input(Shape::new(c, h, w)).unwrap(), io)
+}
+
+/// Stage outputs and logits of `graph` on the GPU against the reference implementation's.
+fn compare_with_golden(context: &GpuContext, what: &str, graph: &Graph, io: &Checkpoint) {
+    let ids: Vec<NodeId> = graph.taps().iter().map(|tap| tap.1).collect();
+    let outputs = run_gpu(context, graph, &io.tensors["input"], &ids);
+    assert_close(&format!("{what} logits"), &outputs[0], &io.tensors["logits"]);
+    assert_eq!(top1(&outputs[0]), top1(&io.tensors["logits"]), "{what}");
+    assert_eq!(ids.len(), 5);
+    for ((tap, _), value) in graph.taps().iter().zip(&outputs[1..]) {
+        if let Some(expected) = io.tensors.get(tap) {
+            assert_close(&format!("{what} {tap}"), value, expected);
+        }
+    }
+}
+
+#[test]
+fn golden_networks_on_the_gpu_compute_what_the_reference_computed() {
+    for (i, context) in device::contexts().iter().enumerate() {
+        for set in golden_sets() {
+            let (train, io) = golden(&set, "train");
+            let (fused, _) = passes::fuse(&train).unwrap();
+            compare_with_golden(context, &format!("{set} fused here"), &fused, &io);
+            // Kernels are the same: one backend is enough for the official fuse's weights.
+            if i == 0 {
+                let (deploy, _) = golden(&set, "deploy");
+                compare_with_golden(
+                    context,
+                    &format!("{set} fused officially"),
+                    &passes::fuse(&deploy).unwrap().0,
+                    &io,
+                );
+            }
+        }
+    }
+}
+
+/// A graph in training form runs on the GPU branch by branch.
+#[test]
+fn training_form_runs_on_the_gpu() {
+    for context in device::contexts().iter().take(1) {
+        for set in ["repnext_tiny_c12", "qarepvgg_tiny_S4", "mobileone_tiny_se"] {
+            let (train, io) = golden(set, "train");
+            compare_with_golden(context, &format!("{set} in training form"), &train, &io);
+        }
+    }
+}
+
+fn full_size() -> Vec<&'static str> {
+    if std::env::var("NETWORKS").is_ok_and(|v| v == "all") {
+        models::names().collect()
+    } else {
+        vec!["repvgg-a0", "repnext-m0", "mobileone-s0"]
+    }
+}
+
+#[test]
+fn full_size_networks_agree_on_cpu_and_gpu() {
+    let picture = Picture::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/coffee.jpg")).unwrap();
+    for context in device::contexts().iter().take(1) {
+        for name in full_size() {
+            let model = Model::random(name, 1, false).unwrap();
+            let input = model.preprocess().apply(&picture).unwrap();
+            let cpu = CpuExecutor::new(model.graph().clone()).unwrap().run(&input).unwrap();
+            let gpu = run_gpu(context, model.graph(), &input, &[]).swap_remove(0);
+            assert_close(name, &gpu, &cpu);
+            assert_eq!(top1(&gpu), top1(&cpu), "{name}");
+        }
+    }
+}
+
+/// The proof is part of `Model::random`: a relative difference above 1e-4 fails. Networks that differ
+/// from these in widths and groups alone are left to `NETWORKS=all`.
+#[test]
+fn fusing_full_size_networks_is_proved() {
+    let some = [
+        "repvgg-a0",
+        "repvgg-b1g4",
+        "repvgg-d2se",
+        "qarepvgg-a1",
+        "repnext-m0",
+        "repnext-m2",
+        "repnext-m0e",
+        "mobileone-s0",
+        "mobileone-s4",
+    ];
+    let names = if full_size().len() > 3 { full_size() } else { some.to_vec() };
+    for name in names {
+        let model = Model::random(name, 2, true).unwrap();
+        let proof = model.fusion().unwrap().proof.clone().unwrap();
+        eprintln!("{name}: {proof}");
+        assert!(proof.max_rel > 0.0 && proof.max_rel <= 1e-4 && proof.same_top1, "{name}: {proof}");
+    }
+}
+
+fn cifar() -> Vec<(usize, Picture)> {
+    let classes = Model::builtin().unwrap().labels().unwrap().to_vec();
+    let mut pictures = Vec::new();
+    for (class, label) in classes.iter().enumerate() {
+        for entry in std::fs::read_dir(data("cifar10").join(label)).unwrap() {
+            pictures.push((class, Picture::open(entry.unwrap().path()).unwrap()));
+        }
+    }
+    assert_eq!(pictures.len(), 100);
+    pictures
+}
+
+/// PyTorch's count on the same hundred pictures is 86.
+#[test]
+fn the_builtin_network_is_as_accurate_as_in_training() {
+    let model = Model::builtin().unwrap();
+    let pictures = cifar();
+    let input = model.preprocess().apply_batch(&pictures.iter().map(|p| &p.1).collect::<Vec<_>>()).unwrap();
+    let right =
+        |logits: &Tensor| top1(logits).iter().zip(&pictures).filter(|(found, (class, _))| *found == class).count();
+    let cpu = CpuExecutor::new(model.graph().clone()).unwrap().run(&input).unwrap();
+    assert_eq!(right(&cpu), 86);
+    for context in device::contexts() {
+        let gpu = run_gpu(context, model.graph(), &input, &[]).swap_remove(0);
+        assert_close("built-in network", &gpu, &cpu);
+        assert_eq!(right(&gpu), 86);
+    }
+}
