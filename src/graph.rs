@@ -5,6 +5,8 @@
 //! place ([`Graph::replace`]), so a value that somebody else names keeps its [`NodeId`];
 //! [`Graph::sweep`] then drops what nobody reads any more.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -59,9 +61,25 @@ impl Shape {
         self.channels * self.pixels()
     }
 
+    /// The most values that one sample of a value may have: 4 GiB of f32.
+    pub const MAX_LEN: usize = 1 << 30;
+
     /// Whether a dimension is zero.
     pub fn is_empty(self) -> bool {
-        self.len() == 0
+        self.channels == 0 || self.height == 0 || self.width == 0
+    }
+
+    /// Says what is wrong with a shape that is empty or larger than [`Shape::MAX_LEN`]. Sums and
+    /// products of dimensions cannot overflow after that.
+    fn check(self) -> Result<(), String> {
+        if self.is_empty() {
+            return Err(format!("would be empty ({self}); the input is too small"));
+        }
+        let len = self.channels.checked_mul(self.height).and_then(|n| n.checked_mul(self.width));
+        match len {
+            Some(len) if len <= Self::MAX_LEN => Ok(()),
+            _ => Err(format!("would have more than {} values ({self})", Self::MAX_LEN)),
+        }
     }
 }
 
@@ -270,9 +288,7 @@ impl Graph {
         }
         let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[i.index()].shape).collect();
         let shape = op.infer(&shapes, &self.params).map_err(fail)?;
-        if shape.is_empty() {
-            return Err(fail(format!("its output would be empty ({shape}); the input is too small")));
-        }
+        shape.check().map_err(|reason| fail(format!("its output {reason}")))?;
         Ok(shape)
     }
 
@@ -281,6 +297,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Graph`] where an operator cannot take the new size.
     pub fn with_input(&self, input: Shape) -> Result<Graph> {
+        input.check().map_err(|reason| Error::argument(format!("the input {reason}")))?;
         let mut graph = self.clone();
         graph.nodes[0].shape = input;
         for i in 1..graph.nodes.len() {
@@ -359,7 +376,7 @@ impl Graph {
 
     /// Multiply-accumulates of the network for one sample.
     pub fn macs(&self) -> u64 {
-        self.ids().map(|id| self.node_macs(id)).sum()
+        self.ids().fold(0, |sum, id| sum.saturating_add(self.node_macs(id)))
     }
 }
 

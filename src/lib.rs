@@ -1,12 +1,16 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod checkpoint;
 pub mod cpu;
 pub mod error;
 pub mod graph;
+pub mod kernels;
+pub mod models;
 pub mod ops;
 pub mod passes;
 pub mod picture;
+pub mod plan;
 pub mod preprocess;
 pub mod proof;
 pub mod tensor;

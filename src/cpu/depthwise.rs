@@ -7,10 +7,15 @@
 //! any test for edges. The output is computed in the scratch plane's pitch; what lies beyond a
 //! row's end is not copied out.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::*;
 
-/// Outputs that are accumulated at a time: an array of this size stays in vector registers.
-const LANES: usize = 32;
+/// Vectors that are accumulated at a time, in registers.
+const VECTORS: usize = 8;
+
+/// Values of that many of the widest vectors.
+const MAX_BLOCK: usize = VECTORS * 16;
 
 /// Which inputs a convolution's outputs see. The pairs are (vertical, horizontal).
 #[derive(Clone, Copy)]
@@ -79,19 +84,15 @@ impl PlaneConv {
     pub(super) fn run(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
         let [rows, columns] = self.output;
         let [_, pitch] = self.phase;
-        let size = self.phase[0] * pitch;
-        // The last block may read up to LANES beyond the end.
-        let mut scratch = vec![0.0; self.phases.len() * size + LANES];
-        self.fill(x, &mut scratch);
-        let count = (rows - 1) * pitch + columns;
-        for start in (0..count).step_by(LANES) {
-            let mut sums = [0.0f32; LANES];
-            for (offset, w) in self.offsets.iter().zip(weight) {
-                let at = start + offset;
-                let values = &scratch[at..at + LANES];
-                sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += w * v);
-            }
-            self.store(&sums, start, out);
+        let planes = self.phases.len() * self.phase[0] * pitch;
+        // Both parts are longer than needed, for the last block to be a whole one.
+        let flat = ((rows - 1) * pitch + columns).next_multiple_of(MAX_BLOCK);
+        let mut scratch = vec![0.0; planes + MAX_BLOCK + flat];
+        let (padded, flat) = scratch.split_at_mut(planes + MAX_BLOCK);
+        self.fill(x, padded);
+        Arch::new().dispatch(Sweep { offsets: &self.offsets, weight, padded, out: flat });
+        for (out, flat) in out.chunks_mut(columns).zip(flat.chunks(pitch)) {
+            out.copy_from_slice(&flat[..columns]);
         }
     }
 
@@ -123,20 +124,35 @@ impl PlaneConv {
             }
         }
     }
+}
 
-    /// Copies those of the sums from flat position `start` on that belong to the output.
-    fn store(&self, sums: &[f32; LANES], start: usize, out: &mut [f32]) {
-        let [rows, columns] = self.output;
-        let pitch = self.phase[1];
-        let (mut row, mut column, mut at) = (start / pitch, start % pitch, 0);
-        while at < LANES && row < rows {
-            let len = (pitch - column).min(LANES - at);
-            if column < columns {
-                let len = len.min(columns - column);
-                let begin = row * columns + column;
-                out[begin..begin + len].copy_from_slice(&sums[at..at + len]);
+/// `out[i] = Σ weight[tap] · padded[i + offsets[tap]]`.
+struct Sweep<'a> {
+    offsets: &'a [usize],
+    weight: &'a [f32],
+    padded: &'a [f32],
+    /// Of a length that is a multiple of [`MAX_BLOCK`].
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Sweep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        const { assert!(MAX_BLOCK.is_multiple_of(VECTORS * S::F32_LANES), "wider vectors than MAX_BLOCK has room for") };
+        let block = VECTORS * S::F32_LANES;
+        for (i, out) in self.out.chunks_exact_mut(block).enumerate() {
+            let mut sums = [simd.splat_f32s(0.0); VECTORS];
+            for (offset, w) in self.offsets.iter().zip(self.weight) {
+                let start = i * block + offset;
+                let (values, _) = S::as_simd_f32s(&self.padded[start..start + block]);
+                let w = simd.splat_f32s(*w);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = simd.mul_add_e_f32s(w, *value, *sum);
+                }
             }
-            (row, column, at) = (row + 1, 0, at + len);
+            S::as_mut_simd_f32s(out).0.copy_from_slice(&sums);
         }
     }
 }
@@ -163,5 +179,24 @@ impl<'a> Plane<'a> {
         let taps = self.conv.offsets.len();
         self.conv.run(x, &self.weight[channel * taps..(channel + 1) * taps], out);
         epilogue::finish(out, self.bias[channel], None, Activation::None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_vector_width_gives_the_same_sums() {
+        let padded: Vec<f32> = (0..3 * MAX_BLOCK).map(|i| (i * 29 % 64) as f32).collect();
+        let (offsets, weight) = ([0, 3, 17], [1.0, -2.0, 0.5]);
+        let expected: Vec<f32> =
+            (0..2 * MAX_BLOCK).map(|i| padded[i] - 2.0 * padded[i + 3] + 0.5 * padded[i + 17]).collect();
+        let mut scalar = vec![f32::NAN; expected.len()];
+        let mut widest = scalar.clone();
+        let sweep = |out| Sweep { offsets: &offsets, weight: &weight, padded: &padded, out };
+        sweep(&mut scalar).with_simd(pulp::Scalar::new());
+        Arch::new().dispatch(sweep(&mut widest));
+        assert_eq!((&scalar, &widest), (&expected, &expected));
     }
 }

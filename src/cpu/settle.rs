@@ -43,6 +43,10 @@ pub fn settle_batch_norms(graph: &mut Graph, input: &Tensor) -> Result<()> {
         }
         let value = compute(graph, id, &values)?;
         values.put(graph, id, value);
+        if matches!(graph.node(id).op, Op::BatchNorm(_)) {
+            // It was a root only to be computed at all.
+            values.release(id);
+        }
     }
     Ok(())
 }

@@ -37,18 +37,19 @@ impl Values {
     /// Stores a node's value, and drops those that it was the last to read.
     pub(super) fn put(&mut self, graph: &Graph, id: NodeId, value: Tensor) {
         self.values[id.index()] = Some(value);
-        graph.node(id).inputs.iter().for_each(|input| self.read(*input));
+        graph.node(id).inputs.iter().for_each(|input| self.release(*input));
     }
 
     /// One of the roots' values.
     pub(super) fn take(&mut self, graph: &Graph, id: NodeId) -> Result<Tensor> {
         let value =
             if self.reads[id.index()] > 1 { self.values[id.index()].clone() } else { self.values[id.index()].take() };
-        self.read(id);
+        self.release(id);
         value.ok_or_else(|| missing(graph, id))
     }
 
-    fn read(&mut self, id: NodeId) {
+    /// Counts one reading of a value, and drops it if that was the last.
+    pub(super) fn release(&mut self, id: NodeId) {
         let reads = &mut self.reads[id.index()];
         *reads = reads.saturating_sub(1);
         if *reads == 0 {

@@ -26,6 +26,9 @@ impl Operator for BatchNorm {
         for (what, id) in self.params() {
             param_shape(params, what, id, &[inputs[0].channels])?;
         }
+        if !(self.eps.is_finite() && self.eps > 0.0) {
+            return Err(format!("eps is {}, expected a finite number above zero", self.eps));
+        }
         Ok(inputs[0])
     }
 

@@ -67,6 +67,12 @@ impl Operator for ChunkConv {
         for (what, part) in self.parts() {
             part.check(what, channels / 4, params)?;
         }
+        let [small, medium, wide, tall] = self.parts().map(|(_, part)| part.kernel(params));
+        if small[0] != small[1] || medium[0] != medium[1] || wide[0] != 1 || tall != [wide[1], 1] {
+            return Err(format!(
+                "its kernels are {small:?}, {medium:?}, {wide:?}, {tall:?}, expected k×k, k×k, 1×k, k×1"
+            ));
+        }
         Ok(inputs[0])
     }
 

@@ -12,7 +12,10 @@ impl Operator for Concat {
         let first = inputs[0];
         match inputs.iter().find(|s| (s.height, s.width) != (first.height, first.width)) {
             Some(other) => Err(format!("cannot concatenate {first} and {other}")),
-            None => Ok(Shape { channels: inputs.iter().map(|s| s.channels).sum(), ..first }),
+            None => {
+                let channels = inputs.iter().try_fold(0usize, |sum, s| sum.checked_add(s.channels));
+                Ok(Shape { channels: channels.ok_or("too many channels")?, ..first })
+            }
         }
     }
 }

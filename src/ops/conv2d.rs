@@ -23,6 +23,9 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
+    /// The largest stride, padding and dilation: positions then fit 32-bit integers.
+    pub const MAX_ATTRIBUTE: usize = 1 << 12;
+
     /// A convolution of stride 1 without padding, dilation, groups or activation.
     pub fn new(weight: ParamId, bias: Option<ParamId>) -> Self {
         let activation = Activation::None;
@@ -68,12 +71,16 @@ impl Operator for Conv2d {
             return Err(format!("weight has shape {weight:?}, expected [out, in/groups, kh, kw]"));
         };
         let groups = self.groups;
-        if groups == 0 || x.channels % groups != 0 || out % groups != 0 || per_group * groups != x.channels {
+        if groups == 0 || x.channels % groups != 0 || out % groups != 0 || per_group != x.channels / groups {
             let channels = x.channels;
             return Err(format!("weight {weight:?} in {groups} groups does not fit {channels} input channels"));
         }
         if let Some(bias) = self.bias {
             param_shape(params, "bias", bias, &[out])?;
+        }
+        let attributes = [self.stride, self.padding, self.dilation];
+        if attributes.iter().flatten().any(|a| *a > Self::MAX_ATTRIBUTE) {
+            return Err(format!("stride, padding or dilation is over {}: {attributes:?}", Self::MAX_ATTRIBUTE));
         }
         let len = |axis: usize, input: usize, kernel: usize| {
             let (stride, padding, dilation) = (self.stride[axis], self.padding[axis], self.dilation[axis]);

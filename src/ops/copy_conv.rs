@@ -25,6 +25,10 @@ impl Operator for CopyConv {
         let x = inputs[0];
         self.small.check("small", x.channels, params)?;
         self.medium.check("medium", x.channels, params)?;
+        let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params));
+        if small[0] != small[1] || medium[0] != medium[1] {
+            return Err(format!("its kernels are {small:?} and {medium:?}, expected square ones"));
+        }
         Ok(Shape::new(2 * x.channels, x.height.div_ceil(2), x.width.div_ceil(2)))
     }
 

@@ -147,5 +147,5 @@ fn param_shape(params: &Params, what: &str, id: ParamId, expected: &[usize]) -> 
 fn conv_len(input: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Option<usize> {
     let window = dilation.checked_mul(kernel.checked_sub(1)?)?.checked_add(1)?;
     let room = padding.checked_mul(2)?.checked_add(input)?.checked_sub(window)?;
-    Some(room.checked_div(stride)? + 1)
+    room.checked_div(stride)?.checked_add(1)
 }

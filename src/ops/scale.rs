@@ -12,6 +12,9 @@ impl Operator for Scale {
 
     fn infer(&self, inputs: &[Shape], _params: &Params) -> Result<Shape, String> {
         arity(inputs, 1..=1)?;
+        if !self.factor.is_finite() {
+            return Err(format!("the factor is {}", self.factor));
+        }
         Ok(inputs[0])
     }
 

@@ -1,5 +1,7 @@
 //! Pictures: decoding of any enabled format, upright, to RGBA8.
 
+mod jpeg;
+
 use std::io::Cursor;
 
 use image::metadata::Orientation;
@@ -64,14 +66,18 @@ impl Picture {
             )
         })?;
         let damaged = |e: ImageError| fail(describe(&e, format));
+        if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
+            return Err(fail(cut_short(format, "its end marker is missing")));
+        }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
         limits.max_alloc = Some(MAX_BYTES);
         reader.limits(limits);
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
-        if decoder.total_bytes().max(u64::from(width) * u64::from(height) * 4) > MAX_BYTES {
-            return Err(fail(too_large(&format!("{width}×{height} pixels"))));
+        let pixels = u64::from(width) * u64::from(height);
+        if decoder.total_bytes().max(pixels.saturating_mul(4)) > MAX_BYTES {
+            return Err(fail(too_large(&format!("{width}×{height} pixels take"))));
         }
         if width == 0 || height == 0 {
             return Err(fail(format!("the picture is {width}×{height}; it has no pixels")));
@@ -135,14 +141,23 @@ fn format_of(bytes: &[u8], origin: &str) -> Option<ImageFormat> {
 }
 
 fn too_large(what: &str) -> String {
-    format!("the picture declares {what}, more than {} MiB once decoded; scale it down first", MAX_BYTES >> 20)
+    format!("{what} more than {} MiB once decoded; scale the picture down first", MAX_BYTES >> 20)
+}
+
+fn cut_short(format: ImageFormat, why: impl std::fmt::Display) -> String {
+    format!("damaged or cut-short {} file ({why}); get a whole copy or save it again", name_of(format))
+}
+
+fn name_of(format: ImageFormat) -> String {
+    format.extensions_str().first().map_or_else(|| format!("{format:?}"), |e| e.to_uppercase())
 }
 
 fn describe(error: &ImageError, format: ImageFormat) -> String {
-    let kind = format.extensions_str().first().map_or_else(|| format!("{format:?}"), |e| e.to_uppercase());
     match error {
-        ImageError::Limits(_) => too_large("dimensions"),
-        ImageError::Unsupported(e) => format!("this kind of {kind} cannot be read ({e}); save it as PNG or JPEG"),
-        e => format!("damaged or cut-short {kind} file ({e}); get a whole copy or save it again"),
+        ImageError::Limits(_) => too_large("its pixels take"),
+        ImageError::Unsupported(e) => {
+            format!("this kind of {} cannot be read ({e}); save it as PNG or JPEG", name_of(format))
+        }
+        e => cut_short(format, e),
     }
 }

@@ -1,0 +1,45 @@
+// Depthwise k×k convolution, any stride, padding and dilation:
+// y = activate(conv(x) + bias [+ residual]).
+//
+// Layout   x, y, residual: [plane][batch][row][column] of vec4 (four channels).
+//          w: [plane][ky][kx] of vec4 over the plane's four channels, then the bias, one vec4 per
+//          plane.
+// Grid     x: tiles of TILE_PIXELS neighbouring outputs of one row, all rows of the batch;
+//          y: planes.
+// Tiling   Reading the map decides the speed: a row of outputs shares its input columns
+//          (depthwise_row). No barriers.
+
+@group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
+const BIAS: u32 = PLANES * K_H * K_W;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= BATCH * OUT_H * TILES_X) {
+        return;
+    }
+    let ox = (id.x % TILES_X) * TILE_PIXELS;
+    let oy = (id.x / TILES_X) % OUT_H;
+    let n = id.x / (TILES_X * OUT_H);
+    let plane = id.y;
+
+    var sum: array<vec4<f32>, TILE_PIXELS>;
+    for (var t = 0u; t < TILE_PIXELS; t++) {
+        sum[t] = w_at(BIAS + plane);
+    }
+    let map = ((X_PLANE + plane) * BATCH + n) * IN_H * IN_W;
+    depthwise_row(&sum, K_H, K_W, plane * K_H * K_W, map, oy * STRIDE_Y - PADDING_Y, ox * STRIDE_X - PADDING_X);
+
+    for (var t = 0u; t < TILE_PIXELS; t++) {
+        if (ox + t < OUT_W) {
+            let pixel = (n * OUT_H + oy) * OUT_W + ox + t;
+            var v = sum[t];
+            if (HAS_RESIDUAL == 1u) {
+                v += residual[(RESIDUAL_PLANE + plane) * BATCH * OUT_H * OUT_W + pixel];
+            }
+            y[plane * BATCH * OUT_H * OUT_W + pixel] = activate(v);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+// Copies channels to other places. Only for values whose layout has to change: at the borders of
+// RepNeXt stages whose chunks are not multiples of four channels.
+//
+// Layout   x, y: [plane][pixel] of vec4 (four channels), PIXELS = batch · rows · columns.
+//          table: [plane] of four source channels; 0xffffffff is a zero.
+// Grid     x: pixels; y: planes.
+
+@group(0) @binding(1) var<storage, read> table: array<vec4<u32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+fn channel(c: u32, pixel: u32) -> f32 {
+    if (c == 0xffffffffu) {
+        return 0.0;
+    }
+    return x_at((X_PLANE + c / 4u) * PIXELS + pixel)[c % 4u];
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < PIXELS) {
+        let from = table[id.y];
+        let v = vec4<f32>(channel(from.x, id.x), channel(from.y, id.x), channel(from.z, id.x), channel(from.w, id.x));
+        y[(Y_PLANE + id.y) * PIXELS + id.x] = v;
+    }
+}

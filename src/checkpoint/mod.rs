@@ -1,0 +1,139 @@
+//! From a file to a network: safetensors checkpoints of the official implementations and of timm,
+//! in training form or fused, and the project's own model files.
+
+mod detect;
+mod diagnose;
+pub mod model_file;
+mod names;
+mod safetensors;
+mod source;
+
+pub use self::safetensors::Checkpoint;
+pub use names::Naming;
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::models::{Architecture, Form};
+use crate::preprocess::Preprocess;
+use crate::tensor::Tensor;
+use detect::{Detected, Kind, Tensors};
+use source::CheckpointSource;
+
+/// Metadata entries that may name the architecture of a checkpoint.
+const ARCHITECTURE_KEYS: [&str; 2] = ["foveate.arch", "architecture"];
+
+/// A network with its weights, and all that is known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedModel {
+    /// The network.
+    pub graph: Graph,
+    /// Name of the variant, or a description of a custom network.
+    pub architecture: String,
+    /// Form that the graph has.
+    pub form: Form,
+    /// How pictures are prepared.
+    pub preprocess: Preprocess,
+    /// Class names, where they are known.
+    pub labels: Option<Vec<String>>,
+    /// SHA-256 of the checkpoint that the weights come from, in lower-case hexadecimals.
+    pub source_sha256: String,
+    /// Tensors that were given their official names: (name in the file, official name).
+    pub renamed: Vec<(String, String)>,
+    /// Tensors that inference has no use for.
+    pub ignored: Vec<String>,
+    /// What was assumed and might be worth saying.
+    pub notes: Vec<String>,
+}
+
+/// Loads a checkpoint or a model file from memory. `origin` names it in messages; `arch` is the
+/// name of a variant (see [`models::names`](crate::models::names)), for checkpoints that do not
+/// tell enough or to be sure.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] if the tensors are not those of the
+/// architecture or of any, [`Error::UnknownModel`] for an unknown `arch`.
+pub fn load(bytes: &[u8], origin: &str, arch: Option<&str>) -> Result<LoadedModel> {
+    let named = arch.map(Architecture::named).transpose()?;
+    let mut checkpoint = Checkpoint::read(bytes, origin)?;
+    if model_file::is_model_file(&checkpoint) {
+        return model_file::from_checkpoint(checkpoint, origin, named.as_ref());
+    }
+    names::unwrap(&mut checkpoint.tensors);
+    let kind = detect::kind(&checkpoint.tensors).ok_or_else(|| unknown_family(&checkpoint, origin))?;
+    let (tensors, renamed) = rename(std::mem::take(&mut checkpoint.tensors), kind, origin)?;
+    let named = match named {
+        Some(named) => Some(named),
+        None => ARCHITECTURE_KEYS.iter().find_map(|key| Architecture::named(checkpoint.metadata.get(*key)?).ok()),
+    };
+    let original = |name: &str| original_name(&renamed, kind, name);
+    let view = Tensors { tensors: &tensors, model: origin.to_owned(), original: &original };
+    let Detected { architecture, notes } = match named {
+        Some(named) => Detected { architecture: detect::adopt(named, &view, kind)?, notes: Vec::new() },
+        None => detect::detect(&view, kind)?,
+    };
+    let mut source = CheckpointSource::new(tensors, format!("{origin} as {}", architecture.name));
+    let built = architecture.build(kind.form, &mut source);
+    // Faults of the tensors come first: they are why a graph cannot be built.
+    source.finish(&original)?;
+    Ok(LoadedModel {
+        graph: built?,
+        architecture: architecture.name,
+        form: kind.form,
+        preprocess: architecture.preprocess,
+        labels: architecture.labels,
+        source_sha256: checkpoint.sha256,
+        renamed: renamed.into_iter().map(|(official, original)| (original, official)).collect(),
+        ignored: checkpoint.dropped,
+        notes,
+    })
+}
+
+/// Loads a checkpoint or a model file; see [`load`].
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, and those of [`load`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn load_file(path: impl AsRef<std::path::Path>, arch: Option<&str>) -> Result<LoadedModel> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(|source| Error::io("cannot read", path, source))?;
+    load(&bytes, &path.display().to_string(), arch)
+}
+
+/// Gives tensors their official names. Returns also which were renamed: official → original.
+fn rename(
+    tensors: BTreeMap<String, Tensor>,
+    kind: Kind,
+    origin: &str,
+) -> Result<(BTreeMap<String, Tensor>, BTreeMap<String, String>)> {
+    let (mut official, mut renamed) = (BTreeMap::new(), BTreeMap::new());
+    for (original, tensor) in tensors {
+        let name = names::official(kind.family, kind.naming, &original);
+        if official.insert(name.clone(), tensor).is_some() {
+            let reason = format!("two tensors mean {name:?}; one of them is {original:?}");
+            return Err(Error::Weights { model: origin.to_owned(), reason });
+        }
+        if name != original {
+            renamed.insert(name, original);
+        }
+    }
+    Ok((official, renamed))
+}
+
+fn original_name(renamed: &BTreeMap<String, String>, kind: Kind, official: &str) -> String {
+    match renamed.get(official) {
+        Some(original) => original.clone(),
+        None => names::original(kind.family, kind.naming, official),
+    }
+}
+
+fn unknown_family(checkpoint: &Checkpoint, origin: &str) -> Error {
+    let first: Vec<&str> = checkpoint.tensors.keys().take(4).map(String::as_str).collect();
+    let reason = format!(
+        "its tensors ({} and so on, {} in all) are not those of RepVGG, QARepVGG, MobileOne or RepNeXt",
+        first.join(", "),
+        checkpoint.tensors.len()
+    );
+    Error::Weights { model: origin.to_owned(), reason }
+}

@@ -1,0 +1,148 @@
+//! Direct k×k convolution of any stride, padding and dilation, dense or in groups of whole planes.
+//!
+//! The operator [`Conv2d`] is lowered here: depthwise ones and 1×1 ones of stride 1 go to their own
+//! kernels, groups that do not fill whole planes are computed as the block-sparse dense convolution
+//! that they are.
+
+use super::lowering::{per_channel, words};
+use super::{
+    ACTIVATION, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source, tile, write,
+};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::Conv2d;
+use crate::tensor::Tensor;
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "conv",
+    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("conv.wgsl")],
+    bindings: &[read("x"), read("w"), read("residual"), write("y")],
+    constants: &[
+        "BATCH",
+        "IN_H",
+        "IN_W",
+        "OUT_H",
+        "OUT_W",
+        "K_H",
+        "K_W",
+        "STRIDE_Y",
+        "STRIDE_X",
+        "PADDING_Y",
+        "PADDING_X",
+        "DILATION_Y",
+        "DILATION_X",
+        "GROUP_IN_PLANES",
+        "GROUP_OUT_PLANES",
+        "X_PLANE",
+        "RESIDUAL_PLANE",
+        "OUT_PLANES",
+        "HAS_RESIDUAL",
+        "ACTIVATION",
+        "TILE_PIXELS",
+        "TILE_PLANES",
+    ],
+    workgroup: 64,
+};
+
+impl Lower for Conv2d {
+    fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+        let kernel = self.kernel(cx.params());
+        let plain = self.stride == [1, 1] && self.padding == [0, 0];
+        if self.is_depthwise(cx.params()) {
+            depthwise::lower(self, id, cx)
+        } else if kernel == [1, 1] && plain && self.groups == 1 {
+            pointwise::lower(self, id, cx)
+        } else {
+            lower(self, id, cx)
+        }
+    }
+}
+
+fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+    let node = cx.get(id);
+    let x = cx.operand(node.inputs[0])?;
+    let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
+    let y = cx.new_output(id)?;
+    let weight = cx.params().tensor(conv.weight);
+    let (input, output) = (cx.shape(node.inputs[0]), node.shape);
+    let groups = plane_groups(conv.groups, &x.layout, &y.layout);
+    let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
+    let weight = dense.as_ref().unwrap_or(weight);
+    let mut values = pack(weight, groups, &x.layout, &y.layout);
+    let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());
+    values.extend(per_channel(&y.layout, &bias));
+    let weights = cx.weights(words(values));
+    let (tile_pixels, tile_planes) = (tile::row_pixels(output.width), tile::planes(y.planes / groups, 4));
+    let [kh, kw] = conv.kernel(cx.params());
+    let constants = [
+        ("BATCH", cx.batch()),
+        ("IN_H", input.height),
+        ("IN_W", input.width),
+        ("OUT_H", output.height),
+        ("OUT_W", output.width),
+        ("K_H", kh),
+        ("K_W", kw),
+        ("STRIDE_Y", conv.stride[0]),
+        ("STRIDE_X", conv.stride[1]),
+        ("PADDING_Y", conv.padding[0]),
+        ("PADDING_X", conv.padding[1]),
+        ("DILATION_Y", conv.dilation[0]),
+        ("DILATION_X", conv.dilation[1]),
+        ("GROUP_IN_PLANES", x.planes / groups),
+        ("GROUP_OUT_PLANES", y.planes / groups),
+        ("X_PLANE", x.first_plane),
+        ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
+        ("OUT_PLANES", y.planes),
+        ("HAS_RESIDUAL", usize::from(residual.is_some())),
+        ("ACTIVATION", tile::activation(conv.activation)),
+        ("TILE_PIXELS", tile_pixels),
+        ("TILE_PLANES", tile_planes),
+    ];
+    let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
+    let tiles = cx.batch() * output.height * output.width.div_ceil(tile_pixels);
+    let macs = weight.len() as u64 * output.pixels() as u64;
+    cx.push(&KERNEL, &constants, bindings, [tiles, y.planes / tile_planes, 1], macs)
+}
+
+/// The number of groups that the kernel works in: the convolution's own if each fills whole planes
+/// of both sides, otherwise one.
+fn plane_groups(groups: usize, x: &Layout, y: &Layout) -> usize {
+    let whole = |layout: &Layout| layout.planes() * 4 == layout.channels() && (layout.planes()).is_multiple_of(groups);
+    if whole(x) && whole(y) { groups } else { 1 }
+}
+
+/// A grouped kernel `[out, in/groups, kh, kw]` as the dense one with zeros between groups.
+fn block_sparse(weight: &Tensor, groups: usize) -> Tensor {
+    let &[out, per_group, kh, kw] = weight.shape() else { return weight.clone() };
+    let mut dense = Tensor::zeros([out, per_group * groups, kh, kw]);
+    let block = per_group * kh * kw;
+    for o in 0..out {
+        let group = o / (out / groups);
+        let at = (o * groups + group) * block;
+        dense.data_mut()[at..at + block].copy_from_slice(&weight.data()[o * block..(o + 1) * block]);
+    }
+    dense
+}
+
+/// Weights `[out, in/groups, kh, kw]` as `[out plane][ky][kx][in plane of the group][in lane]` of
+/// vec4 over the output plane's four channels.
+pub(super) fn pack(weight: &Tensor, groups: usize, x: &Layout, y: &Layout) -> Vec<f32> {
+    let &[out, per_group, kh, kw] = weight.shape() else { return Vec::new() };
+    let (inputs, outputs) = (x.physical(), y.physical());
+    let group_lanes = inputs.len() / groups;
+    let group_outputs = outputs.len() / groups;
+    let mut packed = Vec::with_capacity(outputs.len() * kh * kw * group_lanes);
+    for (plane, out_lanes) in outputs.chunks(4).enumerate() {
+        let first = plane * 4 / group_outputs * group_lanes;
+        let group_start = first / group_lanes * per_group;
+        for tap in 0..kh * kw {
+            for input in &inputs[first..first + group_lanes] {
+                packed.extend(out_lanes.iter().map(|o| match (o, input) {
+                    (Some(o), Some(i)) if *o < out => weight.data()[(o * per_group + i - group_start) * kh * kw + tap],
+                    _ => 0.0,
+                }));
+            }
+        }
+    }
+    packed
+}

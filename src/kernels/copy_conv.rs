@@ -1,0 +1,76 @@
+//! RepNeXt's downsampling token mixer: two depthwise convolutions of stride 2 in one dispatch.
+
+use super::depthwise::{DEPTHWISE_ROW, pack, span};
+use super::lowering::{per_channel, words};
+use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::{CopyConv, Depthwise, Operator};
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "copy_conv",
+    sources: &[&X_BUFFER, &W_BUFFER, &DEPTHWISE_ROW, &source!("copy_conv.wgsl")],
+    bindings: &[read("x"), read("w"), write("y")],
+    constants: &[
+        "BATCH",
+        "IN_H",
+        "IN_W",
+        "OUT_H",
+        "OUT_W",
+        "STRIDE_Y",
+        "STRIDE_X",
+        "DILATION_Y",
+        "DILATION_X",
+        "HALF_PLANES",
+        "X_PLANE",
+        "SMALL",
+        "MEDIUM",
+        "TILE_PIXELS",
+        "SPAN",
+    ],
+    workgroup: 64,
+};
+
+impl Lower for CopyConv {
+    fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+        let node = cx.get(id);
+        let (input, output) = (cx.shape(node.inputs[0]), node.shape);
+        let y = cx.new_output(id)?;
+        let halves = [0, input.channels].map(|start| y.layout.slice(start, input.channels));
+        let [Some((_, half)), Some((half_planes, second))] = halves else {
+            return Err(cx.error(format!("its halves are not whole planes in the layout {}", y.layout)));
+        };
+        if half != second {
+            return Err(cx.error(format!("its halves differ in the layout {}", y.layout)));
+        }
+        let x = cx.operand_as(node.inputs[0], &half)?;
+        let params = cx.params();
+        let values = |part: &Depthwise| {
+            let bias = per_channel(&half, params.tensor(part.bias).data());
+            pack(params.tensor(part.weight), &half).into_iter().chain(bias).collect::<Vec<f32>>()
+        };
+        let weights = cx.weights(words([self.small, self.medium].iter().flat_map(values)));
+        let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params)[0]);
+        let tile_pixels = tile::row_pixels(output.width);
+        let constants = [
+            ("BATCH", cx.batch()),
+            ("IN_H", input.height),
+            ("IN_W", input.width),
+            ("OUT_H", output.height),
+            ("OUT_W", output.width),
+            ("STRIDE_Y", Self::STRIDE),
+            ("STRIDE_X", Self::STRIDE),
+            ("DILATION_Y", 1),
+            ("DILATION_X", 1),
+            ("HALF_PLANES", half_planes),
+            ("X_PLANE", x.first_plane),
+            ("SMALL", small),
+            ("MEDIUM", medium),
+            ("TILE_PIXELS", tile_pixels),
+            ("SPAN", span(tile_pixels, Self::STRIDE, small.max(medium), 1)),
+        ];
+        let tiles = cx.batch() * output.height * output.width.div_ceil(tile_pixels);
+        let macs = self.macs(&[input], output, params);
+        cx.push(&KERNEL, &constants, vec![x.binding(), weights, y.binding()], [tiles, y.planes, 1], macs)
+    }
+}

@@ -1,0 +1,97 @@
+//! Depthwise k×k convolution, any stride, padding and dilation.
+
+use super::lowering::{per_channel, words};
+use super::{ACTIVATION, Kernel, Layout, Lowering, Source, W_BUFFER, X_BUFFER, read, source, tile, write};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::Conv2d;
+use crate::tensor::Tensor;
+
+/// `depthwise_row`: the taps of one depthwise kernel over a row of pixels.
+pub(super) static DEPTHWISE_ROW: Source = source!("depthwise_row.wgsl");
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "depthwise",
+    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &DEPTHWISE_ROW, &source!("depthwise.wgsl")],
+    bindings: &[read("x"), read("w"), read("residual"), write("y")],
+    constants: &[
+        "BATCH",
+        "IN_H",
+        "IN_W",
+        "OUT_H",
+        "OUT_W",
+        "K_H",
+        "K_W",
+        "STRIDE_Y",
+        "STRIDE_X",
+        "PADDING_Y",
+        "PADDING_X",
+        "DILATION_Y",
+        "DILATION_X",
+        "PLANES",
+        "X_PLANE",
+        "RESIDUAL_PLANE",
+        "HAS_RESIDUAL",
+        "ACTIVATION",
+        "TILE_PIXELS",
+        "SPAN",
+    ],
+    workgroup: 64,
+};
+
+pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+    let node = cx.get(id);
+    let layout = cx.layout(id).clone();
+    let x = cx.operand_as(node.inputs[0], &layout)?;
+    let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
+    let y = cx.new_output(id)?;
+    let (input, output) = (cx.shape(node.inputs[0]), node.shape);
+    let weight = cx.params().tensor(conv.weight);
+    let mut values = pack(weight, &layout);
+    let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());
+    values.extend(per_channel(&layout, &bias));
+    let weights = cx.weights(words(values));
+    let tile_pixels = tile::row_pixels(output.width);
+    let [kh, kw] = conv.kernel(cx.params());
+    let constants = [
+        ("BATCH", cx.batch()),
+        ("IN_H", input.height),
+        ("IN_W", input.width),
+        ("OUT_H", output.height),
+        ("OUT_W", output.width),
+        ("K_H", kh),
+        ("K_W", kw),
+        ("STRIDE_Y", conv.stride[0]),
+        ("STRIDE_X", conv.stride[1]),
+        ("PADDING_Y", conv.padding[0]),
+        ("PADDING_X", conv.padding[1]),
+        ("DILATION_Y", conv.dilation[0]),
+        ("DILATION_X", conv.dilation[1]),
+        ("PLANES", y.planes),
+        ("X_PLANE", x.first_plane),
+        ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
+        ("HAS_RESIDUAL", usize::from(residual.is_some())),
+        ("ACTIVATION", tile::activation(conv.activation)),
+        ("TILE_PIXELS", tile_pixels),
+        ("SPAN", span(tile_pixels, conv.stride[1], kw, conv.dilation[1])),
+    ];
+    let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
+    let tiles = cx.batch() * output.height * output.width.div_ceil(tile_pixels);
+    cx.push(&KERNEL, &constants, bindings, [tiles, y.planes, 1], weight.len() as u64 * output.pixels() as u64)
+}
+
+/// Input columns that a row of output pixels reads.
+pub(super) fn span(pixels: usize, stride: usize, kernel: usize, dilation: usize) -> usize {
+    (pixels - 1) * stride + (kernel - 1) * dilation + 1
+}
+
+/// Weights `[channels, 1, kh, kw]` as `[plane][ky][kx]` of vec4 over the plane's four channels.
+pub(super) fn pack(weight: &Tensor, layout: &Layout) -> Vec<f32> {
+    let taps = weight.shape().iter().skip(2).product::<usize>();
+    let lanes = layout.physical();
+    let tap_of = |lane: &Option<usize>, tap: usize| lane.map_or(0.0, |c| weight.data()[c * taps + tap]);
+    let plane = |lanes: &[Option<usize>]| -> Vec<f32> {
+        (0..taps).flat_map(|tap| lanes.iter().map(move |l| tap_of(l, tap))).collect()
+    };
+    lanes.chunks(4).flat_map(plane).collect()
+}

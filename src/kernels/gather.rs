@@ -1,0 +1,29 @@
+//! Copies channels to other places: for the few values whose layout has to change.
+
+use super::lowering::Piece;
+use super::{Binding, Kernel, Lowering, X_BUFFER, read, source, write};
+use crate::error::Result;
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "gather",
+    sources: &[&X_BUFFER, &source!("gather.wgsl")],
+    bindings: &[read("x"), read("table"), write("y")],
+    constants: &["PIXELS", "X_PLANE", "Y_PLANE"],
+    workgroup: 64,
+};
+
+/// Fills the planes of `into`: physical channel `c` gets the physical channel `source[c]` of
+/// `from`, or zero.
+pub(super) fn push(
+    cx: &mut Lowering<'_>,
+    from: Piece,
+    pixels: usize,
+    source: &[Option<usize>],
+    into: Piece,
+) -> Result<()> {
+    let table = source.iter().map(|c| c.map_or(Ok(u32::MAX), |c| cx.constant(c))).collect::<Result<Vec<u32>>>()?;
+    let table = cx.weights(table);
+    let constants = [("PIXELS", pixels), ("X_PLANE", from.first_plane), ("Y_PLANE", into.first_plane)];
+    let bindings = vec![Binding::Tensor(from.tensor), table, Binding::Tensor(into.tensor)];
+    cx.push(&KERNEL, &constants, bindings, [pixels, source.len() / 4, 1], 0)
+}

@@ -1,0 +1,27 @@
+//! Mean over all pixels of each channel.
+
+use super::{Kernel, Lower, Lowering, X_BUFFER, read, source, write};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::GlobalAvgPool;
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "global_avg_pool",
+    sources: &[&X_BUFFER, &source!("global_avg_pool.wgsl")],
+    bindings: &[read("x"), write("y")],
+    constants: &["BATCH", "PIXELS", "X_PLANE"],
+    workgroup: 64,
+};
+
+impl Lower for GlobalAvgPool {
+    fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+        let source = cx.get(id).inputs[0];
+        let layout = cx.layout(id).clone();
+        let x = cx.operand_as(source, &layout)?;
+        let y = cx.new_output(id)?;
+        let constants = [("BATCH", cx.batch()), ("PIXELS", cx.shape(source).pixels()), ("X_PLANE", x.first_plane)];
+        // One workgroup per plane and sample.
+        let grid = [KERNEL.workgroup as usize * y.planes, cx.batch(), 1];
+        cx.push(&KERNEL, &constants, vec![x.binding(), y.binding()], grid, 0)
+    }
+}

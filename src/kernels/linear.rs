@@ -1,0 +1,40 @@
+//! Fully connected layer: one workgroup per output plane and sample, its invocations share the
+//! input planes.
+
+use super::conv::pack;
+use super::lowering::{per_channel, words};
+use super::{ACTIVATION, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::Linear;
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "linear",
+    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("linear.wgsl")],
+    bindings: &[read("x"), read("w"), write("y")],
+    constants: &["BATCH", "IN_PLANES", "OUT_PLANES", "X_PLANE", "ACTIVATION"],
+    workgroup: 64,
+};
+
+impl Lower for Linear {
+    fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+        let node = cx.get(id);
+        let x = cx.operand(node.inputs[0])?;
+        let y = cx.new_output(id)?;
+        let weight = cx.params().tensor(self.weight);
+        let (out, features) = (node.shape.channels, cx.shape(node.inputs[0]).channels);
+        let mut values = pack(&weight.clone().reshape([out, features, 1, 1])?, 1, &x.layout, &y.layout);
+        let bias = self.bias.map_or(vec![0.0; out], |b| cx.params().tensor(b).data().to_vec());
+        values.extend(per_channel(&y.layout, &bias));
+        let weights = cx.weights(words(values));
+        let constants = [
+            ("BATCH", cx.batch()),
+            ("IN_PLANES", x.planes),
+            ("OUT_PLANES", y.planes),
+            ("X_PLANE", x.first_plane),
+            ("ACTIVATION", tile::activation(self.activation)),
+        ];
+        let grid = [KERNEL.workgroup as usize * y.planes, cx.batch(), 1];
+        cx.push(&KERNEL, &constants, vec![x.binding(), weights, y.binding()], grid, weight.len() as u64)
+    }
+}

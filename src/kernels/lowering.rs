@@ -1,0 +1,256 @@
+//! The state of planning: which tensor holds which value, and the steps so far.
+
+use std::sync::Arc;
+
+use super::{Binding, Kernel, Layout, Step, TensorId, WeightsId, gather, layout};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node, NodeId, Params, Shape};
+use crate::ops::Op;
+use crate::plan::{Output, TensorInfo, WeightBlob};
+use crate::with_each_op;
+
+/// Turns one node into steps. Implemented beside the kernel that computes the operator.
+pub trait Lower {
+    /// Adds the node's steps and says where its value is ([`Lowering::define`]).
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if no kernel takes the node as it is.
+    fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()>;
+}
+
+/// A run of planes of one tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First plane within it.
+    pub first_plane: usize,
+    /// Number of planes.
+    pub planes: usize,
+}
+
+/// Where a value is: pieces whose planes, one behind the other, follow the value's layout.
+/// Slices and concatenations on whole planes are views and cost nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The pieces in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// A value in one piece, as kernels take it.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First plane within it.
+    pub first_plane: usize,
+    /// Number of planes.
+    pub planes: usize,
+    /// Where its channels are.
+    pub layout: Layout,
+}
+
+impl Operand {
+    /// What a step binds for it.
+    pub fn binding(&self) -> Binding {
+        Binding::Tensor(self.tensor)
+    }
+}
+
+/// The state of planning.
+pub struct Lowering<'g> {
+    graph: &'g Graph,
+    batch: usize,
+    layouts: Vec<Layout>,
+    views: Vec<Option<View>>,
+    current: NodeId,
+    steps: Vec<Step>,
+    tensors: Vec<TensorInfo>,
+    weights: Vec<WeightBlob>,
+}
+
+macro_rules! define_dispatch {
+    ($($op:ident),*) => {
+        fn lower(op: &Op, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+            match op { $(Op::$op(op) => op.lower(id, cx)),* }
+        }
+    };
+}
+with_each_op!(define_dispatch);
+
+impl<'g> Lowering<'g> {
+    /// Starts with the graph's input in a tensor of its own. `layouts` has one entry per node.
+    pub fn new(graph: &'g Graph, batch: usize, layouts: Vec<Layout>) -> Result<Self> {
+        let views = vec![None; graph.nodes().len()];
+        let (current, steps, tensors, weights) = (graph.input(), vec![], vec![], vec![]);
+        let mut cx = Lowering { graph, batch, layouts, views, current, steps, tensors, weights };
+        cx.new_output(graph.input())?;
+        Ok(cx)
+    }
+
+    /// Lowers one node; its inputs must have been lowered.
+    pub fn node(&mut self, id: NodeId) -> Result<()> {
+        self.current = id;
+        lower(&self.graph.node(id).op, id, self)
+    }
+
+    /// The graph's node.
+    pub fn get(&self, id: NodeId) -> &'g Node {
+        self.graph.node(id)
+    }
+
+    /// The graph's weights.
+    pub fn params(&self) -> &'g Params {
+        self.graph.params()
+    }
+
+    /// Samples per run.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Shape of a value.
+    pub fn shape(&self, id: NodeId) -> Shape {
+        self.graph.node(id).shape
+    }
+
+    /// Layout of a value.
+    pub fn layout(&self, id: NodeId) -> &Layout {
+        &self.layouts[id.index()]
+    }
+
+    /// Pixels of one plane of a value, batch included.
+    pub fn pixels(&self, id: NodeId) -> usize {
+        self.batch * self.shape(id).pixels()
+    }
+
+    /// An error about the node being lowered.
+    pub fn error(&self, reason: impl Into<String>) -> Error {
+        Error::Plan { node: self.graph.node(self.current).name.clone(), reason: reason.into() }
+    }
+
+    /// A number as a shader constant.
+    pub fn constant(&self, value: usize) -> Result<u32> {
+        u32::try_from(value).map_err(|_| self.error(format!("{value} does not fit the shaders' 32-bit integers")))
+    }
+
+    /// Where a value is.
+    pub fn view(&self, id: NodeId) -> Result<&View> {
+        self.views[id.index()].as_ref().ok_or_else(|| self.error(format!("node {} has not been planned", id.0)))
+    }
+
+    /// A value in one piece; one that lies in several is copied together, once.
+    pub fn operand(&mut self, id: NodeId) -> Result<Operand> {
+        if self.view(id)?.pieces.len() > 1 {
+            let view = self.view(id)?.clone();
+            let into = self.allocate(id, self.layout(id).planes())?;
+            let mut first_plane = 0;
+            for piece in view.pieces {
+                let source: Vec<Option<usize>> = (0..piece.planes * 4).map(Some).collect();
+                gather::push(self, piece, self.pixels(id), &source, Piece { first_plane, ..into })?;
+                first_plane += piece.planes;
+            }
+            self.views[id.index()] = Some(View { pieces: vec![into] });
+        }
+        let Piece { tensor, first_plane, planes } = self.view(id)?.pieces[0];
+        Ok(Operand { tensor, first_plane, planes, layout: self.layout(id).clone() })
+    }
+
+    /// A value in one piece under another layout, copied if it is not so already.
+    pub fn operand_as(&mut self, id: NodeId, layout: &Layout) -> Result<Operand> {
+        let operand = self.operand(id)?;
+        if operand.layout == *layout {
+            return Ok(operand);
+        }
+        let into = self.allocate(id, layout.planes())?;
+        let from = Piece { tensor: operand.tensor, first_plane: operand.first_plane, planes: operand.planes };
+        let positions = operand.layout.positions();
+        let source: Vec<Option<usize>> = layout.physical().iter().map(|c| c.map(|c| positions[c])).collect();
+        gather::push(self, from, self.pixels(id), &source, into)?;
+        Ok(Operand { tensor: into.tensor, first_plane: 0, planes: into.planes, layout: layout.clone() })
+    }
+
+    /// A new tensor with the pixels of `id`'s value.
+    pub fn allocate(&mut self, id: NodeId, planes: usize) -> Result<Piece> {
+        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels: self.pixels(id) };
+        // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.
+        let limit = (u32::MAX / 2) as u64;
+        if info.bytes() / 16 > limit {
+            return Err(
+                self.error(format!("a value of {} bytes is beyond 32-bit indices; use a smaller batch", info.bytes()))
+            );
+        }
+        self.tensors.push(info);
+        Ok(Piece { tensor: TensorId(self.tensors.len() as u32 - 1), first_plane: 0, planes })
+    }
+
+    /// Says where a node's value is.
+    pub fn define(&mut self, id: NodeId, pieces: Vec<Piece>) {
+        self.views[id.index()] = Some(View { pieces });
+    }
+
+    /// A new tensor for the whole of a node's value, defined as such.
+    pub fn new_output(&mut self, id: NodeId) -> Result<Operand> {
+        let layout = self.layout(id).clone();
+        let piece = self.allocate(id, layout.planes())?;
+        self.define(id, vec![piece]);
+        Ok(Operand { tensor: piece.tensor, first_plane: 0, planes: piece.planes, layout })
+    }
+
+    /// Weights for upload.
+    pub fn weights(&mut self, words: Vec<u32>) -> Binding {
+        let name = self.graph.node(self.current).name.clone();
+        self.weights.push(WeightBlob { name, words: Arc::new(words) });
+        Binding::Weights(WeightsId(self.weights.len() as u32 - 1))
+    }
+
+    /// Adds a dispatch for the node being lowered. `constants` are named, and must be exactly
+    /// those that the kernel declares, in its order. `threads` is the extent of the grid: along x
+    /// in invocations, along y and z in workgroups.
+    pub fn push(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&str, usize)],
+        bindings: Vec<Binding>,
+        threads: [usize; 3],
+        macs: u64,
+    ) -> Result<()> {
+        let given = constants.iter().map(|(name, _)| *name);
+        if !given.eq(kernel.constants.iter().copied()) || bindings.len() != kernel.bindings.len() {
+            return Err(
+                self.error(format!("kernel {} was given other constants or bindings than it declares", kernel.name))
+            );
+        }
+        let constants = constants.iter().map(|(_, value)| self.constant(*value)).collect::<Result<Vec<_>>>()?;
+        let groups = [threads[0].div_ceil(kernel.workgroup as usize), threads[1], threads[2]];
+        let mut grid = [0; 3];
+        for (to, from) in grid.iter_mut().zip(groups) {
+            *to = self.constant(from)?;
+        }
+        let node = self.graph.node(self.current).name.clone();
+        let macs = macs * self.batch as u64;
+        self.steps.push(Step { node, kernel, constants, bindings, grid, macs });
+        Ok(())
+    }
+
+    /// Where a value that is to be read back will be.
+    pub fn output(&mut self, id: NodeId) -> Result<Output> {
+        let Operand { tensor, first_plane, layout, .. } = self.operand(id)?;
+        Ok(Output { node: id, shape: self.shape(id), tensor, first_plane, layout })
+    }
+
+    /// The input's tensor, the steps, the tensors and the weights.
+    pub fn finish(self) -> (TensorId, Vec<Step>, Vec<TensorInfo>, Vec<WeightBlob>) {
+        (TensorId(0), self.steps, self.tensors, self.weights)
+    }
+}
+
+/// f32 values as words for [`Lowering::weights`].
+pub fn words(values: impl IntoIterator<Item = f32>) -> Vec<u32> {
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+/// A per-channel vector in a value's physical order, zero in padding channels.
+pub fn per_channel(layout: &layout::Layout, values: &[f32]) -> Vec<f32> {
+    layout.physical().iter().map(|c| c.map_or(0.0, |c| values[c])).collect()
+}

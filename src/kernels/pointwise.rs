@@ -1,0 +1,67 @@
+//! 1×1 convolution of stride 1: a matrix product over all pixels of the batch.
+//!
+//! The input may lie in two pieces, which is how RepNeXt's identity chunk reaches the MLP without
+//! ever being copied.
+
+use super::conv::pack;
+use super::lowering::{Piece, per_channel, words};
+use super::{ACTIVATION, Binding, Kernel, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::Conv2d;
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "pointwise",
+    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("pointwise.wgsl")],
+    bindings: &[read("x"), read("w"), read("x2"), read("residual"), write("y")],
+    constants: &[
+        "PIXELS",
+        "IN_PLANES",
+        "IN_PLANES_2",
+        "OUT_PLANES",
+        "X_PLANE",
+        "X2_PLANE",
+        "RESIDUAL_PLANE",
+        "HAS_RESIDUAL",
+        "ACTIVATION",
+        "TILE_PIXELS",
+        "TILE_PLANES",
+    ],
+    workgroup: 64,
+};
+
+pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+    let node = cx.get(id);
+    let input = node.inputs[0];
+    if cx.view(input)?.pieces.len() > 2 {
+        cx.operand(input)?;
+    }
+    let pieces = cx.view(input)?.pieces.clone();
+    let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
+    let y = cx.new_output(id)?;
+    let first = pieces[0];
+    let second = pieces.get(1).copied().unwrap_or(Piece { planes: 0, ..first });
+    let mut values = pack(cx.params().tensor(conv.weight), 1, cx.layout(input), &y.layout);
+    let bias = conv.bias.map_or(vec![0.0; node.shape.channels], |b| cx.params().tensor(b).data().to_vec());
+    values.extend(per_channel(&y.layout, &bias));
+    let weights = cx.weights(words(values));
+    let pixels = cx.pixels(id);
+    let (tile_pixels, tile_planes) = (tile::row_pixels(pixels), tile::planes(y.planes, 4));
+    let constants = [
+        ("PIXELS", pixels),
+        ("IN_PLANES", first.planes),
+        ("IN_PLANES_2", second.planes),
+        ("OUT_PLANES", y.planes),
+        ("X_PLANE", first.first_plane),
+        ("X2_PLANE", second.first_plane),
+        ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
+        ("HAS_RESIDUAL", usize::from(residual.is_some())),
+        ("ACTIVATION", tile::activation(conv.activation)),
+        ("TILE_PIXELS", tile_pixels),
+        ("TILE_PLANES", tile_planes),
+    ];
+    let residual = residual.map_or(Binding::Tensor(first.tensor), |r| r.binding());
+    let bindings = vec![Binding::Tensor(first.tensor), weights, Binding::Tensor(second.tensor), residual, y.binding()];
+    let macs = cx.params().tensor(conv.weight).len() as u64 * node.shape.pixels() as u64;
+    cx.push(&KERNEL, &constants, bindings, [pixels.div_ceil(tile_pixels), y.planes / tile_planes, 1], macs)
+}

@@ -1,0 +1,81 @@
+//! RepNeXt's whole token mixer in one dispatch.
+//!
+//! The identity chunk is not computed and not copied: the value is a view of the input's first
+//! chunk followed by a tensor of the other three.
+
+use super::depthwise::{DEPTHWISE_ROW, pack, span};
+use super::lowering::{Piece, per_channel, words};
+use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use crate::error::Result;
+use crate::graph::NodeId;
+use crate::ops::{ChunkConv, Depthwise};
+
+pub(super) static KERNEL: Kernel = Kernel {
+    name: "token_mixer",
+    sources: &[&X_BUFFER, &W_BUFFER, &DEPTHWISE_ROW, &source!("token_mixer.wgsl")],
+    bindings: &[read("x"), read("w"), write("y")],
+    constants: &[
+        "BATCH",
+        "IN_H",
+        "IN_W",
+        "STRIDE_Y",
+        "STRIDE_X",
+        "DILATION_Y",
+        "DILATION_X",
+        "CHUNK_PLANES",
+        "X_PLANE",
+        "SMALL",
+        "MEDIUM",
+        "LONG",
+        "TILE_PIXELS",
+        "TILE_ROWS",
+        "SPAN",
+    ],
+    workgroup: 64,
+};
+
+impl Lower for ChunkConv {
+    fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+        let node = cx.get(id);
+        let shape = node.shape;
+        let layout = cx.layout(id).clone();
+        let x = cx.operand_as(node.inputs[0], &layout)?;
+        let chunk = shape.channels / 4;
+        let Some((chunk_planes, chunk_layout)) = layout.slice(chunk, chunk) else {
+            return Err(cx.error(format!("chunks of {chunk} channels are not whole planes in the layout {layout}")));
+        };
+        let y = cx.allocate(id, 3 * chunk_planes)?;
+        let identity = Piece { tensor: x.tensor, first_plane: x.first_plane, planes: chunk_planes };
+        cx.define(id, vec![identity, y]);
+        let params = cx.params();
+        let values = |part: &Depthwise| {
+            let bias = per_channel(&chunk_layout, params.tensor(part.bias).data());
+            pack(params.tensor(part.weight), &chunk_layout).into_iter().chain(bias).collect::<Vec<f32>>()
+        };
+        let weights = cx.weights(words(self.parts().iter().flat_map(|(_, part)| values(part))));
+        let [small, medium, long] = [self.small, self.medium, self.wide].map(|part| part.kernel(params)[1]);
+        let (tile_pixels, tile_rows) = (tile::row_pixels(shape.width), tile::row_pixels(shape.height));
+        let constants = [
+            ("BATCH", cx.batch()),
+            ("IN_H", shape.height),
+            ("IN_W", shape.width),
+            ("STRIDE_Y", 1),
+            ("STRIDE_X", 1),
+            ("DILATION_Y", 1),
+            ("DILATION_X", 1),
+            ("CHUNK_PLANES", chunk_planes),
+            ("X_PLANE", x.first_plane),
+            ("SMALL", small),
+            ("MEDIUM", medium),
+            ("LONG", long),
+            ("TILE_PIXELS", tile_pixels),
+            ("TILE_ROWS", tile_rows),
+            ("SPAN", span(tile_pixels, 1, small.max(medium), 1)),
+        ];
+        let rows = cx.batch() * shape.height * shape.width.div_ceil(tile_pixels);
+        let columns = cx.batch() * shape.width * shape.height.div_ceil(tile_rows);
+        let bindings = vec![x.binding(), weights, super::Binding::Tensor(y.tensor)];
+        let macs = crate::ops::Operator::macs(self, &[shape], shape, params);
+        cx.push(&KERNEL, &constants, bindings, [rows.max(columns), 3 * chunk_planes, 1], macs)
+    }
+}

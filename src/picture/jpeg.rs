@@ -1,0 +1,35 @@
+//! Telling a whole JPEG from one that is cut short. The decoder fills what is missing with grey
+//! and says nothing; a network would then classify the grey.
+
+/// Whether a JPEG's markers lead to its end-of-image marker (ITU-T T.81, annex B).
+///
+/// Thumbnails inside segments are skipped with their segment; bytes after the end do not matter.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xd9;
+    let mut rest = bytes;
+    while let Some((marker, tail)) = next_marker(rest) {
+        rest = match marker {
+            END_OF_IMAGE => return true,
+            // Start of image, restarts and TEM stand alone.
+            0xd8 | 0xd0..=0xd7 | 0x01 => tail,
+            _ => match segment_length(tail).and_then(|length| tail.get(length..)) {
+                Some(after) => after,
+                None => return false,
+            },
+        };
+    }
+    false
+}
+
+/// The next marker, passing over entropy-coded data, and what follows it.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    // 0xff 0x00 is a data byte of 0xff; further 0xff are padding.
+    let at = bytes.windows(2).position(|pair| pair[0] == 0xff && pair[1] != 0x00 && pair[1] != 0xff)?;
+    Some((bytes[at + 1], &bytes[at + 2..]))
+}
+
+/// Length of a segment, its own two bytes included.
+fn segment_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.first_chunk::<2>()?;
+    Some(usize::from(u16::from_be_bytes(*length)))
+}

@@ -1,0 +1,83 @@
+//! Which tensors share a buffer: those whose lives do not overlap.
+//!
+//! Every slot becomes a buffer of its own, because WebGPU refuses to read and write two ranges of
+//! one buffer in one dispatch. Tensors are placed largest first, each in the first slot where it
+//! meets no other living tensor (greedy by size, Pisarchyk and Lee 2020).
+
+use std::ops::RangeInclusive;
+
+use super::{Output, TensorInfo};
+use crate::kernels::{Binding, Step, TensorId};
+
+/// A buffer, and the tensors that take turns in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// Size: that of its largest tensor.
+    pub bytes: u64,
+    /// The tensors.
+    pub tensors: Vec<TensorId>,
+}
+
+/// Which tensor lies in which slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memory {
+    /// The buffers.
+    pub slots: Vec<Slot>,
+    slot_of: Vec<usize>,
+}
+
+impl Memory {
+    /// Bytes of all slots: the peak of activation memory.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|s| s.bytes).sum()
+    }
+
+    /// Index of the slot that a tensor lies in.
+    pub fn slot_of(&self, tensor: TensorId) -> usize {
+        self.slot_of[tensor.0 as usize]
+    }
+
+    pub(super) fn assign(steps: &[Step], tensors: &[TensorInfo], input: TensorId, outputs: &[Output]) -> Memory {
+        let lives = lives(steps, tensors.len(), input, outputs);
+        let mut order: Vec<usize> = (0..tensors.len()).collect();
+        order.sort_by_key(|&t| (std::cmp::Reverse(tensors[t].bytes()), t));
+        let mut slots: Vec<Slot> = Vec::new();
+        let mut slot_of = vec![0; tensors.len()];
+        for tensor in order {
+            let free = |slot: &Slot| slot.tensors.iter().all(|t| !overlap(&lives[t.0 as usize], &lives[tensor]));
+            let index = slots.iter().position(free).unwrap_or_else(|| {
+                slots.push(Slot { bytes: tensors[tensor].bytes(), tensors: Vec::new() });
+                slots.len() - 1
+            });
+            slots[index].tensors.push(TensorId(tensor as u32));
+            slot_of[tensor] = index;
+        }
+        slots.iter_mut().for_each(|slot| slot.tensors.sort());
+        Memory { slots, slot_of }
+    }
+}
+
+fn overlap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {
+    a.start() <= b.end() && b.start() <= a.end()
+}
+
+/// From which step to which each tensor is in use. The input lives from before the first step;
+/// what is read back lives beyond the last.
+fn lives(steps: &[Step], tensors: usize, input: TensorId, outputs: &[Output]) -> Vec<RangeInclusive<usize>> {
+    let end = steps.len() + 1;
+    let mut lives: Vec<Option<(usize, usize)>> = vec![None; tensors];
+    let mut touch = |tensor: TensorId, at: usize| {
+        let life = lives[tensor.0 as usize].get_or_insert((at, at));
+        *life = (life.0.min(at), life.1.max(at));
+    };
+    touch(input, 0);
+    for (i, step) in steps.iter().enumerate() {
+        for binding in &step.bindings {
+            if let Binding::Tensor(tensor) = binding {
+                touch(*tensor, i + 1);
+            }
+        }
+    }
+    outputs.iter().for_each(|output| touch(output.tensor, end));
+    lives.into_iter().map(|life| life.map_or(0..=end, |(first, last)| first..=last)).collect()
+}

@@ -1,0 +1,146 @@
+//! Graph → steps and memory: a pure function whose result is a plain, printable value.
+
+mod layouts;
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId, Shape};
+use crate::kernels::{Layout, Lowering, Step, TensorId};
+
+pub use memory::{Memory, Slot};
+
+/// A physical activation tensor: `[planes][batch · pixels]` of `vec4<f32>`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorInfo {
+    /// Node whose value it holds.
+    pub name: String,
+    /// Planes of four channels.
+    pub planes: usize,
+    /// Pixels of one plane, batch included.
+    pub pixels: usize,
+}
+
+impl TensorInfo {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.planes as u64 * self.pixels as u64 * 16
+    }
+}
+
+/// Packed weights, ready for upload: f32 bit patterns, or integers where a kernel takes a table.
+#[derive(Clone, PartialEq)]
+pub struct WeightBlob {
+    /// Node they belong to.
+    pub name: String,
+    /// The words, little-endian on upload.
+    pub words: Arc<Vec<u32>>,
+}
+
+impl WeightBlob {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.words.len() as u64 * 4
+    }
+}
+
+/// A value that is read back after a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    /// The graph's node.
+    pub node: NodeId,
+    /// Shape of one sample.
+    pub shape: Shape,
+    /// The tensor that holds it.
+    pub tensor: TensorId,
+    /// First plane within the tensor.
+    pub first_plane: usize,
+    /// Where its channels are within the planes.
+    pub layout: Layout,
+}
+
+/// What to run: steps in order, the tensors and weights they bind, and the memory behind both.
+#[derive(Clone)]
+pub struct Plan {
+    /// Name of the network.
+    pub name: String,
+    /// Samples per run.
+    pub batch: usize,
+    /// The dispatches, in order.
+    pub steps: Vec<Step>,
+    /// Activation tensors, by [`TensorId`].
+    pub tensors: Vec<TensorInfo>,
+    /// Weights, by [`crate::kernels::WeightsId`].
+    pub weights: Vec<WeightBlob>,
+    /// Which tensors share which buffer.
+    pub memory: Memory,
+    /// The tensor that the input is written to: one plane, channels 0–2 and an unused fourth.
+    pub input: TensorId,
+    /// Shape of one input sample.
+    pub input_shape: Shape,
+    /// Values read back: the network's output first, then those asked for.
+    pub outputs: Vec<Output>,
+}
+
+impl Plan {
+    /// Plans a graph for `batch` samples per run. `wanted` values are kept and read back besides
+    /// the network's output.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if a size overflows the shaders' 32-bit indices or no kernel takes a node.
+    pub fn new(graph: &Graph, batch: usize, wanted: &[NodeId]) -> Result<Plan> {
+        if batch == 0 {
+            return Err(Error::argument("a batch must hold at least one sample"));
+        }
+        let layouts = layouts::assign(graph);
+        let mut lowering = Lowering::new(graph, batch, layouts)?;
+        for id in graph.ids().skip(1) {
+            lowering.node(id)?;
+        }
+        let read_back: Vec<NodeId> = [graph.output()].into_iter().chain(wanted.iter().copied()).collect();
+        let outputs = read_back.iter().map(|&id| lowering.output(id)).collect::<Result<Vec<_>>>()?;
+        let (input, steps, tensors, weights) = lowering.finish();
+        let memory = Memory::assign(&steps, &tensors, input, &outputs);
+        let (name, input_shape) = (graph.name.clone(), graph.input_shape());
+        Ok(Plan { name, batch, steps, tensors, weights, memory, input, input_shape, outputs })
+    }
+
+    /// Bytes of all weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.iter().map(WeightBlob::bytes).sum()
+    }
+
+    /// Multiply-accumulates of a run.
+    pub fn macs(&self) -> u64 {
+        self.steps.iter().map(|s| s.macs).sum()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, batch, steps) = (&self.name, self.batch, self.steps.len());
+        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs", self.macs())?;
+        let memory = &self.memory;
+        let (peak, without) = (memory.bytes(), self.tensors.iter().map(TensorInfo::bytes).sum::<u64>());
+        let slots = memory.slots.len();
+        writeln!(
+            f,
+            "activations: {peak} bytes in {slots} buffers ({without} without reuse); weights: {} bytes",
+            self.weight_bytes()
+        )?;
+        for (i, slot) in memory.slots.iter().enumerate() {
+            let tensors: Vec<String> = slot.tensors.iter().map(|t| format!("t{}", t.0)).collect();
+            writeln!(f, "buffer {i}: {} bytes, {}", slot.bytes, tensors.join(" "))?;
+        }
+        for (i, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{i:3} {} [{}]", step, step.node)?;
+        }
+        for output in &self.outputs {
+            let (id, tensor, plane) = (output.node.0, output.tensor.0, output.first_plane);
+            writeln!(f, "read back %{id} {} from t{tensor} plane {plane} ({})", output.shape, output.layout)?;
+        }
+        Ok(())
+    }
+}

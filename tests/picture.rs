@@ -1,0 +1,198 @@
+//! Decoding of pictures: formats, EXIF orientation, and everything that can be wrong with a file.
+
+use std::path::{Path, PathBuf};
+
+use foveate::{Error, Picture};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/preprocess").join(name)
+}
+
+fn bytes_of(name: &str) -> Vec<u8> {
+    std::fs::read(fixture(name)).unwrap()
+}
+
+/// Decodes, and expects an image error that names the origin and holds all of `words`.
+#[track_caller]
+fn refused(bytes: &[u8], words: &[&str]) {
+    let error = Picture::decode(bytes, "some.file").expect_err("must be refused");
+    assert!(matches!(error, Error::Image { .. }), "{error:?}");
+    let message = error.to_string();
+    assert!(message.starts_with("some.file: "), "{message}");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn every_exif_orientation_comes_out_upright() {
+    let upright = Picture::open(fixture("upright.png")).unwrap();
+    assert_eq!((upright.width(), upright.height()), (48, 32));
+    let mut stored = std::collections::BTreeSet::new();
+    for orientation in 1..=8 {
+        let name = format!("orientation{orientation}.jpg");
+        let picture = Picture::open(fixture(&name)).unwrap();
+        stored.insert(bytes_of(&name));
+        assert_eq!((picture.width(), picture.height()), (48, 32), "{name}");
+        let worst = picture.rgba().iter().zip(upright.rgba()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(worst <= 4, "{name}: {worst} levels from upright");
+    }
+    assert_eq!(stored.len(), 8, "the files must differ, or the test shows nothing");
+}
+
+#[test]
+fn orientation_in_a_png_is_obeyed_too() {
+    // An eXIf chunk (big-endian TIFF, one entry: orientation 6) after IHDR of a 26×20 picture.
+    let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let mut png = bytes_of("alpha.png");
+    let mut chunk = (tiff.len() as u32).to_be_bytes().to_vec();
+    chunk.extend(b"eXIf");
+    chunk.extend(tiff);
+    chunk.extend(crc32(&chunk[4..]).to_be_bytes());
+    png.splice(33..33, chunk);
+    let (plain, turned) = (Picture::open(fixture("alpha.png")).unwrap(), Picture::decode(&png, "image").unwrap());
+    assert_eq!((turned.width(), turned.height()), (plain.height(), plain.width()));
+    // Turned a quarter clockwise, the left bottom pixel comes to the left top.
+    let bottom_left = (plain.height() as usize - 1) * plain.width() as usize * 4;
+    assert_eq!(turned.rgba()[..4], plain.rgba()[bottom_left..][..4]);
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |c, _| (c >> 1) ^ (0xedb8_8320 & 0u32.wrapping_sub(c & 1)))
+    })
+}
+
+#[test]
+fn every_format_of_the_message_is_read() {
+    let original = Picture::open(fixture("photo.png")).unwrap();
+    let rgb: Vec<u8> = original.rgba().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
+    let image = image::RgbImage::from_raw(original.width(), original.height(), rgb).unwrap();
+    let image = image::DynamicImage::from(image);
+    use image::ImageFormat::*;
+    // Format, file name, and the mean difference allowed in grey levels (lossy or 256 colours).
+    let formats = [
+        (Png, "a.png", 0),
+        (Jpeg, "a.jpg", 8),
+        (Gif, "a.gif", 8),
+        (WebP, "a.webp", 0),
+        (Bmp, "a.bmp", 0),
+        (Tiff, "a.tiff", 0),
+        (Pnm, "a.ppm", 0),
+        (Tga, "a.tga", 0),
+        (Ico, "a.ico", 0),
+        (Qoi, "a.qoi", 0),
+    ];
+    for (format, name, bound) in formats {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        // Icons are written with alpha, or not at all.
+        let image = if format == Ico { image.to_rgba8().into() } else { image.clone() };
+        image.write_to(&mut bytes, format).unwrap();
+        let bytes = bytes.into_inner();
+        let picture = Picture::decode(&bytes, name).unwrap_or_else(|e| panic!("{format:?}: {e}"));
+        assert_eq!((picture.width(), picture.height()), (131, 99), "{format:?}");
+        let sum: u64 = picture.rgba().iter().zip(original.rgba()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        assert!(sum <= bound * picture.rgba().len() as u64, "{format:?}: a sum of {sum} levels");
+        // Told by the content, not the name; only TGA has no signature.
+        assert_eq!(Picture::decode(&bytes, "image").is_ok(), format != Tga, "{format:?}");
+        assert!(Picture::decode(&bytes[..bytes.len() / 2], name).is_err(), "half a {format:?} must be refused");
+    }
+}
+
+#[test]
+fn missing_file() {
+    let error = Picture::open("no/such/picture.png").unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    assert!(error.to_string().starts_with("cannot read no/such/picture.png: "), "{error}");
+}
+
+#[test]
+fn a_folder_is_no_picture() {
+    let error = Picture::open(fixture("")).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+}
+
+#[test]
+fn empty_file() {
+    refused(b"", &["empty"]);
+}
+
+#[test]
+fn not_a_picture() {
+    refused(b"#!/bin/sh\necho hello\n", &["not a picture", "PNG"]);
+}
+
+#[test]
+fn truncated_png() {
+    let bytes = bytes_of("photo.png");
+    for keep in [9, 20, 40, bytes.len() / 2, bytes.len() - 60] {
+        refused(&bytes[..keep], &["damaged or cut-short PNG", "save it again"]);
+    }
+}
+
+#[test]
+fn damaged_png() {
+    let mut bytes = bytes_of("photo.png");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    refused(&bytes, &["PNG"]);
+}
+
+#[test]
+fn truncated_jpeg() {
+    let bytes = bytes_of("orientation1.jpg");
+    assert!(Picture::decode(&bytes, "image").is_ok());
+    for keep in [3, 20, bytes.len() / 2, bytes.len() - 40, bytes.len() - 2] {
+        refused(&bytes[..keep], &["damaged or cut-short JPG", "save it again"]);
+    }
+}
+
+#[test]
+fn a_jpeg_with_something_after_its_end_is_whole() {
+    let mut bytes = bytes_of("orientation6.jpg");
+    let plain = Picture::decode(&bytes, "image").unwrap();
+    bytes.extend([0xff, 0xe1, 0xff, 0xff, 0, 1, 2]);
+    assert_eq!(Picture::decode(&bytes, "image").unwrap(), plain);
+}
+
+#[test]
+fn the_end_of_a_thumbnail_is_not_the_end_of_the_jpeg() {
+    // A comment segment that holds an end-of-image marker, in a file cut in the middle.
+    let bytes = bytes_of("orientation1.jpg");
+    let mut cut = bytes[..2].to_vec();
+    cut.extend([0xff, 0xfe, 0, 4, 0xff, 0xd9]);
+    cut.extend(&bytes[2..bytes.len() - 40]);
+    refused(&cut, &["end marker is missing"]);
+}
+
+#[test]
+fn decompression_bombs() {
+    refused(&bytes_of("bomb.png"), &["512 MiB", "scale the picture down"]);
+    refused(&bytes_of("bomb.gif"), &["512 MiB", "scale the picture down"]);
+}
+
+#[test]
+fn one_flipped_byte_never_panics() {
+    for name in ["upright.png", "orientation5.jpg"] {
+        let bytes = bytes_of(name);
+        let mut refused = 0;
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0xa5;
+            refused += usize::from(Picture::decode(&bad, name).is_err());
+        }
+        assert!(refused > 0, "{name}: no flipped byte was noticed");
+    }
+}
+
+#[test]
+fn pixels_from_memory() {
+    let rgb = Picture::from_rgb(2, 1, &[1, 2, 3, 4, 5, 6]).unwrap();
+    assert_eq!(rgb.rgba(), [1, 2, 3, 255, 4, 5, 6, 255]);
+    assert_eq!(Picture::from_rgba(2, 1, rgb.rgba().to_vec()).unwrap(), rgb);
+    let message = Picture::from_rgba(2, 1, vec![0; 7]).unwrap_err().to_string();
+    assert!(message.contains("2×1") && message.contains("7 bytes"), "{message}");
+    assert!(Picture::from_rgb(2, 1, &[0; 8]).is_err());
+    assert!(Picture::from_rgb(0, 1, &[]).unwrap_err().to_string().contains("no pixels"));
+    assert!(Picture::from_rgba(u32::MAX, u32::MAX, vec![]).is_err());
+}
