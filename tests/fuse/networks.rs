@@ -89,7 +89,7 @@ fn an_ordinary_repnext_does_not_reach_the_single_branch_form() {
 
 /// Minutes of work, so only on demand: `cargo test --release --test fuse -- --ignored`.
 #[test]
-#[ignore = "builds and runs every named network; minutes"]
+#[ignore = "minutes; qarepvgg-d2se misses the bound with these weights (1.8e-4), cause not established"]
 fn every_named_network_is_proved() {
     let (mut count, mut failed) = (0, Vec::new());
     for name in foveate::models::names() {
