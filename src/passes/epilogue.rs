@@ -90,7 +90,9 @@ fn absorb_sum(g: &mut Graph, uses: &[usize], id: NodeId, activation: Activation)
         take_over(g, id, conv, op.into(), &[x, residual])?;
         return Ok(Some("residual sum moved into its epilogue"));
     }
-    let Some(residual) = others.iter().copied().find(|o| *o < conv) else { return Ok(None) };
+    // Better one that cannot take a residual itself: then more of the sum disappears.
+    let earlier = others.iter().copied().filter(|o| *o < conv);
+    let Some(residual) = earlier.min_by_key(|o| takes_residual(g, uses, *o)) else { return Ok(None) };
     g.replace(conv, op, &[x, residual])?;
     let kept: Vec<NodeId> = operands.into_iter().filter(|o| *o != residual).collect();
     // Twice the same residual: only one of them went.

@@ -40,7 +40,9 @@ pub(super) fn fold_backward(ws: &mut Workspace, id: NodeId) -> Result<bool> {
     let what = format!("{} folded into the {} before it", ws.graph.node(id).op.name(), before.op.name());
     let (fully_connected, inputs) = (matches!(before.op, Op::Linear(_)), before.inputs.clone());
     let map = map.compose(&affine)?;
-    ws.put(id, Fused { map, fully_connected, activation, inputs: &inputs, named_after: &[producer, id], what })?;
+    let both = [producer, id];
+    let named_after = if ws.same_module(producer, id) { &both[..] } else { &both[..1] };
+    ws.put(id, Fused { map, fully_connected, activation, inputs: &inputs, named_after, what })?;
     Ok(true)
 }
 

@@ -46,22 +46,17 @@ pub(super) fn sum_branches(ws: &mut Workspace, id: NodeId) -> Result<bool> {
     let fully_connected = !nodes().any(|op| matches!(op, Op::Conv2d(_)));
     let rest: Vec<NodeId> = operands.iter().filter(|o| !merge.members.contains(o)).copied().collect();
     let inputs = [merge.source];
-    let fused = |activation| Fused {
-        map: merge.map,
-        fully_connected,
-        activation,
-        inputs: &inputs,
-        named_after: &merge.chains,
-        what,
-    };
+    let (map, named_after) = (merge.map, &merge.chains);
     if rest.is_empty() {
-        ws.put(id, fused(activation))?;
+        let named_after = &[&named_after[..], &[id]].concat();
+        ws.put(id, Fused { map, fully_connected, activation, inputs: &inputs, named_after, what })?;
         return Ok(true);
     }
     // The merged branches take the place of the last of them, which only this sum reads.
     let own = merge.members.iter().copied().filter(|m| *m != merge.source);
     let Some(place) = own.max() else { return Ok(false) };
-    ws.put(place, fused(Activation::None))?;
+    let plain = Activation::None;
+    ws.put(place, Fused { map, fully_connected, activation: plain, inputs: &inputs, named_after, what })?;
     let rest: Vec<NodeId> = [place].into_iter().chain(rest).collect();
     ws.replace(id, Add { activation }.into(), &rest, &[], "branches taken out of the sum".into())?;
     Ok(true)

@@ -126,6 +126,17 @@ impl Workspace {
         self.uses = live_uses(&self.graph);
     }
 
+    /// Whether two nodes are parts of one module, so that the first one fused with the second may
+    /// take its name: `stage0.rbr_dense` for its `conv` and `bn`, but not the whole block's for
+    /// `token_mixer.conv` and the block's `norm`.
+    pub fn same_module(&self, first: NodeId, second: NodeId) -> bool {
+        let prefix = |names: &[String]| names::common_prefix(names.iter().map(String::as_str));
+        let parts = |name: Option<String>| name.map_or(0, |name| name.split('.').count());
+        let alone = self.origins(first);
+        let both = [alone.clone(), self.origins(second)].concat();
+        parts(prefix(&both)) + 1 >= parts(prefix(&alone))
+    }
+
     fn origins(&self, id: NodeId) -> Vec<String> {
         let name = &self.graph.node(id).name;
         self.absorbed.get(name).cloned().unwrap_or_else(|| vec![name.clone()])
