@@ -24,9 +24,9 @@ fn top(logits: &[f32]) -> Option<usize> {
 }
 
 fn compare(context: &GpuContext, name: &str) {
-    let graph = foveate::models::random(name, 0).unwrap();
+    let mut graph = foveate::models::random(name, 0).unwrap();
     let input = input(&graph);
-    let graph = settle_batch_norms(&graph, &input).unwrap();
+    settle_batch_norms(&mut graph, &input).unwrap();
     let (graph, _) = foveate::passes::fuse(&graph).unwrap();
     let expected = CpuExecutor::new(graph.clone()).unwrap().run(&input).unwrap();
     let plan = Plan::new(&graph, 1, &[]).unwrap();

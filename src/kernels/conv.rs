@@ -105,7 +105,8 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     ];
     let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
     let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
-    let macs = weight.len() as u64 * output.pixels() as u64;
+    // Those of the convolution itself: what a block-sparse one multiplies by zero does not count.
+    let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
     cx.push(&KERNEL, &constants, bindings, [tiles, y.planes / tile_planes, 1], macs)
 }
 
