@@ -7,14 +7,13 @@
 // Grid     x: tiles of TILE_PIXELS neighbouring outputs of one row, all rows of the batch;
 //          y: tiles of TILE_PLANES output planes.
 // Tiling   An invocation keeps TILE_PIXELS × TILE_PLANES sums in registers. For each input plane
-//          and kernel row it reads the SPAN input columns once and uses each for every kx and
+//          and kernel row it reads the SPAN input columns (STEP_X apart) once and uses each for every kx and
 //          every output plane; each weight serves TILE_PIXELS outputs. No barriers.
 
 @group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
 const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
-const SPAN: u32 = (TILE_PIXELS - 1u) * STRIDE_X + (K_W - 1u) * DILATION_X + 1u;
 const BIAS: u32 = OUT_PLANES * K_H * K_W * GROUP_IN_PLANES * 4u;
 
 @compute @workgroup_size(WORKGROUP)
@@ -46,7 +45,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             let row = (((in_plane + p) * BATCH + n) * IN_H + iy) * IN_W;
             var columns: array<vec4<f32>, SPAN>;
             for (var s = 0u; s < SPAN; s++) {
-                let ix = ox * STRIDE_X + s - PADDING_X;
+                let ix = ox * STRIDE_X + s * STEP_X - PADDING_X;
                 columns[s] = vec4<f32>(0.0);
                 if (ix < IN_W) {
                     columns[s] = x_at(row + ix);
@@ -60,7 +59,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                     let w2 = w_at(at + 2u);
                     let w3 = w_at(at + 3u);
                     for (var t = 0u; t < TILE_PIXELS; t++) {
-                        let v = columns[t * STRIDE_X + kx * DILATION_X];
+                        let v = columns[(t * STRIDE_X + kx * DILATION_X) / STEP_X];
                         sum[o][t] += w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w;
                     }
                 }

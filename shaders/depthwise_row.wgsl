@@ -4,7 +4,8 @@
 // The kernel is k_h × k_w, its weights lie at w_at(weights …) as [ky][kx] of vec4 over the plane's
 // four channels. (top, left) is the input pixel of the first output's first tap; above and left of
 // the map it is "negative", that is a large unsigned number, which fails the comparison.
-// map: where the input map (plane and sample) begins. Each input column is read once per kernel row.
+// map: where the input map (plane and sample) begins. Each input column is read once per kernel row;
+// columns are STEP_X apart, those between belong to no tap.
 
 fn depthwise_row(sum: ptr<function, array<vec4<f32>, TILE_PIXELS>>, k_h: u32, k_w: u32, weights: u32, map: u32, top: u32, left: u32) {
     for (var ky = 0u; ky < k_h; ky++) {
@@ -14,7 +15,7 @@ fn depthwise_row(sum: ptr<function, array<vec4<f32>, TILE_PIXELS>>, k_h: u32, k_
         }
         var columns: array<vec4<f32>, SPAN>;
         for (var s = 0u; s < SPAN; s++) {
-            let ix = left + s;
+            let ix = left + s * STEP_X;
             columns[s] = vec4<f32>(0.0);
             if (ix < IN_W) {
                 columns[s] = x_at(map + iy * IN_W + ix);
@@ -23,7 +24,7 @@ fn depthwise_row(sum: ptr<function, array<vec4<f32>, TILE_PIXELS>>, k_h: u32, k_
         for (var kx = 0u; kx < k_w; kx++) {
             let tap = w_at(weights + ky * k_w + kx);
             for (var t = 0u; t < TILE_PIXELS; t++) {
-                (*sum)[t] += tap * columns[t * STRIDE_X + kx * DILATION_X];
+                (*sum)[t] += tap * columns[(t * STRIDE_X + kx * DILATION_X) / STEP_X];
             }
         }
     }

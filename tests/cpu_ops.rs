@@ -6,7 +6,7 @@ mod oracle;
 use std::collections::BTreeSet;
 
 use cases::Case;
-use cases::convolutions::ConvSpec;
+use cases::convolutions::{self, ConvSpec};
 use foveate::cpu::CpuExecutor;
 use foveate::ops::{Activation, Op};
 use foveate::{Graph, Shape, Tensor};
@@ -85,26 +85,11 @@ fn the_largest_paddings_and_dilations_work() {
     assert!(error(&case) <= BOUND);
 }
 
-fn any_convolution() -> impl Strategy<Value = ConvSpec> {
-    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
-    let sizes = (1usize..4, 1usize..14, 1usize..14, 1usize..6);
-    let channels = prop_oneof![(1usize..7, 1usize..7), Just((1, 1))];
-    let steps = (pair(1..6), pair(1..4), pair(0..5), pair(1..4));
-    let epilogue = (any::<bool>(), any::<bool>(), proptest::sample::select(&Activation::ALL[..]));
-    (sizes, channels, steps, epilogue).prop_map(|(sizes, (depth, out), steps, epilogue)| {
-        let (batch, height, width, groups) = sizes;
-        let (kernel, stride, padding, dilation) = steps;
-        let (bias, residual, activation) = epilogue;
-        let (input, out) = ([depth * groups, height, width], out * groups);
-        ConvSpec { batch, input, out, kernel, stride, padding, dilation, groups, bias, residual, activation }
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, max_global_rejects: 4096, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn random_convolutions_are_within_the_bound(spec in any_convolution()) {
+    fn random_convolutions_are_within_the_bound(spec in convolutions::any()) {
         let case = spec.case();
         prop_assume!(case.is_ok());
         let error = error(&case.unwrap());

@@ -6,6 +6,7 @@ mod cases;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use cases::convolutions::ConvSpec;
 use foveate::kernels::{Access, KERNELS, Kernel, preprocess_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -14,10 +15,17 @@ use naga::{AddressSpace, Module, ShaderStage, StorageAccess, back};
 /// Bytes of workgroup memory that every WebGPU device has.
 const WORKGROUP_MEMORY: u32 = 16 << 10;
 
+/// Bytes that WGSL grants to a function's variables, and to private ones; browsers enforce it.
+const VARIABLES: u32 = 8 << 10;
+
 /// Each distinct shader of the test graphs' plans, with the kernel it belongs to.
 fn shaders() -> BTreeMap<String, &'static Kernel> {
-    let cases = cases::all();
+    let mut cases = cases::all();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
+    // The widest rows that a tile holds.
+    let wide = ConvSpec::new(1, [8, 9, 70], 16, [3, 9]);
+    let wide = ConvSpec { padding: [1, 130], dilation: [1, 31], ..wide };
+    cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
     for case in &cases {
         let plan = Plan::new(&case.graph, case.input.shape()[0], &[]).expect("every case can be planned");
@@ -47,9 +55,16 @@ fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
         let [entry] = &module.entry_points[..] else { panic!("{}: not one entry point", kernel.name) };
         assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{}", kernel.name);
         assert_eq!(entry.workgroup_size, [kernel.workgroup, 1, 1], "{}", kernel.name);
-        let shared = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
-        let bytes: u32 = shared.map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx())).sum();
-        assert!(bytes <= WORKGROUP_MEMORY, "{}: {bytes} bytes of workgroup memory", kernel.name);
+        let size = |ty| module.types[ty].inner.size(module.to_ctx());
+        let all = |space| module.global_variables.iter().filter(move |(_, v)| v.space == space);
+        let shared: u32 = all(AddressSpace::WorkGroup).map(|(_, v)| size(v.ty)).sum();
+        assert!(shared <= WORKGROUP_MEMORY, "{}: {shared} bytes of workgroup memory", kernel.name);
+        let private: u32 = all(AddressSpace::Private).map(|(_, v)| size(v.ty)).sum();
+        assert!(private <= VARIABLES, "{}: {private} bytes of private variables", kernel.name);
+        for function in module.functions.iter().map(|(_, f)| f).chain([&entry.function]) {
+            let local: u32 = function.local_variables.iter().map(|(_, v)| size(v.ty)).sum();
+            assert!(local <= VARIABLES, "{}: {local} bytes of variables in {:?}", kernel.name, function.name);
+        }
     }
     assert_eq!(seen, KERNELS.iter().map(|kernel| kernel.name).collect(), "kernels of the cases and of the table");
 }

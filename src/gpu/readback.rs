@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::context::GpuContext;
 use super::pack;
-use super::scopes::{ScopeError, settle};
+use super::scopes::{ScopeError, guarded, settle};
 use crate::error::{Error, Result};
 use crate::plan::Output;
 use crate::tensor::Tensor;
@@ -98,18 +98,23 @@ pub(super) async fn read(
 }
 
 /// A mapped buffer; unmapped when dropped.
-struct Mapped(wgpu::Buffer);
+struct Mapped<'c> {
+    context: &'c GpuContext,
+    buffer: wgpu::Buffer,
+}
 
-impl Mapped {
+impl Mapped<'_> {
     fn view(&self) -> Result<wgpu::BufferView> {
         let refused = |e: wgpu::MapRangeError| Error::Gpu { what: "reading outputs".to_owned(), reason: e.to_string() };
-        self.0.get_mapped_range(..).map_err(refused)
+        self.buffer.get_mapped_range(..).map_err(refused)
     }
 }
 
-impl Drop for Mapped {
+impl Drop for Mapped<'_> {
     fn drop(&mut self) {
-        self.0.unmap();
+        // The device may have been lost since, which makes unmapping an error; a scope keeps it
+        // from the caller's handler, which panics by default.
+        drop(guarded(&self.context.device, || self.buffer.unmap()));
     }
 }
 
@@ -132,7 +137,7 @@ impl<'c> Mapping<'c> {
     fn start(context: &'c GpuContext, buffer: &wgpu::Buffer, submission: wgpu::SubmissionIndex) -> Self {
         let signal = Arc::<Mutex<Signal>>::default();
         let sender = signal.clone();
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+        let done = move |result| {
             let waker = {
                 let mut signal = sender.lock().unwrap_or_else(PoisonError::into_inner);
                 signal.result = Some(result);
@@ -141,14 +146,16 @@ impl<'c> Mapping<'c> {
             if let Some(waker) = waker {
                 waker.wake();
             }
-        });
+        };
+        // What the scope would catch also reaches the callback.
+        drop(guarded(&context.device, || buffer.map_async(wgpu::MapMode::Read, .., done)));
         Mapping { context, buffer: buffer.clone(), signal, submission }
     }
 
-    fn result(&self, waker: &Waker) -> Option<std::result::Result<Mapped, &'static str>> {
+    fn result(&self, waker: &Waker) -> Option<std::result::Result<Mapped<'c>, &'static str>> {
         let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
         match signal.result.take() {
-            Some(Ok(())) => Some(Ok(Mapped(self.buffer.clone()))),
+            Some(Ok(())) => Some(Ok(Mapped { context: self.context, buffer: self.buffer.clone() })),
             // Our own unmapping aside, which cannot be: nothing else makes a mapping fail.
             Some(Err(_)) => Some(Err("its results could not be read back")),
             None => {
@@ -174,8 +181,8 @@ impl<'c> Mapping<'c> {
     }
 }
 
-impl Future for Mapping<'_> {
-    type Output = std::result::Result<Mapped, &'static str>;
+impl<'c> Future for Mapping<'c> {
+    type Output = std::result::Result<Mapped<'c>, &'static str>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(result) = self.result(cx.waker()) {

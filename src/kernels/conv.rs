@@ -40,6 +40,8 @@ pub(super) static KERNEL: Kernel = Kernel {
         "ACTIVATION",
         "TILE_PIXELS",
         "TILE_PLANES",
+        "STEP_X",
+        "SPAN",
     ],
     workgroup: 64,
 };
@@ -72,8 +74,9 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());
     values.extend(per_channel(&y.layout, &bias));
     let weights = cx.weights(words(values));
-    let (tile_pixels, tile_planes) = (tile::row_pixels(output.width), tile::planes(y.planes / groups, 4));
+    let tile_planes = tile::planes(y.planes / groups, 4);
     let [kh, kw] = conv.kernel(cx.params());
+    let row = cx.row_tile(output.width, conv.stride[1], kw, conv.dilation[1])?;
     let constants = [
         ("BATCH", cx.batch()),
         ("IN_H", input.height),
@@ -95,12 +98,15 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         ("OUT_PLANES", y.planes),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
-        ("TILE_PIXELS", tile_pixels),
+        ("TILE_PIXELS", row.pixels),
         ("TILE_PLANES", tile_planes),
+        ("STEP_X", row.step),
+        ("SPAN", row.span),
     ];
     let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
-    let tiles = cx.batch() * output.height * output.width.div_ceil(tile_pixels);
-    let macs = weight.len() as u64 * output.pixels() as u64;
+    let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
+    // Those of the convolution itself: what a block-sparse one multiplies by zero does not count.
+    let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
     cx.push(&KERNEL, &constants, bindings, [tiles, y.planes / tile_planes, 1], macs)
 }
 

@@ -1,8 +1,8 @@
 //! RepNeXt's downsampling token mixer: two depthwise convolutions of stride 2 in one dispatch.
 
-use super::depthwise::{DEPTHWISE_ROW, pack, span};
+use super::depthwise::{DEPTHWISE_ROW, pack};
 use super::lowering::{per_channel, words};
-use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{CopyConv, Depthwise, Operator};
@@ -26,6 +26,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "SMALL",
         "MEDIUM",
         "TILE_PIXELS",
+        "STEP_X",
         "SPAN",
     ],
     workgroup: 64,
@@ -51,7 +52,7 @@ impl Lower for CopyConv {
         };
         let weights = cx.weights(words([self.small, self.medium].iter().flat_map(values)));
         let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params)[0]);
-        let tile_pixels = tile::row_pixels(output.width);
+        let row = cx.row_tile(output.width, Self::STRIDE, small.max(medium), 1)?;
         let constants = [
             ("BATCH", cx.batch()),
             ("IN_H", input.height),
@@ -66,10 +67,11 @@ impl Lower for CopyConv {
             ("X_PLANE", x.first_plane),
             ("SMALL", small),
             ("MEDIUM", medium),
-            ("TILE_PIXELS", tile_pixels),
-            ("SPAN", span(tile_pixels, Self::STRIDE, small.max(medium), 1)),
+            ("TILE_PIXELS", row.pixels),
+            ("STEP_X", row.step),
+            ("SPAN", row.span),
         ];
-        let tiles = cx.batch() * output.height * output.width.div_ceil(tile_pixels);
+        let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
         let macs = self.macs(&[input], output, params);
         cx.push(&KERNEL, &constants, vec![x.binding(), weights, y.binding()], [tiles, y.planes, 1], macs)
     }

@@ -34,6 +34,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "HAS_RESIDUAL",
         "ACTIVATION",
         "TILE_PIXELS",
+        "STEP_X",
         "SPAN",
     ],
     workgroup: 64,
@@ -51,8 +52,8 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());
     values.extend(per_channel(&layout, &bias));
     let weights = cx.weights(words(values));
-    let tile_pixels = tile::row_pixels(output.width);
     let [kh, kw] = conv.kernel(cx.params());
+    let row = cx.row_tile(output.width, conv.stride[1], kw, conv.dilation[1])?;
     let constants = [
         ("BATCH", cx.batch()),
         ("IN_H", input.height),
@@ -72,17 +73,13 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
-        ("TILE_PIXELS", tile_pixels),
-        ("SPAN", span(tile_pixels, conv.stride[1], kw, conv.dilation[1])),
+        ("TILE_PIXELS", row.pixels),
+        ("STEP_X", row.step),
+        ("SPAN", row.span),
     ];
     let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
-    let tiles = cx.batch() * output.height * output.width.div_ceil(tile_pixels);
+    let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
     cx.push(&KERNEL, &constants, bindings, [tiles, y.planes, 1], weight.len() as u64 * output.pixels() as u64)
-}
-
-/// Input columns that a row of output pixels reads.
-pub(super) fn span(pixels: usize, stride: usize, kernel: usize, dilation: usize) -> usize {
-    (pixels - 1) * stride + (kernel - 1) * dilation + 1
 }
 
 /// Weights `[channels, 1, kh, kw]` as `[plane][ky][kx]` of vec4 over the plane's four channels.

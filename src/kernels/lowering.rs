@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Binding, Kernel, Layout, Step, TensorId, WeightsId, gather, layout};
+use super::{Binding, Kernel, Layout, Step, TensorId, WeightsId, gather, layout, tile};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Params, Shape};
 use crate::ops::Op;
@@ -132,6 +132,12 @@ impl<'g> Lowering<'g> {
     /// A number as a shader constant.
     pub fn constant(&self, value: usize) -> Result<u32> {
         u32::try_from(value).map_err(|_| self.error(format!("{value} does not fit the shaders' 32-bit integers")))
+    }
+
+    /// The tile of a convolution along rows of `width` outputs.
+    pub(super) fn row_tile(&self, width: usize, stride: usize, kernel: usize, dilation: usize) -> Result<tile::Row> {
+        tile::row(width, stride, kernel, dilation)
+            .ok_or_else(|| self.error(format!("its kernel is {kernel} wide, more than a shader can hold a row for")))
     }
 
     /// Where a value is.

@@ -12,6 +12,35 @@ pub fn row_pixels(width: usize) -> usize {
     (1..=8usize.min(width.max(1))).rev().min_by_key(|&tile| (waste(tile) + 8 / tile, waste(tile))).unwrap_or(1)
 }
 
+/// The most input columns that an invocation may hold. WGSL grants 8 KiB to all variables of a
+/// function; this is half of it.
+const MAX_SPAN: usize = 256;
+
+/// A tile of neighbouring outputs of one row of a convolution, and the input columns under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Outputs.
+    pub pixels: usize,
+    /// Distance of neighbouring input columns: those between are read by no tap.
+    pub step: usize,
+    /// Number of input columns.
+    pub span: usize,
+}
+
+/// The tile for rows of `width` outputs. With few columns in common (long strides, wide dilations)
+/// tiles are shorter, down to one output and one column per tap. `None` if even that is too much.
+pub fn row(width: usize, stride: usize, kernel: usize, dilation: usize) -> Option<Row> {
+    let tile = |pixels: usize| {
+        let step = if pixels == 1 { dilation } else { gcd(stride, dilation) };
+        Row { pixels, step, span: ((pixels - 1) * stride + (kernel - 1) * dilation) / step + 1 }
+    };
+    (1..=row_pixels(width)).rev().map(tile).find(|row| row.span <= MAX_SPAN)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Output planes that one invocation computes: the largest divisor up to `most`, so that no
 /// invocation has planes left over.
 pub fn planes(planes: usize, most: usize) -> usize {
@@ -41,5 +70,14 @@ mod tests {
         assert_eq!(row_pixels(1), 1);
         assert_eq!(row_pixels(32), 8);
         assert!((1..500).all(|width| (1..=8).contains(&row_pixels(width))));
+    }
+
+    #[test]
+    fn rows_hold_no_more_columns_than_taps_read() {
+        assert_eq!(row(14, 1, 3, 1), Some(Row { pixels: 7, step: 1, span: 9 }));
+        assert_eq!(row(14, 2, 3, 2), Some(Row { pixels: 7, step: 2, span: 9 }));
+        assert_eq!(row(14, 2, 3, 1), Some(Row { pixels: 7, step: 1, span: 15 }));
+        assert_eq!(row(56, 1, 3, 4096), Some(Row { pixels: 1, step: 4096, span: 3 }));
+        assert_eq!(row(56, 1, 257, 1), None);
     }
 }

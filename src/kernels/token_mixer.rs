@@ -3,7 +3,7 @@
 //! The identity chunk is not computed and not copied: the value is a view of the input's first
 //! chunk followed by a tensor of the other three.
 
-use super::depthwise::{DEPTHWISE_ROW, pack, span};
+use super::depthwise::{DEPTHWISE_ROW, pack};
 use super::lowering::{Piece, per_channel, words};
 use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
@@ -18,7 +18,6 @@ pub(super) static KERNEL: Kernel = Kernel {
         "BATCH",
         "IN_H",
         "IN_W",
-        "STRIDE_Y",
         "STRIDE_X",
         "DILATION_Y",
         "DILATION_X",
@@ -29,6 +28,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "LONG",
         "TILE_PIXELS",
         "TILE_ROWS",
+        "STEP_X",
         "SPAN",
     ],
     workgroup: 64,
@@ -54,12 +54,12 @@ impl Lower for ChunkConv {
         };
         let weights = cx.weights(words(self.parts().iter().flat_map(|(_, part)| values(part))));
         let [small, medium, long] = [self.small, self.medium, self.wide].map(|part| part.kernel(params)[1]);
-        let (tile_pixels, tile_rows) = (tile::row_pixels(shape.width), tile::row_pixels(shape.height));
+        let row = cx.row_tile(shape.width, 1, small.max(medium), 1)?;
+        let tile_rows = tile::row_pixels(shape.height);
         let constants = [
             ("BATCH", cx.batch()),
             ("IN_H", shape.height),
             ("IN_W", shape.width),
-            ("STRIDE_Y", 1),
             ("STRIDE_X", 1),
             ("DILATION_Y", 1),
             ("DILATION_X", 1),
@@ -68,11 +68,12 @@ impl Lower for ChunkConv {
             ("SMALL", small),
             ("MEDIUM", medium),
             ("LONG", long),
-            ("TILE_PIXELS", tile_pixels),
+            ("TILE_PIXELS", row.pixels),
             ("TILE_ROWS", tile_rows),
-            ("SPAN", span(tile_pixels, 1, small.max(medium), 1)),
+            ("STEP_X", row.step),
+            ("SPAN", row.span),
         ];
-        let rows = cx.batch() * shape.height * shape.width.div_ceil(tile_pixels);
+        let rows = cx.batch() * shape.height * shape.width.div_ceil(row.pixels);
         let columns = cx.batch() * shape.width * shape.height.div_ceil(tile_rows);
         let bindings = vec![x.binding(), weights, super::Binding::Tensor(y.tensor)];
         let macs = crate::ops::Operator::macs(self, &[shape], shape, params);

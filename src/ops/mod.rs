@@ -2,7 +2,7 @@
 //!
 //! One file per operator. How an operator is computed lives beside it in name: `cpu/<op>.rs` for
 //! the CPU executor, `kernels/<op>.rs` and `shaders/` for the GPU. The list of operators is
-//! [`with_each_op!`] below and nowhere else; the compiler names whatever a new operator lacks.
+//! [`with_each_op!`](crate::with_each_op) below and nowhere else; the compiler names whatever a new operator lacks.
 
 mod activate;
 mod add;

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::{Just, Strategy, any as arbitrary, prop_oneof};
 
 /// One convolution.
 #[derive(Clone, Debug)]
@@ -188,4 +189,20 @@ fn epilogues() -> Vec<ConvSpec> {
     }
     specs.push(ConvSpec::new(2, [8, 6, 5], 8, [3, 3]).groups(2).residual().activation(Activation::Relu));
     specs
+}
+
+/// Any small convolution; some do not fit their input.
+pub fn any() -> impl Strategy<Value = ConvSpec> {
+    let pair = |range: std::ops::Range<usize>| [range.clone(), range];
+    let sizes = (1usize..4, 1usize..14, 1usize..14, 1usize..6);
+    let channels = prop_oneof![(1usize..7, 1usize..7), Just((1, 1))];
+    let steps = (pair(1..6), pair(1..4), pair(0..5), pair(1..4));
+    let epilogue = (arbitrary::<bool>(), arbitrary::<bool>(), proptest::sample::select(&Activation::ALL[..]));
+    (sizes, channels, steps, epilogue).prop_map(|(sizes, (depth, out), steps, epilogue)| {
+        let (batch, height, width, groups) = sizes;
+        let (kernel, stride, padding, dilation) = steps;
+        let (bias, residual, activation) = epilogue;
+        let (input, out) = ([depth * groups, height, width], out * groups);
+        ConvSpec { batch, input, out, kernel, stride, padding, dilation, groups, bias, residual, activation }
+    })
 }
