@@ -135,6 +135,7 @@ fn full_size_networks_agree_on_cpu_and_gpu() {
 #[test]
 fn fusing_full_size_networks_is_proved() {
     let some = [
+        "qarepvgg-d2se",
         "repvgg-a0",
         "repvgg-b1g4",
         "repvgg-d2se",
@@ -147,7 +148,7 @@ fn fusing_full_size_networks_is_proved() {
     ];
     let names = if full_size().len() > 3 { full_size() } else { some.to_vec() };
     for name in names {
-        let model = Model::random(name, 2, true).unwrap();
+        let model = Model::random(name, 2, true).unwrap_or_else(|e| panic!("{name}: {e}"));
         let proof = model.fusion().unwrap().proof.clone().unwrap();
         eprintln!("{name}: {proof}");
         assert!(proof.max_rel > 0.0 && proof.max_rel <= 1e-4 && proof.same_top1, "{name}: {proof}");

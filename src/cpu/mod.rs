@@ -110,6 +110,34 @@ impl CpuExecutor {
     }
 }
 
+impl CpuExecutor {
+    /// Computes the given nodes, each from the *given* values of the others instead of the computed
+    /// ones: readers of a node in `forced` get the tensor beside it. Returns the computed values, in
+    /// order. This shows the error that each part of a network makes by itself, where running
+    /// through would show the errors of all parts before it, amplified.
+    ///
+    /// # Errors
+    /// As [`run_with`](Self::run_with).
+    pub fn run_forced(&self, input: &Tensor, forced: &[(NodeId, &Tensor)]) -> Result<Vec<Tensor>> {
+        let graph = &*self.graph;
+        let roots: Vec<NodeId> = forced.iter().map(|(id, _)| *id).collect();
+        check_nodes(graph, &roots)?;
+        check_input(graph, input)?;
+        let mut values = Values::new(graph, &roots, input);
+        let mut computed = vec![None; forced.len()];
+        for id in graph.ids().skip(1).filter(|id| values.is_needed(*id)).collect::<Vec<_>>() {
+            let mut value = compute(graph, id, &values)?;
+            for (slot, (_, given)) in computed.iter_mut().zip(forced).filter(|(_, (forced, _))| *forced == id) {
+                *slot = Some(std::mem::replace(&mut value, (*given).clone()));
+            }
+            values.put(graph, id, value);
+        }
+        let name = &graph.name;
+        let all = computed.into_iter().collect::<Option<Vec<_>>>();
+        all.ok_or_else(|| Error::argument(format!("{name}: a forced node is the input, or is named twice")))
+    }
+}
+
 /// Computes one node from the values of its inputs.
 fn compute(graph: &Graph, id: NodeId, values: &Values) -> Result<Tensor> {
     let node = graph.node(id);

@@ -125,15 +125,22 @@ impl<'a> Layers<'a> {
         let [down, up] = names;
         let module = down.rsplit_once('.').map_or("se", |(module, _)| module).to_owned();
         let pooled = self.pool(&format!("{module}.pool"), x)?;
-        let hidden = self.pointwise(&down, pooled, squeezed, Activation::Relu)?;
-        let gate = self.pointwise(&up, hidden, self.channels(x), Activation::Sigmoid)?;
+        let hidden = self.pointwise(&down, pooled, squeezed, Role::Weight, Activation::Relu)?;
+        let gate = self.pointwise(&up, hidden, self.channels(x), Role::Gate, Activation::Sigmoid)?;
         self.graph.add(format!("{module}.gate"), Gate { activation: Activation::None }, &[x, gate])
     }
 
     /// A 1×1 convolution of a vector, as a linear layer.
-    fn pointwise(&mut self, name: &str, x: NodeId, channels: usize, activation: Activation) -> Result<NodeId> {
+    fn pointwise(
+        &mut self,
+        name: &str,
+        x: NodeId,
+        channels: usize,
+        role: Role,
+        activation: Activation,
+    ) -> Result<NodeId> {
         let (weight_name, inputs) = (format!("{name}.weight"), self.channels(x));
-        let weight = self.source.tensor(&weight_name, Role::Weight, &[channels, inputs, 1, 1])?;
+        let weight = self.source.tensor(&weight_name, role, &[channels, inputs, 1, 1])?;
         let weight = self.graph.param(weight_name, weight.reshape([channels, inputs])?);
         let bias = Some(self.param(format!("{name}.bias"), Role::Bias, &[channels])?);
         self.graph.add(name, Linear { weight, bias, activation }, &[x])

@@ -11,6 +11,8 @@ use crate::tensor::Tensor;
 pub enum Role {
     /// Weight of a convolution (`[out, in/groups, kh, kw]`) or linear layer (`[out, in]`).
     Weight,
+    /// Weight of the layer before a squeeze-excite gate's sigmoid, `[out, in, 1, 1]`.
+    Gate,
     /// Bias of a convolution or linear layer, `[out]`.
     Bias,
     /// Scale γ of a batch norm, `[channels]`.
@@ -72,6 +74,9 @@ impl ParamSource for Random {
         let data = match role {
             // √(2 / fan-in) keeps the variance through a ReLU (He et al. 2015).
             Role::Weight => normal((2.0 / shape[1..].iter().product::<usize>().max(1) as f32).sqrt()),
+            // Gates near one half. Fully random ones make a deep network chaotic: each block doubles
+            // every difference, rounding included, until nothing can be compared.
+            Role::Gate => normal(0.01 * (2.0 / shape[1..].iter().product::<usize>().max(1) as f32).sqrt()),
             Role::Bias => normal(0.02),
             Role::Beta => normal(0.2),
             Role::Gamma => {
