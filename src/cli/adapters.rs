@@ -18,8 +18,42 @@ pub fn run(args: &args::Adapters) -> Outcome {
         if args.json {
             say(serde_json::to_string(adapter).map_err(Error::argument)?);
         } else {
-            say(adapter);
+            describe(adapter);
         }
     }
     Ok(())
+}
+
+fn describe(adapter: &gpu::AdapterSummary) {
+    let gpu::AdapterFeatures { shader_f16, subgroups, timestamp_query, dot4 } = adapter.features;
+    let gpu::AdapterLimits { max_buffer_size, max_storage_buffer_binding_size, .. } = adapter.limits;
+    let limits = &adapter.limits;
+    let names = [(shader_f16, "f16"), (subgroups, "subgroups"), (timestamp_query, "timestamps"), (dot4, "dot4")];
+    let features: Vec<&str> = names.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+    say(adapter);
+    say(format_args!("   driver    {} {}", adapter.driver, adapter.driver_info));
+    say(format_args!(
+        "   features  {}",
+        if features.is_empty() { "none that matter here".into() } else { features.join(", ") }
+    ));
+    say(format_args!(
+        "   limits    buffer {}, binding {}, {} storage buffers, workgroup {} invocations and {} of memory, {} workgroups",
+        size(max_buffer_size),
+        size(max_storage_buffer_binding_size),
+        limits.max_storage_buffers_per_shader_stage,
+        limits.max_compute_invocations_per_workgroup,
+        size(limits.max_compute_workgroup_storage_size.into()),
+        limits.max_compute_workgroups_per_dimension,
+    ));
+}
+
+/// Bytes in the largest unit that keeps at least one digit before the point.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x400 => format!("{bytes} B"),
+        0x400..0x10_0000 => format!("{} KiB", bytes >> 10),
+        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        0x4000_0000..0x100_0000_0000 => format!("{} GiB", bytes >> 30),
+        _ => "unlimited".into(),
+    }
 }

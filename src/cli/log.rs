@@ -1,14 +1,15 @@
-//! Warnings and errors of the library and of wgpu, on stderr.
+//! Warnings of the library on stderr. wgpu and its drivers are chatty (a missing display server is
+//! an "error" to them); what matters of theirs comes back as errors. `FOVEATE_LOG=1` shows it all.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-struct Stderr;
+struct Stderr {
+    everything: bool,
+}
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Drivers are chatty below errors; our own warnings matter.
-        let ours = metadata.target().starts_with("foveate");
-        metadata.level() <= if ours { log::Level::Warn } else { log::Level::Error }
+        self.everything || metadata.target().starts_with("foveate")
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -22,7 +23,8 @@ impl Log for Stderr {
 
 /// Installs it.
 pub fn install() {
-    if log::set_logger(&Stderr).is_ok() {
+    let everything = std::env::var_os("FOVEATE_LOG").is_some_and(|value| value != "0");
+    if log::set_boxed_logger(Box::new(Stderr { everything })).is_ok() {
         log::set_max_level(LevelFilter::Warn);
     }
 }

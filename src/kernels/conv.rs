@@ -50,7 +50,8 @@ impl Lower for Conv2d {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         let kernel = self.kernel(cx.params());
         let plain = self.stride == [1, 1] && self.padding == [0, 0];
-        if self.is_depthwise(cx.params()) {
+        let one_input_each = cx.params().shape(self.weight)[1] == 1 && self.groups > 1;
+        if one_input_each {
             depthwise::lower(self, id, cx)
         } else if kernel == [1, 1] && plain && self.groups == 1 {
             pointwise::lower(self, id, cx)

@@ -1,4 +1,4 @@
-//! Depthwise k×k convolution, any stride, padding and dilation.
+//! Depthwise k×k convolution, any stride, padding and dilation, one or more outputs per input.
 
 use super::lowering::{per_channel, words};
 use super::{ACTIVATION, Kernel, Layout, Lowering, Source, W_BUFFER, X_BUFFER, read, source, tile, write};
@@ -43,10 +43,15 @@ pub(super) static KERNEL: Kernel = Kernel {
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let node = cx.get(id);
     let layout = cx.layout(id).clone();
-    let x = cx.operand_as(node.inputs[0], &layout)?;
+    let (input, output) = (cx.shape(node.inputs[0]), node.shape);
+    let x = match output.channels / input.channels {
+        1 => cx.operand_as(node.inputs[0], &layout)?,
+        // RepNeXt's single-branch downsampling makes two channels of each: the copy costs little
+        // next to the 7×7 kernel, and the convolution is an ordinary depthwise one then.
+        times => cx.repeated(node.inputs[0], &layout, times)?,
+    };
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
     let y = cx.new_output(id)?;
-    let (input, output) = (cx.shape(node.inputs[0]), node.shape);
     let weight = cx.params().tensor(conv.weight);
     let mut values = pack(weight, &layout);
     let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());

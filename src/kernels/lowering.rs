@@ -165,13 +165,17 @@ impl<'g> Lowering<'g> {
     /// A value in one piece under another layout, copied if it is not so already.
     pub fn operand_as(&mut self, id: NodeId, layout: &Layout) -> Result<Operand> {
         let operand = self.operand(id)?;
-        if operand.layout == *layout {
-            return Ok(operand);
-        }
+        if operand.layout == *layout { Ok(operand) } else { self.repeated(id, layout, 1) }
+    }
+
+    /// A value with each channel `times` times, one after the other, under a layout of that many
+    /// channels: a copy.
+    pub fn repeated(&mut self, id: NodeId, layout: &Layout, times: usize) -> Result<Operand> {
+        let operand = self.operand(id)?;
         let into = self.allocate(id, layout.planes())?;
         let from = Piece { tensor: operand.tensor, first_plane: operand.first_plane, planes: operand.planes };
         let positions = operand.layout.positions();
-        let source: Vec<Option<usize>> = layout.physical().iter().map(|c| c.map(|c| positions[c])).collect();
+        let source: Vec<Option<usize>> = layout.physical().iter().map(|c| c.map(|c| positions[c / times])).collect();
         gather::push(self, from, self.pixels(id), &source, into)?;
         Ok(Operand { tensor: into.tensor, first_plane: 0, planes: into.planes, layout: layout.clone() })
     }

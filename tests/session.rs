@@ -1,0 +1,113 @@
+//! The library's front door: from a picture to labels on each device, batches, borrowed devices
+//! that are lost and replaced.
+
+mod device;
+
+use std::path::Path;
+
+use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, wgpu};
+use pollster::block_on;
+
+fn picture(name: &str) -> Picture {
+    Picture::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)).unwrap()
+}
+
+fn on_cpu(batch: usize) -> Session {
+    block_on(Session::builder().device(DeviceChoice::Cpu).batch(batch).load()).unwrap()
+}
+
+fn assert_same(found: &Answer, expected: &Answer) {
+    let largest = expected.logits().iter().fold(0f32, |m, v| m.max(v.abs()));
+    assert_eq!(found.logits().len(), 10);
+    for (a, b) in found.logits().iter().zip(expected.logits()) {
+        // Preprocessing on the GPU may be off by half a grey level.
+        assert!((a - b).abs() <= 1e-3 * largest, "{a} {b}");
+    }
+    assert_eq!(found.top(1)[0].label, expected.top(1)[0].label);
+}
+
+#[test]
+fn pictures_get_their_labels_on_the_cpu() {
+    let mut session = on_cpu(1);
+    assert_eq!(session.device().kind, DeviceKind::Cpu);
+    for (file, label) in [("cat.png", "cat"), ("horse.png", "horse")] {
+        let answer = block_on(session.run(&picture(file))).unwrap();
+        assert_eq!(answer.top(5)[0].label, label);
+        assert_eq!(answer.top(99).len(), 10);
+    }
+    assert!(session.timing().load > 0.0);
+}
+
+#[test]
+fn a_batch_answers_in_order_whatever_its_size() {
+    let pictures = ["cat.png", "horse.png", "coffee.jpg"].map(picture);
+    let mut single = on_cpu(1);
+    let expected = pictures.each_ref().map(|p| block_on(single.run(p)).unwrap());
+    let mut sessions = vec![on_cpu(3)];
+    for context in device::contexts() {
+        let choice = DeviceChoice::Named(context.summary().name.clone());
+        let backend = foveate::gpu::parse_backend(context.summary().backend).unwrap();
+        sessions.push(block_on(Session::builder().device(choice).backend(backend).batch(3).load()).unwrap());
+    }
+    for session in &mut sessions {
+        for count in [3, 1, 2] {
+            let answers = block_on(session.run_batch(&pictures[..count])).unwrap();
+            assert_eq!(answers.len(), count);
+            answers.iter().zip(&expected).for_each(|(a, b)| assert_same(a, b));
+        }
+        for wrong in [&[][..], &[picture("cat.png"), picture("cat.png"), picture("cat.png"), picture("cat.png")]] {
+            let error = block_on(session.run_batch(wrong)).unwrap_err().to_string();
+            assert!(error.contains("1 to 3"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn wrong_arguments_are_errors() {
+    let error = block_on(Session::builder().batch(0).load()).err().unwrap().to_string();
+    assert!(error.contains("at least one sample"), "{error}");
+    let error = block_on(Session::builder().precision(Precision::W8a8).load()).err().unwrap().to_string();
+    assert!(error.contains("w8a8") && error.contains("f32"), "{error}");
+    let error = block_on(Session::builder().labels(vec!["one".into()]).load()).err().unwrap().to_string();
+    assert!(error.contains("1 labels") && error.contains("10 classes"), "{error}");
+    let error = block_on(Session::builder().bytes(&b"nothing"[..]).load()).err().unwrap();
+    assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
+    let error = block_on(Session::builder().random("repvgg-a9", 0).load()).err().unwrap();
+    assert!(matches!(error, Error::UnknownModel { .. }), "{error}");
+    let error = block_on(on_cpu(1).run_tensor(&Tensor::zeros([1, 3, 31, 32]))).unwrap_err().to_string();
+    assert!(error.contains("[1, 3, 31, 32]"), "{error}");
+}
+
+fn own_device() -> (wgpu::Device, wgpu::Queue) {
+    let context = device::fresh().unwrap();
+    (context.device().clone(), context.queue().clone())
+}
+
+#[test]
+fn a_borrowed_device_that_is_lost_is_reported_and_can_be_replaced() {
+    if device::contexts().is_empty() {
+        return;
+    }
+    let (device, queue) = own_device();
+    let mut session = block_on(Session::builder().wgpu(device.clone(), queue).load()).unwrap();
+    assert_eq!(session.device().kind, DeviceKind::Gpu);
+    let cat = picture("cat.png");
+    let expected = block_on(on_cpu(1).run(&cat)).unwrap();
+    assert_same(&block_on(session.run(&cat)).unwrap(), &expected);
+    device.destroy();
+    for _ in 0..2 {
+        let error = block_on(session.run(&cat)).unwrap_err();
+        assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+    }
+    let (device, queue) = own_device();
+    block_on(session.rebuild(device, queue)).unwrap();
+    assert_same(&block_on(session.run(&cat)).unwrap(), &expected);
+}
+
+#[test]
+fn a_model_file_written_and_read_back_is_the_same_network() {
+    let model = Model::builtin().unwrap();
+    let again = Model::from_bytes(&model.to_bytes().unwrap(), "copy", None, true).unwrap();
+    assert_eq!(again.details(), model.details());
+    assert!(again.fusion().is_none(), "it was fused before it was written");
+}
