@@ -111,3 +111,12 @@ fn a_model_file_written_and_read_back_is_the_same_network() {
     assert_eq!(again.details(), model.details());
     assert!(again.fusion().is_none(), "it was fused before it was written");
 }
+
+#[test]
+fn the_builtin_network_is_what_fuse_makes_of_the_training_checkpoint() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let model = Model::open(root.join("tests/data/cifar/S4.safetensors"), Some("qarepvgg-cifar"), true).unwrap();
+    let proof = model.fusion().unwrap().proof.clone().unwrap();
+    assert!(proof.max_rel > 0.0 && proof.max_rel < 1e-5, "{proof}");
+    assert_eq!(model.to_bytes().unwrap(), std::fs::read(root.join("assets/cifar10-qarepvgg.safetensors")).unwrap());
+}

@@ -1,13 +1,27 @@
 //! `foveate plan`.
 
+use foveate::models::{self, Architecture, Form, Zeros};
 use foveate::plan::Plan;
+use foveate::{Graph, Result, passes};
 
-use super::{Outcome, args, say, source};
+use super::args::{self, ModelArgs};
+use super::{Outcome, say, source};
 
 pub fn run(args: &args::Plan) -> Outcome {
-    let model = source::load(&args.model)?;
-    let plan = Plan::new(model.graph(), args.batch, &[])?;
-    say(model.graph());
+    let graph = graph(&args.model)?;
+    let plan = Plan::new(&graph, args.batch, &[])?;
+    say(&graph);
     say(plan);
     Ok(())
+}
+
+/// The fused graph. A plan depends on no weight's value, so a name is enough.
+fn graph(args: &ModelArgs) -> Result<Graph> {
+    let name = args.model.as_deref().filter(|name| !args.random && models::names().any(|known| known == *name));
+    match name {
+        Some(name) if !std::path::Path::new(name).exists() => {
+            Ok(passes::fuse(&Architecture::named(name)?.build(Form::Fused, &mut Zeros)?)?.0)
+        }
+        _ => Ok(source::load(args)?.graph().clone()),
+    }
 }
