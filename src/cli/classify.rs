@@ -7,7 +7,7 @@ use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
 use super::args::Classify;
-use super::{Failure, Outcome, labels, say, source};
+use super::{Failure, Outcome, labels, progress, say, source};
 
 /// Steady-state runs of a picture: this many, or fewer if they take longer than [`STEADY_TIME`].
 const STEADY_RUNS: usize = 10;
@@ -50,7 +50,7 @@ pub fn run(args: &Classify) -> Outcome {
     if let Some(precision) = args.precision {
         builder = builder.precision(precision.into());
     }
-    let mut session = pollster::block_on(builder.load())?;
+    let mut session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
     let compile = session.timing().compile;
     eprintln!("device: {}", session.device());
     let mut first = None;
@@ -79,7 +79,7 @@ fn classify(session: &mut Session, path: &Path, first: &mut Option<f64>) -> Resu
         let answer = pollster::block_on(session.run(&picture))?;
         Ok((answer, milliseconds(start)))
     };
-    let (answer, took) = timed()?;
+    let (answer, took) = progress::during("first run", &mut timed)?;
     let first = *first.get_or_insert(took);
     let mut runs = Vec::new();
     let start = Instant::now();

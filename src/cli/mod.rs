@@ -10,6 +10,7 @@ mod labels;
 mod log;
 mod models;
 mod plan;
+mod progress;
 mod source;
 
 use std::process::ExitCode;

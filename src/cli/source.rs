@@ -5,26 +5,31 @@ use std::path::Path;
 use foveate::{Error, Model, Result, models};
 
 use super::args::ModelArgs;
+use super::progress;
 
 /// Loads what the arguments name and fuses it; what fusing did is told on stderr.
 pub fn load(args: &ModelArgs) -> Result<Model> {
-    let model = match args.model.as_deref() {
-        None => Model::builtin()?,
-        Some(name) if args.random => Model::random(name, args.seed, true)?,
+    let model = progress::during("loading, fusing and proving the model", || resolve(args))?;
+    tell(&model);
+    Ok(model)
+}
+
+fn resolve(args: &ModelArgs) -> Result<Model> {
+    match args.model.as_deref() {
+        None => Model::builtin(),
+        Some(name) if args.random => Model::random(name, args.seed, true),
         Some(text) if !Path::new(text).exists() && models::names().any(|name| name == text) => {
-            return Err(Error::argument(format!(
+            Err(Error::argument(format!(
                 "no weights of {text} are at hand; give a checkpoint with --model FILE, \
                  or --random for seeded random weights"
-            )));
+            )))
         }
         Some(text) if !Path::new(text).exists() && !looks_like_a_path(text) => {
             let unknown = models::Architecture::named(text).err();
-            return Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))));
+            Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))))
         }
-        Some(file) => Model::open(file, args.arch.as_deref(), true)?,
-    };
-    tell(&model);
-    Ok(model)
+        Some(file) => Model::open(file, args.arch.as_deref(), true),
+    }
 }
 
 fn looks_like_a_path(text: &str) -> bool {
