@@ -97,13 +97,51 @@ fn a_random_network_is_built_fused_and_proved() {
 
 #[test]
 fn adapters_and_plan_and_models_print() {
-    assert!(foveate(&["adapters"]).status.success());
+    let adapters = json_lines(&foveate(&["adapters", "--json"]));
+    assert!(!adapters.is_empty() || std::env::var_os("REQUIRE_GPU").is_none(), "no adapter, but REQUIRE_GPU is set");
+    for (index, adapter) in adapters.iter().enumerate() {
+        assert_eq!(adapter["index"], index);
+        assert!(adapter["features"]["shader_f16"].is_boolean() && adapter["limits"]["max_buffer_size"].is_u64());
+        let listing = text(&foveate(&["adapters"]).stdout);
+        assert!(listing.contains(adapter["name"].as_str().unwrap()) && listing.contains("workgroup"), "{listing}");
+    }
     let plan = text(&foveate(&["plan"]).stdout);
     for want in ["conv2d", "dispatches", "without reuse", "buffer 0"] {
         assert!(plan.contains(want), "{want}: {plan}");
     }
     let models = text(&foveate(&["models"]).stdout);
     assert!(models.lines().count() >= 40 && models.contains("repnext-m2e"), "{models}");
+}
+
+/// Every adapter gives the CPU's answer, and says that it did.
+#[test]
+fn every_adapter_classifies_as_the_cpu_does() {
+    let cpu = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json"]))[0]["top"][0].clone();
+    for (index, adapter) in json_lines(&foveate(&["adapters", "--json"])).iter().enumerate() {
+        let output = foveate(&["classify", CAT, "--device", &index.to_string(), "--json"]);
+        let line = &json_lines(&output)[0];
+        assert_eq!(line["device"]["kind"], "gpu");
+        assert_eq!(line["device"]["name"], adapter["name"]);
+        assert_eq!(line["device"]["backend"], adapter["backend"]);
+        assert_eq!(line["top"][0]["label"], cpu["label"]);
+        let apart = line["top"][0]["score"].as_f64().unwrap() - cpu["score"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-3, "{line}");
+    }
+}
+
+#[test]
+fn without_a_gpu_the_cpu_takes_over_and_says_so() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    command.args(["classify", CAT]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // No driver is found: neither Vulkan's nor, with that one backend, any other.
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("WGPU_BACKEND", "vulkan");
+    let output = command.output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && text(&output.stdout).contains("cat"), "{stderr}");
+    // On Windows and macOS the variables above do not hide a GPU.
+    if cfg!(target_os = "linux") {
+        assert!(stderr.contains("CPU executor") && stderr.contains("no GPU"), "{stderr}");
+    }
 }
 
 #[test]

@@ -36,12 +36,10 @@ struct Timing {
 }
 
 pub fn run(args: &Classify) -> Outcome {
-    let start = Instant::now();
     let mut model = source::load(&args.model)?;
     if let Some(file) = &args.labels {
         model = model.with_labels(labels::read(file)?)?;
     }
-    let load = milliseconds(start);
     let mut builder =
         Session::builder().model(model).device(args.device.device.clone()).safe_shaders(args.device.safe_shaders);
     if let Some(backend) = args.device.backend {
@@ -51,7 +49,7 @@ pub fn run(args: &Classify) -> Outcome {
         builder = builder.precision(precision.into());
     }
     let mut session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
-    let compile = session.timing().compile;
+    let foveate::session::Timing { load, compile } = session.timing();
     eprintln!("device: {}", session.device());
     let mut first = None;
     let mut failed = false;

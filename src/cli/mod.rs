@@ -57,10 +57,15 @@ impl From<foveate::Error> for Failure {
 pub type Outcome = Result<(), Failure>;
 
 /// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no
-/// error and no panic.
+/// error and no panic. Output that is lost otherwise (a full disk) is an error.
 pub fn say(line: impl std::fmt::Display) {
-    use std::io::Write;
-    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
-        std::process::exit(0);
+    use std::io::{ErrorKind, Write};
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("error: cannot write to stdout: {error}");
+        std::process::exit(1);
     }
 }

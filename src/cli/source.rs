@@ -18,7 +18,7 @@ fn resolve(args: &ModelArgs) -> Result<Model> {
     match args.model.as_deref() {
         None => Model::builtin(),
         Some(name) if args.random => Model::random(name, args.seed, true),
-        Some(text) if !Path::new(text).exists() && models::names().any(|name| name == text) => {
+        Some(text) if !Path::new(text).exists() && models::Architecture::named(text).is_ok() => {
             Err(Error::argument(format!(
                 "no weights of {text} are at hand; give a checkpoint with --model FILE, \
                  or --random for seeded random weights"

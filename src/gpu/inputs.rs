@@ -23,6 +23,7 @@ pub(super) struct PictureInput {
 struct Sample {
     picture: wgpu::Buffer,
     tables: wgpu::Buffer,
+    pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     /// Size of the picture that the tables are for.
     size: (u32, u32),
@@ -95,11 +96,11 @@ impl PictureInput {
     }
 
     /// Records the dispatch of one sample, whose picture was uploaded.
-    pub fn record(&self, sample: usize, pass: &mut wgpu::ComputePass<'_>, pipelines: &Pipelines) {
+    pub fn record(&self, sample: usize, pass: &mut wgpu::ComputePass<'_>) {
         let slot = self.samples.get(sample).and_then(Option::as_ref);
-        if let (Some(slot), Some((pipeline, _))) = (slot, pipelines.get(&self.step)) {
+        if let Some(slot) = slot {
             let [x, y, z] = self.step.grid;
-            pass.set_pipeline(pipeline);
+            pass.set_pipeline(&slot.pipeline);
             pass.set_bind_group(0, &slot.bind_group, &[]);
             pass.dispatch_workgroups(x, y, z);
         }
@@ -134,7 +135,7 @@ impl PictureInput {
         let picture = storage(context, "picture", picture);
         let tables = storage(context, "resampling tables", tables);
         let not_compiled = || Error::Plan { node: self.step.node.clone(), reason: "it has no pipeline".to_owned() };
-        let (_, layout) = pipelines.get(&self.step).ok_or_else(not_compiled)?;
+        let (pipeline, layout) = pipelines.get(&self.step).ok_or_else(not_compiled)?;
         let entry = |(at, binding): (usize, &Binding)| {
             let resource = match binding {
                 Binding::Picture => picture.as_entire_binding(),
@@ -147,7 +148,7 @@ impl PictureInput {
         let descriptor = wgpu::BindGroupDescriptor { label: Some("preprocess"), layout, entries: &entries };
         let bind_group = context.device.create_bind_group(&descriptor);
         drop(entries);
-        Ok(Sample { picture, tables, bind_group, size })
+        Ok(Sample { picture, tables, pipeline: pipeline.clone(), bind_group, size })
     }
 }
 

@@ -238,7 +238,7 @@ impl<'g> Lowering<'g> {
             *to = self.constant(from)?;
         }
         let node = self.graph.node(self.current).name.clone();
-        let macs = macs * self.batch as u64;
+        let macs = macs.saturating_mul(self.batch as u64);
         self.steps.push(Step { node, kernel, constants, bindings, grid, macs });
         Ok(())
     }

@@ -31,6 +31,8 @@ pub use preprocess::{preprocess_step, preprocess_tables};
 
 use std::fmt;
 
+use crate::ops::Activation;
+
 /// A file of WGSL.
 #[derive(Debug)]
 pub struct Source {
@@ -53,6 +55,13 @@ static X_BUFFER: Source = source!("operands/x_buffer.wgsl");
 static W_BUFFER: Source = source!("operands/w_buffer.wgsl");
 /// `activate(v)` by the constant `ACTIVATION`.
 static ACTIVATION: Source = source!("activation.wgsl");
+
+/// The values of the constant `ACTIVATION`.
+const ACTIVATIONS: &[(&str, u32)] = &[
+    ("RELU", tile::activation(Activation::Relu) as u32),
+    ("GELU", tile::activation(Activation::Gelu) as u32),
+    ("SIGMOID", tile::activation(Activation::Sigmoid) as u32),
+];
 
 /// How a kernel uses one of its bindings, all of them storage buffers in group 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +102,8 @@ pub struct Kernel {
     pub constants: &'static [&'static str],
     /// Invocations of a workgroup along x; y and z are 1.
     pub workgroup: u32,
+    /// Constants that are the same in every step: numbers that Rust and WGSL have to agree on.
+    pub fixed: &'static [(&'static str, u32)],
 }
 
 /// Every kernel.
@@ -160,7 +171,8 @@ impl Step {
     /// The generated head of the shader: one `const` line per constant.
     pub fn prelude(&self) -> String {
         let workgroup = format!("const WORKGROUP: u32 = {}u;\n", self.kernel.workgroup);
-        let constants = self.kernel.constants.iter().zip(&self.constants);
+        let fixed = self.kernel.fixed.iter().map(|(name, value)| (name, value));
+        let constants = fixed.chain(self.kernel.constants.iter().zip(&self.constants));
         constants.fold(workgroup, |text, (name, value)| text + &format!("const {name}: u32 = {value}u;\n"))
     }
 

@@ -94,6 +94,14 @@ impl Plan {
         if batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
+        // Everything below multiplies by the batch; a plane of four channels takes 16 bytes a pixel.
+        for node in graph.nodes() {
+            let bytes = batch.checked_mul(node.shape.len().next_multiple_of(4)).and_then(|n| n.checked_mul(16));
+            if bytes.is_none_or(|bytes| bytes > 1 << 40) {
+                let reason = format!("a batch of {batch} × {} is too large", node.shape);
+                return Err(Error::Plan { node: node.name.clone(), reason });
+            }
+        }
         let layouts = layouts::assign(graph);
         let mut lowering = Lowering::new(graph, batch, layouts)?;
         for id in graph.ids().skip(1) {

@@ -2,10 +2,12 @@
 //! fusing changed nothing.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
+use web_time::Instant;
 
 use crate::checkpoint::{self, LoadedModel};
 use crate::cpu::settle_batch_norms;
@@ -57,6 +59,7 @@ pub struct Fusion {
 pub struct Model {
     fused: LoadedModel,
     fusion: Option<Fusion>,
+    loading: Duration,
 }
 
 /// The built-in network; `assets/README.md` says where it comes from.
@@ -83,7 +86,8 @@ impl Model {
     /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] for tensors that fit no
     /// architecture, [`Error::Inexact`] if the proof fails.
     pub fn from_bytes(bytes: &[u8], origin: &str, arch: Option<&str>, prove: bool) -> Result<Model> {
-        Model::fuse(checkpoint::load(bytes, origin, arch)?, prove)
+        let start = Instant::now();
+        Model::fuse(checkpoint::load(bytes, origin, arch)?, prove, start)
     }
 
     /// Reads a file as [`Model::from_bytes`] does.
@@ -103,6 +107,7 @@ impl Model {
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn random(name: &str, seed: u64, prove: bool) -> Result<Model> {
+        let start = Instant::now();
         let Architecture { name, preprocess, labels, input, .. } = Architecture::named(name)?;
         let mut graph = models::random(&name, seed)?;
         let noise = seeded_input(2, input.channels, input.height, input.width, seed)?;
@@ -112,17 +117,18 @@ impl Model {
         let (architecture, form) = (name, Form::Train);
         let train =
             LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
-        Model::fuse(train, prove)
+        Model::fuse(train, prove, start)
     }
 
-    fn fuse(loaded: LoadedModel, prove: bool) -> Result<Model> {
+    fn fuse(loaded: LoadedModel, prove: bool, start: Instant) -> Result<Model> {
         // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
         // ours. There is nothing to prove then but that, and the golden tests do.
         let (graph, report) = passes::fuse(&loaded.graph)?;
+        let loading = start.elapsed();
         let train = loaded.form == Form::Train;
         let proof = if train && prove { Some(proved(&loaded.graph, &graph)?) } else { None };
         let fused = LoadedModel { graph, form: Form::Fused, ..loaded };
-        Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }) })
+        Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }), loading })
     }
 
     /// Gives the classes other names.
@@ -161,6 +167,13 @@ impl Model {
         self.fused.labels.as_deref()
     }
 
+    /// A name for each class: the label, or `class N` without labels.
+    pub(super) fn class_names(&self) -> Vec<String> {
+        let classes = self.graph().node(self.graph().output()).shape.len();
+        let name = |class: usize| self.labels().and_then(|l| l.get(class).cloned());
+        (0..classes).map(|class| name(class).unwrap_or_else(|| format!("class {class}"))).collect()
+    }
+
     /// All that is known about where it comes from; its graph is the fused one.
     pub fn details(&self) -> &LoadedModel {
         &self.fused
@@ -169,6 +182,11 @@ impl Model {
     /// What fusing did; `None` if the file was fused already.
     pub fn fusion(&self) -> Option<&Fusion> {
         self.fusion.as_ref()
+    }
+
+    /// How long reading and fusing it took, the proof not included.
+    pub fn loading(&self) -> Duration {
+        self.loading
     }
 
     /// The number format its weights are in.

@@ -158,11 +158,17 @@ fn linearise(ws: &Workspace, chain: &[NodeId], source: NodeId) -> Result<Option<
     let Some(first) = maps.first().cloned() else {
         return Ok(Some(LinearConv::dirac(ws.graph.node(source).shape.channels)));
     };
-    let composed = maps[1..].iter().try_fold(first, |map, then| map.compose(then));
-    match composed {
-        Err(Error::Inexact { .. }) => Ok(None),
-        map => map.map(Some),
+    let mut composed = first;
+    for then in &maps[1..] {
+        if composed.composition_explodes(then) {
+            return Ok(None);
+        }
+        composed = match composed.compose(then) {
+            Err(Error::Inexact { .. }) => return Ok(None),
+            map => map?,
+        };
     }
+    Ok(Some(composed))
 }
 
 /// Whether the merged kernel costs at most twice the multiplications of its parts. One dispatch
