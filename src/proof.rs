@@ -214,6 +214,7 @@ fn tells_apart(graph: &Graph, axis: usize) -> bool {
             }
             Op::ChunkConv(op) => op.parts().iter().map(|(_, part)| half(part.weight)).max().unwrap_or(0),
             Op::CopyConv(op) => half(op.small.weight).max(half(op.medium.weight)),
+            Op::AvgPool(pool) => pool.padding.max((pool.kernel - 1).saturating_sub(pool.padding)),
             // 2 rows, 3 columns.
             Op::GlobalAvgPool(_) => 1 + axis,
             _ => 0,

@@ -10,6 +10,7 @@
 
 mod add;
 mod affine;
+mod avg_pool;
 mod conv;
 mod copy_conv;
 mod depthwise;
@@ -110,6 +111,7 @@ pub struct Kernel {
 pub static KERNELS: &[&Kernel] = &[
     &add::KERNEL,
     &affine::KERNEL,
+    &avg_pool::KERNEL,
     &conv::KERNEL,
     &copy_conv::KERNEL,
     &depthwise::KERNEL,

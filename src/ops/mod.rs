@@ -6,6 +6,7 @@
 
 mod activate;
 mod add;
+mod avg_pool;
 mod batch_norm;
 mod chunk_conv;
 mod concat;
@@ -20,6 +21,7 @@ mod slice;
 
 pub use activate::{Activate, Activation};
 pub use add::Add;
+pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use chunk_conv::{ChunkConv, Depthwise};
 pub use concat::Concat;
@@ -70,7 +72,7 @@ macro_rules! with_each_op {
     ($then:ident) => {
         $then! {
             Input, Conv2d, BatchNorm, Activate, Add, Scale, Slice, Concat, ChunkConv, CopyConv,
-            GlobalAvgPool, Linear, Gate
+            AvgPool, GlobalAvgPool, Linear, Gate
         }
     };
 }
