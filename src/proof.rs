@@ -206,19 +206,6 @@ fn smallest(full: usize, enough: impl Fn(usize) -> bool) -> usize {
 fn tells_apart(graph: &Graph, axis: usize) -> bool {
     graph.nodes().iter().all(|node| {
         let Some(read) = node.inputs.first().map(|id| graph.node(*id).shape) else { return true };
-        let half = |weight| graph.params().shape(weight)[2 + axis] / 2;
-        let farthest = match &node.op {
-            Op::Conv2d(conv) => {
-                let last = conv.dilation[axis] * (conv.kernel(graph.params())[axis] - 1);
-                conv.padding[axis].max(last.saturating_sub(conv.padding[axis]))
-            }
-            Op::ChunkConv(op) => op.parts().iter().map(|(_, part)| half(part.weight)).max().unwrap_or(0),
-            Op::CopyConv(op) => half(op.small.weight).max(half(op.medium.weight)),
-            Op::AvgPool(pool) => pool.padding.max((pool.kernel - 1).saturating_sub(pool.padding)),
-            // 2 rows, 3 columns.
-            Op::GlobalAvgPool(_) => 1 + axis,
-            _ => 0,
-        };
-        [read.height, read.width][axis] > farthest
+        [read.height, read.width][axis] > node.op.reach(graph.params())[axis]
     })
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Binding, Kernel, Layout, Step, TensorId, WeightsId, gather, layout, tile};
+use super::{Binding, Kernel, Layout, Output, Step, TensorId, TensorInfo, WeightBlob, WeightsId, gather, layout, tile};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Params, Shape};
 use crate::ops::Op;
-use crate::plan::{Output, TensorInfo, WeightBlob};
 use crate::with_each_op;
 
 /// Turns one node into steps. Implemented beside the kernel that computes the operator.

@@ -24,11 +24,13 @@ mod pointwise;
 mod preprocess;
 mod tile;
 mod token_mixer;
+mod values;
 mod views;
 
 pub use layout::Layout;
 pub use lowering::{Lower, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
+pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
 

@@ -39,6 +39,10 @@ impl Operator for AvgPool {
         Ok(Shape::new(x.channels, len(x.height)?, len(x.width)?))
     }
 
+    fn reach(&self, _params: &Params) -> [usize; 2] {
+        [self.padding.max((self.kernel - 1).saturating_sub(self.padding)); 2]
+    }
+
     fn attributes(&self, _params: &Params) -> String {
         format!(", {0}×{0}, stride {1}, padding {2}", self.kernel, self.stride, self.padding)
     }
