@@ -157,7 +157,9 @@ fn difference(a: &Tensor, b: &Tensor) -> (f64, f64) {
         abs = abs.max(if apart.is_nan() { f64::INFINITY } else { apart });
         largest = largest.max(a.abs());
     }
-    (abs, if abs == 0.0 { 0.0 } else { abs / largest })
+    // An infinity on either side proves nothing.
+    let relative = if abs == 0.0 && largest.is_finite() { 0.0 } else { abs / largest };
+    (abs, if relative.is_finite() { relative } else { f64::INFINITY })
 }
 
 /// Index of the largest element in each sample.

@@ -154,6 +154,8 @@ fn wrong_usage_exits_with_2() {
     fails(2, &["classify", CAT, "--logits"], &["--json"]);
     fails(2, &["classify", CAT, "--backend", "opengl"], &["opengl", "vulkan"]);
     fails(2, &["plan", "--batch", "0"], &["--batch"]);
+    fails(2, &["classify", CAT, "--device", ""], &["--device", "empty"]);
+    fails(2, &["classify", CAT, "--arch", "repvgg-a0"], &["--model"]);
 }
 
 #[test]
@@ -176,6 +178,36 @@ fn models_that_are_not_there_are_refused() {
     fails(1, &["classify", CAT, "--model", "repvgg-a0"], &["--random"]);
     fails(1, &["classify", CAT, "--model", "no/such/file.safetensors"], &["no/such/file.safetensors"]);
     fails(1, &["classify", CAT, "--model", CAT], &[CAT]);
+}
+
+/// Output that is lost is no success; diagnostics that are lost are no failure.
+#[cfg(target_os = "linux")]
+#[test]
+fn full_and_closed_outputs() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |out: std::process::Stdio, err: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(["classify", CAT, "--device", "cpu", "--json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdout(out).stderr(err).status().unwrap().code()
+    };
+    assert_eq!(run(full().into(), std::process::Stdio::null()), Some(1));
+    assert_eq!(run(std::process::Stdio::null(), full().into()), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn endless_files_are_refused() {
+    fails(1, &["classify", "/dev/zero", "--device", "cpu"], &["/dev/zero", "larger than"]);
+    fails(1, &["classify", CAT, "--labels", "/dev/zero"], &["/dev/zero", "larger than"]);
+    fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "-o", "/dev/null", "--force"], &["no regular file"]);
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn sizes_beyond_reason_are_refused() {
+    for batch in ["18446744073709551615", "9007199254740992", "4000000000"] {
+        fails(1, &["plan", "--batch", batch], &["batch"]);
+    }
 }
 
 struct Scratch(tempfile::TempDir);

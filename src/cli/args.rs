@@ -35,7 +35,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "FILE|NAME")]
     pub model: Option<String>,
     /// The architecture of the file, where its keys and shapes cannot tell it.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "model")]
     pub arch: Option<String>,
     /// Seeded random weights for the network named by --model.
     #[arg(long, requires = "model", conflicts_with = "arch")]
@@ -161,6 +161,9 @@ impl From<Backend> for gpu::Backend {
     }
 }
 
-fn device(text: &str) -> Result<DeviceChoice, std::convert::Infallible> {
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    if text.trim().is_empty() {
+        return Err("a name must not be empty".into());
+    }
     Ok(DeviceChoice::parse(text))
 }

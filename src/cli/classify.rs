@@ -7,7 +7,7 @@ use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
 use super::args::Classify;
-use super::{Failure, Outcome, labels, progress, say, source};
+use super::{Failure, Outcome, labels, progress, say, source, tell};
 
 /// Steady-state runs of a picture: this many, or fewer if they take longer than [`STEADY_TIME`].
 const STEADY_RUNS: usize = 10;
@@ -50,7 +50,7 @@ pub fn run(args: &Classify) -> Outcome {
     }
     let mut session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
     let foveate::session::Timing { load, compile } = session.timing();
-    eprintln!("device: {}", session.device());
+    tell(format_args!("device: {}", session.device()));
     let mut first = None;
     let mut failed = false;
     for path in &args.images {
@@ -60,7 +60,7 @@ pub fn run(args: &Classify) -> Outcome {
                 show(args, &session, path, &answer, timing)?;
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                tell(format_args!("error: {error}"));
                 failed = true;
             }
         }
@@ -102,6 +102,8 @@ fn show(args: &Classify, session: &Session, path: &Path, answer: &Answer, timing
     say(format_args!("{image}  ({name}, {precision})"));
     let width = top.iter().map(|t| t.label.chars().count()).max().unwrap_or(0);
     for Top { label, score, .. } in &top {
+        // Labels come from files: no control characters to the terminal.
+        let label = label.escape_debug().to_string();
         let bar = "█".repeat((score * 40.0).round() as usize);
         say(format_args!("  {label:width$}  {:5.1} %  {bar}", score * 100.0));
     }

@@ -5,12 +5,12 @@ use std::path::Path;
 use foveate::{Error, Model, Result, models};
 
 use super::args::ModelArgs;
-use super::progress;
+use super::{progress, tell};
 
 /// Loads what the arguments name and fuses it; what fusing did is told on stderr.
 pub fn load(args: &ModelArgs) -> Result<Model> {
     let model = progress::during("loading, fusing and proving the model", || resolve(args))?;
-    tell(&model);
+    report(&model);
     Ok(model)
 }
 
@@ -37,12 +37,12 @@ fn looks_like_a_path(text: &str) -> bool {
 }
 
 /// What fusing did to the model, if anything.
-pub fn tell(model: &Model) {
-    model.details().notes.iter().for_each(|note| eprintln!("{}: {note}", model.name()));
+pub fn report(model: &Model) {
+    model.details().notes.iter().for_each(|note| tell(format_args!("{}: {note}", model.name())));
     if let Some(fusion) = model.fusion() {
-        eprintln!("{}: {}", model.name(), fusion.report);
+        tell(format_args!("{}: {}", model.name(), fusion.report));
         if let Some(proof) = &fusion.proof {
-            eprintln!("{}: {proof}", model.name());
+            tell(format_args!("{}: {proof}", model.name()));
         }
     }
 }

@@ -29,6 +29,11 @@ struct Sample {
     size: (u32, u32),
 }
 
+/// Taps of one output pixel beyond which the CPU preprocesses. It does so one axis after the other;
+/// the kernel does both at once, so its work grows with the square of the reduction. LLVM's software
+/// drivers silently stop a shader's loops after 65,535 turns, and a real GPU's watchdog might too.
+const MAX_TAPS: u64 = 1 << 14;
+
 impl PictureInput {
     /// # Errors
     /// [`Error::Argument`] if the preprocessing does not make the plan's input.
@@ -67,7 +72,14 @@ impl PictureInput {
         let known = self.samples.get(sample).and_then(Option::as_ref);
         let tables = match known {
             Some(known) if known.size == size => None,
-            _ => Some(preprocess_tables(&self.spec, size.0, size.1, sample as u32)?),
+            _ => {
+                let taps = self.spec.tables(size.0, size.1)?;
+                if u64::from(taps.horizontal.width()) * u64::from(taps.vertical.width()) > MAX_TAPS {
+                    self.upload_from_cpu(sample, picture, context, plan, buffers)?;
+                    return Ok(false);
+                }
+                Some(preprocess_tables(&self.spec, size.0, size.1, sample as u32)?)
+            }
         };
         let bytes = picture.rgba().len() as u64;
         let table_bytes = tables.as_ref().map_or(0, |tables| tables.len() as u64 * 4);

@@ -106,7 +106,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Runs on the caller's device. It is never rebuilt behind the caller's back: if it is lost,
+    /// Runs on the caller's device, with the queue that came with it (another device's queue makes
+    /// wgpu panic). It is never rebuilt behind the caller's back: if it is lost,
     /// runs fail with [`Error::DeviceLost`] until [`Session::rebuild`].
     pub fn wgpu(mut self, device: Device, queue: Queue) -> Self {
         self.borrowed = Some((device, queue));
@@ -144,6 +145,9 @@ impl SessionBuilder {
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
         let (arch, prove) = (self.arch.as_deref(), self.prove);
+        if let (Some(arch), Source::Builtin | Source::Loaded(_) | Source::Random { .. }) = (arch, &self.source) {
+            return Err(Error::argument(format!("the architecture {arch:?} was named, but no checkpoint was given")));
+        }
         let mut model = match self.source {
             Source::Builtin => Model::builtin()?,
             Source::Loaded(model) => *model,

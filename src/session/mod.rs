@@ -75,12 +75,20 @@ impl Session {
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
 
-    /// Runs the network on a tensor that is already preprocessed, `[batch, channels, height,
-    /// width]` as the graph's input says. Returns the output, `[batch, classes, 1, 1]`.
+    /// Runs the network on a tensor that is already preprocessed, `[n, channels, height, width]` as
+    /// the graph's input says, n from 1 to the batch. Returns the output, `[n, classes, 1, 1]`.
+    /// What a NaN or an infinity in the input becomes is up to the device.
     ///
     /// # Errors
     /// As [`Session::run`]; also if the shape is another.
     pub async fn run_tensor(&mut self, input: &Tensor) -> Result<Tensor> {
+        let samples = input.shape().first().copied().unwrap_or(0);
+        if !(1..=self.batch).contains(&samples) {
+            let (shape, batch) = (input.shape(), self.batch);
+            return Err(Error::argument(format!(
+                "the input has shape {shape:?}, this session takes 1 to {batch} samples"
+            )));
+        }
         self.engine.run_tensor(input).await
     }
 

@@ -12,7 +12,7 @@ use web_time::Instant;
 use crate::checkpoint::{self, LoadedModel};
 use crate::cpu::settle_batch_norms;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Shape};
 use crate::models::{self, Architecture, Form};
 use crate::passes::{self, Report};
 use crate::preprocess::Preprocess;
@@ -97,7 +97,7 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<std::path::Path>, arch: Option<&str>, prove: bool) -> Result<Model> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read model", path, e))?;
+        let bytes = crate::files::read("cannot read model", path, checkpoint::MAX_BYTES)?;
         Model::from_bytes(&bytes, &path.display().to_string(), arch, prove)
     }
 
@@ -124,6 +124,7 @@ impl Model {
         // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
         // ours. There is nothing to prove then but that, and the golden tests do.
         let (graph, report) = passes::fuse(&loaded.graph)?;
+        check_ends(&loaded)?;
         let loading = start.elapsed();
         let train = loaded.form == Form::Train;
         let proof = if train && prove { Some(proved(&loaded.graph, &graph)?) } else { None };
@@ -201,6 +202,22 @@ impl Model {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         checkpoint::model_file::save(&self.fused)
     }
+}
+
+/// Pictures have to fit the input, and the output has to be a value per class.
+fn check_ends(model: &LoadedModel) -> Result<()> {
+    let (input, output) = (model.graph.input_shape(), model.graph.node(model.graph.output()).shape);
+    let [height, width] = model.preprocess.crop.map(|side| side as usize);
+    let fail = |reason: String| Error::Checkpoint { origin: model.architecture.clone(), reason };
+    if input != Shape::new(3, height, width) {
+        return Err(fail(format!(
+            "its preprocessing makes 3×{height}×{width} of a picture, its network takes {input}"
+        )));
+    }
+    if output.pixels() != 1 {
+        return Err(fail(format!("its output is a map, {output}; one value per class is needed")));
+    }
+    Ok(())
 }
 
 /// The proof of a fuse: through the whole network, or, where rounding grows too much on the way to

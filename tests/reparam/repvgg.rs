@@ -144,6 +144,23 @@ fn the_proof_fails_when_a_branch_is_dropped() {
     }
 }
 
+/// Infinity minus infinity is nothing to compare.
+#[test]
+fn infinite_activations_prove_nothing() {
+    use foveate::ops::{BatchNorm, Conv2d};
+    let mut graph = foveate::Graph::new("huge", foveate::Shape::new(2, 6, 5));
+    let weight = graph.param("w", foveate::Tensor::full([2, 2, 1, 1], 3e38));
+    let conv = graph.add("conv", Conv2d::new(weight, None), &[graph.input()]).unwrap();
+    let [gamma, beta, mean, variance] =
+        [1e-38, 0.0, 0.0, 1.0].map(|value| graph.param("p", foveate::Tensor::full([2], value)));
+    let norm = BatchNorm { gamma, beta, mean, variance, eps: 1e-5, activation: Default::default() };
+    let norm = graph.add("bn", norm, &[conv]).unwrap();
+    graph.set_output(norm);
+    let (fused, _) = foveate::passes::fuse(&graph).unwrap();
+    let proof = prove_at(&graph, &fused, graph.input_shape(), 3).unwrap();
+    assert!(proof.max_rel.is_infinite(), "{proof}");
+}
+
 #[test]
 fn a_norm_behind_squeeze_excite_stays_an_affine_map() {
     for form in FORMS.into_iter().filter(|f| f.post) {
