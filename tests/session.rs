@@ -120,3 +120,23 @@ fn the_builtin_network_is_what_fuse_makes_of_the_training_checkpoint() {
     assert!(proof.max_rel > 0.0 && proof.max_rel < 1e-5, "{proof}");
     assert_eq!(model.to_bytes().unwrap(), std::fs::read(root.join("assets/cifar10-qarepvgg.safetensors")).unwrap());
 }
+
+/// Official checkpoints in both forms: whatever is rewritten is proved while loading.
+#[test]
+fn loading_a_checkpoint_proves_its_rewriting() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden");
+    let mut loaded = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(".train.safetensors") || name.ends_with(".deploy.safetensors") {
+            let model = Model::open(&path, None, true).unwrap();
+            let proof = model.fusion().unwrap().proof.clone().unwrap();
+            assert!(proof.max_rel <= 1e-5 && proof.same_top1 && !proof.layer_by_layer, "{name}: {proof}");
+            let again = Model::from_bytes(&model.to_bytes().unwrap(), name, None, true).unwrap();
+            assert!(again.fusion().is_none() && again.graph() == model.graph(), "{name}");
+            loaded += 1;
+        }
+    }
+    assert_eq!(loaded, 32);
+}
