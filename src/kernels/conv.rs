@@ -4,7 +4,7 @@
 //! kernels, groups that do not fill whole planes are computed as the block-sparse dense convolution
 //! that they are.
 
-use super::lowering::{per_channel, words};
+use super::lowering::words;
 use super::{
     ACTIVATION, ACTIVATIONS, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source,
     tile, write,
@@ -84,8 +84,7 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
     let weight = dense.as_ref().unwrap_or(weight);
     let mut values = pack(weight, groups, &x.layout, &y.layout);
-    let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());
-    values.extend(per_channel(&y.layout, &bias));
+    values.extend(cx.bias(conv.bias, &y.layout));
     let weights = cx.weights(words(values));
     let tile_planes = tile::planes(y.planes / groups, 4);
     let [kh, kw] = conv.kernel(cx.params());

@@ -1,6 +1,6 @@
 //! Depthwise k×k convolution, any stride, padding and dilation, one or more outputs per input.
 
-use super::lowering::{per_channel, words};
+use super::lowering::words;
 use super::{ACTIVATION, ACTIVATIONS, Kernel, Layout, Lowering, Source, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -55,8 +55,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let y = cx.new_output(id)?;
     let weight = cx.params().tensor(conv.weight);
     let mut values = pack(weight, &layout);
-    let bias = conv.bias.map_or(vec![0.0; output.channels], |b| cx.params().tensor(b).data().to_vec());
-    values.extend(per_channel(&layout, &bias));
+    values.extend(cx.bias(conv.bias, &layout));
     let weights = cx.weights(words(values));
     let [kh, kw] = conv.kernel(cx.params());
     let row = cx.row_tile(output.width, conv.stride[1], kw, conv.dilation[1])?;

@@ -2,7 +2,7 @@
 //! input planes.
 
 use super::conv::pack;
-use super::lowering::{per_channel, words};
+use super::lowering::words;
 use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -25,8 +25,7 @@ impl Lower for Linear {
         let weight = cx.params().tensor(self.weight);
         let (out, features) = (node.shape.channels, cx.shape(node.inputs[0]).channels);
         let mut values = pack(&weight.clone().reshape([out, features, 1, 1])?, 1, &x.layout, &y.layout);
-        let bias = self.bias.map_or(vec![0.0; out], |b| cx.params().tensor(b).data().to_vec());
-        values.extend(per_channel(&y.layout, &bias));
+        values.extend(cx.bias(self.bias, &y.layout));
         let weights = cx.weights(words(values));
         let constants = [
             ("BATCH", cx.batch()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Binding, Kernel, Layout, Output, Step, TensorId, TensorInfo, WeightBlob, WeightsId, gather, layout, tile};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node, NodeId, Params, Shape};
+use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
 use crate::ops::Op;
 use crate::with_each_op;
 
@@ -204,6 +204,14 @@ impl<'g> Lowering<'g> {
         let piece = self.allocate(id, layout.planes())?;
         self.define(id, vec![piece]);
         Ok(Operand { tensor: piece.tensor, first_plane: 0, planes: piece.planes, layout })
+    }
+
+    /// A bias in a value's physical order, zeros if there is none.
+    pub fn bias(&self, bias: Option<ParamId>, layout: &Layout) -> Vec<f32> {
+        match bias {
+            Some(id) => per_channel(layout, self.params().tensor(id).data()),
+            None => vec![0.0; layout.planes() * 4],
+        }
     }
 
     /// Weights for upload.

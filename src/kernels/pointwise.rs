@@ -4,7 +4,7 @@
 //! ever being copied.
 
 use super::conv::pack;
-use super::lowering::{Piece, per_channel, words};
+use super::lowering::{Piece, words};
 use super::{ACTIVATION, ACTIVATIONS, Binding, Kernel, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -43,8 +43,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let first = pieces[0];
     let second = pieces.get(1).copied().unwrap_or(Piece { planes: 0, ..first });
     let mut values = pack(cx.params().tensor(conv.weight), 1, cx.layout(input), &y.layout);
-    let bias = conv.bias.map_or(vec![0.0; node.shape.channels], |b| cx.params().tensor(b).data().to_vec());
-    values.extend(per_channel(&y.layout, &bias));
+    values.extend(cx.bias(conv.bias, &y.layout));
     let weights = cx.weights(words(values));
     let pixels = cx.pixels(id);
     let (tile_pixels, tile_planes) = (tile::row_pixels(pixels), tile::planes(y.planes, 4));
