@@ -9,3 +9,5 @@ mod golden;
 mod model_files;
 #[path = "checkpoint/support.rs"]
 mod support;
+#[path = "checkpoint/torch_files.rs"]
+mod torch_files;
