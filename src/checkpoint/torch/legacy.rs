@@ -19,9 +19,10 @@ pub fn read(bytes: &[u8]) -> Fallible<File<'_>> {
     if magic.root != Value::Long(&MAGIC) {
         return Err("is a Python pickle, but not one that torch.save has written".into());
     }
-    let protocol = next(&mut rest)?.root;
-    if protocol != Value::Int(PROTOCOL) {
-        return Err(format!("is a legacy file of PyTorch with protocol {protocol:?}, not {PROTOCOL}"));
+    match next(&mut rest)?.root {
+        Value::Int(PROTOCOL) => {}
+        Value::Int(other) => return Err(format!("has version {other} of the legacy format; {PROTOCOL} is known")),
+        _ => return Err("does not say which version of the legacy format it has".into()),
     }
     let system = next(&mut rest)?;
     let little = lookup(system.heap.dict(system.root).unwrap_or_default(), "little_endian");

@@ -46,13 +46,13 @@ impl<'a, 's> Tensors<'a, 's> {
             DType::Other(_) => return Ok(None),
         };
         let view = self.view(tensor, storage)?;
+        let bytes = self.storages.bytes(storage)?;
         let count: usize = view.size.iter().product();
         let taken = (count as u64).saturating_mul(storage.dtype.size());
         self.allowance = self
             .allowance
             .checked_sub(taken)
             .ok_or("shares its numbers with others: together the tensors are more than twice as large as the file")?;
-        let bytes = self.storages.bytes(storage)?;
         let big_endian = self.storages.big_endian();
         let width = storage.dtype.size() as usize;
         let gathered = view.gather(bytes, width);
