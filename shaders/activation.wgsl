@@ -1,5 +1,5 @@
-// activate(v): the activation that the constant ACTIVATION names (0 none, 1 ReLU, 2 GELU,
-// 3 sigmoid). The comparison is with a literal, so one branch is left after compilation.
+// activate(v): the activation that the constant ACTIVATION names (one of
+// RELU, GELU, SIGMOID, or none). The comparison is with a literal, so one branch is left after compilation.
 
 // GELU in its exact form, v · Φ(v). WGSL has no erf: 1 − erf(|v|/√2) is the rational
 // approximation 7.1.26 of Abramowitz and Stegun, |error| ≤ 1.5e-7, so the result is off by at most
@@ -12,13 +12,13 @@ fn gelu(v: vec4<f32>) -> vec4<f32> {
 }
 
 fn activate(v: vec4<f32>) -> vec4<f32> {
-    if (ACTIVATION == 1u) {
+    if (ACTIVATION == RELU) {
         return max(v, vec4<f32>(0.0));
     }
-    if (ACTIVATION == 2u) {
+    if (ACTIVATION == GELU) {
         return gelu(v);
     }
-    if (ACTIVATION == 3u) {
+    if (ACTIVATION == SIGMOID) {
         return 1.0 / (1.0 + exp(-v));
     }
     return v;

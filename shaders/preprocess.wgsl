@@ -1,10 +1,10 @@
 // Crop, resize and normalise one RGBA8 picture into a sample of the network's input:
 // v = Σ wy · clamp(Σ wx · p, 0, 255), clamped again, then (v / 255 − mean) / std.
 //
-// Layout   picture: rows of RGBA8, one u32 a pixel. tables: header (16 words: width, height,
-//          sample, horizontal taps, vertical taps, three unused; mean and an unused word; 1/std and
-//          an unused word), then for each axis, horizontal first, the first source index of every
-//          output and the weights of every output's taps. The tables hold only the cropped range.
+// Layout   picture: rows of RGBA8, one u32 a pixel. tables: a header of HEADER_WORDS words (at WIDTH,
+//          HEIGHT, SAMPLE, TAPS_X, TAPS_Y; three each from MEAN and INVERSE_STD), then for each
+//          axis, horizontal first, the first source index of every output and the weights of every
+//          output's taps. The tables hold only the cropped range.
 //          y: [batch][row][column] of vec4: red, green, blue, zero.
 // Grid     x: output pixels.
 //
@@ -13,8 +13,6 @@
 @group(0) @binding(0) var<storage, read> picture: array<u32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
-
-const HEADER: u32 = 16u;
 
 fn triple(i: u32) -> vec3<f32> {
     return vec3<f32>(bitcast<f32>(tables[i]), bitcast<f32>(tables[i + 1u]), bitcast<f32>(tables[i + 2u]));
@@ -27,15 +25,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let ox = id.x % OUT_W;
     let oy = id.x / OUT_W;
-    let width = tables[0];
-    let height = tables[1];
-    let sample = tables[2];
-    let taps_x = tables[3];
-    let taps_y = tables[4];
-    let axis_y = HEADER + OUT_W * (1u + taps_x);
-    let first_x = tables[HEADER + ox];
+    let width = tables[WIDTH];
+    let height = tables[HEIGHT];
+    let sample = tables[SAMPLE];
+    let taps_x = tables[TAPS_X];
+    let taps_y = tables[TAPS_Y];
+    let axis_y = HEADER_WORDS + OUT_W * (1u + taps_x);
+    let first_x = tables[HEADER_WORDS + ox];
     let first_y = tables[axis_y + oy];
-    let weights_x = HEADER + OUT_W + ox * taps_x;
+    let weights_x = HEADER_WORDS + OUT_W + ox * taps_x;
     let weights_y = axis_y + OUT_H + oy * taps_y;
 
     var color = vec3<f32>(0.0);
@@ -51,6 +49,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         color += bitcast<f32>(tables[weights_y + j]) * clamp(line, vec3<f32>(0.0), vec3<f32>(255.0));
     }
     color = clamp(color, vec3<f32>(0.0), vec3<f32>(255.0));
-    let normal = (color / 255.0 - triple(8u)) * triple(12u);
+    let normal = (color / 255.0 - triple(MEAN)) * triple(INVERSE_STD);
     y[(sample * OUT_H + oy) * OUT_W + ox] = vec4<f32>(normal, 0.0);
 }

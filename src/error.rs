@@ -112,6 +112,19 @@ pub enum Error {
         /// The driver's word.
         reason: String,
     },
+    /// A network's output holds a NaN or an infinity.
+    #[error(
+        "the output of {network} is not finite: class {class} is {value}; \
+         its weights or the input hold values too large for the number format"
+    )]
+    NotFinite {
+        /// The network.
+        network: String,
+        /// The first such class.
+        class: usize,
+        /// Its logit.
+        value: f32,
+    },
     /// An argument outside what is allowed.
     #[error("{0}")]
     Argument(String),

@@ -4,6 +4,8 @@
 pub mod checkpoint;
 pub mod cpu;
 pub mod error;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;

@@ -28,6 +28,9 @@ pub struct Proof {
     pub worst: String,
     /// Whether the largest element of the output is the same, in every sample.
     pub same_top1: bool,
+    /// Whether each layer was compared on the first network's own activations ([`prove_layers`])
+    /// instead of running both networks through.
+    pub layer_by_layer: bool,
     /// Shape of the input, per sample.
     pub input: Shape,
     /// Seed of the input.
@@ -37,9 +40,13 @@ pub struct Proof {
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Proof { max_abs, max_rel, worst, input, .. } = self;
+        let how = if self.layer_by_layer { ", layer by layer" } else { "" };
         let at = if worst == "output" { String::new() } else { format!(" at {worst}") };
         let top1 = if self.same_top1 { "same top-1" } else { "another top-1" };
-        write!(f, "max |train − deploy| = {max_abs:.1e} (relative {max_rel:.1e}{at}) on a seeded {input} input, {top1}")
+        write!(
+            f,
+            "max |train − deploy| = {max_abs:.1e} (relative {max_rel:.1e}{at}) on a seeded {input} input{how}, {top1}"
+        )
     }
 }
 
@@ -72,7 +79,9 @@ pub fn prove_at(before: &Graph, after: &Graph, input: Shape, seed: u64) -> Resul
     let (fused_logits, found) = run(after, shared.iter().map(|s| s.2).collect())?;
 
     let same_top1 = top1(&logits) == top1(&fused_logits);
-    let mut proof = Proof { max_abs: 0.0, max_rel: 0.0, worst: "output".into(), same_top1, input, seed };
+    let layer_by_layer = false;
+    let mut proof =
+        Proof { max_abs: 0.0, max_rel: 0.0, worst: "output".into(), same_top1, layer_by_layer, input, seed };
     for ((name, ..), (a, b)) in shared.iter().zip(expected.iter().zip(&found)) {
         if a.shape() != b.shape() {
             let (a, b) = (a.shape(), b.shape());
@@ -112,7 +121,9 @@ pub fn prove_layers(before: &Graph, rewrite: impl Fn(&Graph) -> Result<Graph>, s
     let forced: Vec<(NodeId, &Tensor)> = ids(&after).into_iter().zip(&expected).collect();
     let found = CpuExecutor::new(after.with_input(input)?)?.run_forced(&x, &forced)?;
     let same_top1 = expected.last().map(top1) == found.last().map(top1);
-    let mut proof = Proof { max_abs: 0.0, max_rel: 0.0, worst: "output".into(), same_top1, input, seed };
+    let layer_by_layer = true;
+    let mut proof =
+        Proof { max_abs: 0.0, max_rel: 0.0, worst: "output".into(), same_top1, layer_by_layer, input, seed };
     for (name, (a, b)) in names.into_iter().zip(expected.iter().zip(&found)) {
         proof.include(name, a, b);
     }
@@ -146,7 +157,9 @@ fn difference(a: &Tensor, b: &Tensor) -> (f64, f64) {
         abs = abs.max(if apart.is_nan() { f64::INFINITY } else { apart });
         largest = largest.max(a.abs());
     }
-    (abs, if abs == 0.0 { 0.0 } else { abs / largest })
+    // An infinity on either side proves nothing.
+    let relative = if abs == 0.0 && largest.is_finite() { 0.0 } else { abs / largest };
+    (abs, if relative.is_finite() { relative } else { f64::INFINITY })
 }
 
 /// Index of the largest element in each sample.
@@ -195,18 +208,6 @@ fn smallest(full: usize, enough: impl Fn(usize) -> bool) -> usize {
 fn tells_apart(graph: &Graph, axis: usize) -> bool {
     graph.nodes().iter().all(|node| {
         let Some(read) = node.inputs.first().map(|id| graph.node(*id).shape) else { return true };
-        let half = |weight| graph.params().shape(weight)[2 + axis] / 2;
-        let farthest = match &node.op {
-            Op::Conv2d(conv) => {
-                let last = conv.dilation[axis] * (conv.kernel(graph.params())[axis] - 1);
-                conv.padding[axis].max(last.saturating_sub(conv.padding[axis]))
-            }
-            Op::ChunkConv(op) => op.parts().iter().map(|(_, part)| half(part.weight)).max().unwrap_or(0),
-            Op::CopyConv(op) => half(op.small.weight).max(half(op.medium.weight)),
-            // 2 rows, 3 columns.
-            Op::GlobalAvgPool(_) => 1 + axis,
-            _ => 0,
-        };
-        [read.height, read.width][axis] > farthest
+        [read.height, read.width][axis] > node.op.reach(graph.params())[axis]
     })
 }

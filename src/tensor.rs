@@ -25,13 +25,19 @@ impl Tensor {
     }
 
     /// A tensor whose every value is `value`.
+    ///
+    /// # Panics
+    /// As `Vec` does, if there are more values than memory can hold.
     pub fn full(shape: impl Into<Vec<usize>>, value: f32) -> Self {
         let shape = shape.into();
-        let count = shape.iter().product();
+        let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
         Tensor { shape, data: vec![value; count] }
     }
 
     /// A tensor of zeros.
+    ///
+    /// # Panics
+    /// As [`Tensor::full`].
     pub fn zeros(shape: impl Into<Vec<usize>>) -> Self {
         Self::full(shape, 0.0)
     }

@@ -97,13 +97,51 @@ fn a_random_network_is_built_fused_and_proved() {
 
 #[test]
 fn adapters_and_plan_and_models_print() {
-    assert!(foveate(&["adapters"]).status.success());
+    let adapters = json_lines(&foveate(&["adapters", "--json"]));
+    assert!(!adapters.is_empty() || std::env::var_os("REQUIRE_GPU").is_none(), "no adapter, but REQUIRE_GPU is set");
+    for (index, adapter) in adapters.iter().enumerate() {
+        assert_eq!(adapter["index"], index);
+        assert!(adapter["features"]["shader_f16"].is_boolean() && adapter["limits"]["max_buffer_size"].is_u64());
+        let listing = text(&foveate(&["adapters"]).stdout);
+        assert!(listing.contains(adapter["name"].as_str().unwrap()) && listing.contains("workgroup"), "{listing}");
+    }
     let plan = text(&foveate(&["plan"]).stdout);
     for want in ["conv2d", "dispatches", "without reuse", "buffer 0"] {
         assert!(plan.contains(want), "{want}: {plan}");
     }
     let models = text(&foveate(&["models"]).stdout);
     assert!(models.lines().count() >= 40 && models.contains("repnext-m2e"), "{models}");
+}
+
+/// Every adapter gives the CPU's answer, and says that it did.
+#[test]
+fn every_adapter_classifies_as_the_cpu_does() {
+    let cpu = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json"]))[0]["top"][0].clone();
+    for (index, adapter) in json_lines(&foveate(&["adapters", "--json"])).iter().enumerate() {
+        let output = foveate(&["classify", CAT, "--device", &index.to_string(), "--json"]);
+        let line = &json_lines(&output)[0];
+        assert_eq!(line["device"]["kind"], "gpu");
+        assert_eq!(line["device"]["name"], adapter["name"]);
+        assert_eq!(line["device"]["backend"], adapter["backend"]);
+        assert_eq!(line["top"][0]["label"], cpu["label"]);
+        let apart = line["top"][0]["score"].as_f64().unwrap() - cpu["score"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-3, "{line}");
+    }
+}
+
+#[test]
+fn without_a_gpu_the_cpu_takes_over_and_says_so() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    command.args(["classify", CAT]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // No driver is found: neither Vulkan's nor, with that one backend, any other.
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("WGPU_BACKEND", "vulkan");
+    let output = command.output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && text(&output.stdout).contains("cat"), "{stderr}");
+    // On Windows and macOS the variables above do not hide a GPU.
+    if cfg!(target_os = "linux") {
+        assert!(stderr.contains("CPU executor") && stderr.contains("no GPU"), "{stderr}");
+    }
 }
 
 #[test]
@@ -116,6 +154,8 @@ fn wrong_usage_exits_with_2() {
     fails(2, &["classify", CAT, "--logits"], &["--json"]);
     fails(2, &["classify", CAT, "--backend", "opengl"], &["opengl", "vulkan"]);
     fails(2, &["plan", "--batch", "0"], &["--batch"]);
+    fails(2, &["classify", CAT, "--device", ""], &["--device", "empty"]);
+    fails(2, &["classify", CAT, "--arch", "repvgg-a0"], &["--model"]);
 }
 
 #[test]
@@ -138,6 +178,36 @@ fn models_that_are_not_there_are_refused() {
     fails(1, &["classify", CAT, "--model", "repvgg-a0"], &["--random"]);
     fails(1, &["classify", CAT, "--model", "no/such/file.safetensors"], &["no/such/file.safetensors"]);
     fails(1, &["classify", CAT, "--model", CAT], &[CAT]);
+}
+
+/// Output that is lost is no success; diagnostics that are lost are no failure.
+#[cfg(target_os = "linux")]
+#[test]
+fn full_and_closed_outputs() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |out: std::process::Stdio, err: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(["classify", CAT, "--device", "cpu", "--json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdout(out).stderr(err).status().unwrap().code()
+    };
+    assert_eq!(run(full().into(), std::process::Stdio::null()), Some(1));
+    assert_eq!(run(std::process::Stdio::null(), full().into()), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn endless_files_are_refused() {
+    fails(1, &["classify", "/dev/zero", "--device", "cpu"], &["/dev/zero", "larger than"]);
+    fails(1, &["classify", CAT, "--labels", "/dev/zero"], &["/dev/zero", "larger than"]);
+    fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "-o", "/dev/null", "--force"], &["no regular file"]);
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn sizes_beyond_reason_are_refused() {
+    for batch in ["18446744073709551615", "9007199254740992", "4000000000"] {
+        fails(1, &["plan", "--batch", batch], &["batch"]);
+    }
 }
 
 struct Scratch(tempfile::TempDir);
@@ -214,4 +284,29 @@ fn fuse_writes_a_model_file_that_loads_back() {
     };
     assert_eq!(of(&["--model", &out]), of(&[]));
     fails(1, &["fuse", source, "-o", "no/such/folder/x.safetensors"], &["no/such/folder"]);
+}
+
+#[test]
+fn files_of_pytorch_are_models_too() {
+    let scratch = Scratch::new();
+    let logits = |model: &[&str]| {
+        let args = [&["classify", CAT, "--device", "cpu", "--json", "--logits", "--model"], model].concat();
+        json_lines(&foveate(&args))[0]["logits"].clone()
+    };
+    let expected = logits(&["tests/data/golden/mobileone_tiny.deploy.safetensors"]);
+    assert_eq!(logits(&["tests/data/torch/legacy.pth"]), expected);
+    assert_eq!(logits(&["tests/data/torch/ema.pth", "--use-ema"]), expected);
+    assert_ne!(logits(&["tests/data/torch/ema.pth"]), expected);
+
+    let fused = |file: &str, more: &[&str]| {
+        let out = scratch.path("fused.safetensors").display().to_string();
+        let output = foveate(&[&["fuse", file, "-o", &out, "--force"], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (logits(&[&out]), text(&output.stderr))
+    };
+    assert_eq!(fused("tests/data/torch/ema.pth", &["--use-ema"]).0, expected);
+    let (_, said) = fused("tests/data/torch/checkpoint.pth.tar", &[]);
+    assert!(said.contains("max |train − deploy|"), "{said}");
+    fails(1, &["classify", CAT, "--model", "tests/data/torch/traced.pt", "--use-ema"], &["traced.pt", "--use-ema"]);
+    fails(2, &["classify", CAT, "--use-ema"], &["--model"]);
 }

@@ -29,6 +29,9 @@ use source::CheckpointSource;
 /// Metadata entries that may name the architecture of a checkpoint.
 const ARCHITECTURE_KEYS: [&str; 2] = ["foveate.arch", "architecture"];
 
+/// Largest checkpoint that is read, in bytes: far beyond any network of these families.
+pub const MAX_BYTES: u64 = 8 << 30;
+
 /// A network with its weights, and all that is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadedModel {
@@ -102,7 +105,7 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
 #[cfg(not(target_arch = "wasm32"))]
 pub fn load_file(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptions>) -> Result<LoadedModel> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|source| Error::io("cannot read", path, source))?;
+    let bytes = crate::files::read("cannot read", path, MAX_BYTES)?;
     load(&bytes, &path.display().to_string(), options)
 }
 

@@ -95,10 +95,23 @@ pub fn save(model: &LoadedModel) -> Result<Vec<u8>> {
 /// [`Error::Io`] if the file cannot be written.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn write_file(path: impl AsRef<std::path::Path>, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
     let path = path.as_ref();
+    // Renaming over a device or a pipe would destroy it.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
+        let source = std::io::Error::other("there is something that is no regular file");
+        return Err(Error::io("cannot write", path, source));
+    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let write = || {
+        // `create_new` follows no link that somebody may have put there.
+        let mut file = std::fs::File::create_new(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    let written = write();
     written.map_err(|source| {
         // Nothing to be done if even that fails: the first error is the one to report.
         let _ = std::fs::remove_file(&beside);

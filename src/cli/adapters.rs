@@ -2,7 +2,7 @@
 
 use foveate::{Error, gpu};
 
-use super::{Outcome, args, say};
+use super::{Outcome, args, say, tell};
 
 pub fn run(args: &args::Adapters) -> Outcome {
     let backend = args.backend.map(gpu::Backend::from);
@@ -12,7 +12,11 @@ pub fn run(args: &args::Adapters) -> Outcome {
     };
     let adapters: Vec<_> = all.into_iter().filter(wanted).map(|choice| choice.summary).collect();
     if adapters.is_empty() {
-        eprintln!("wgpu sees no adapter: models run on the CPU; a GPU wants its Vulkan (or GL) driver installed");
+        let looked = backend.map_or("all backends".to_owned(), |backend| format!("{backend:?}"));
+        tell(format_args!(
+            "no adapter found (looked at: {looked}); models run on the CPU. A GPU wants its driver installed; \
+             WGPU_BACKEND and --backend narrow the search"
+        ));
     }
     for adapter in &adapters {
         if args.json {
@@ -47,13 +51,14 @@ fn describe(adapter: &gpu::AdapterSummary) {
     ));
 }
 
-/// Bytes in the largest unit that keeps at least one digit before the point.
+/// Bytes in the largest unit that keeps at least one digit before the point, rounded.
 fn size(bytes: u64) -> String {
-    match bytes {
-        0..0x400 => format!("{bytes} B"),
-        0x400..0x10_0000 => format!("{} KiB", bytes >> 10),
-        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
-        0x4000_0000..0x100_0000_0000 => format!("{} GiB", bytes >> 30),
-        _ => "unlimited".into(),
-    }
+    let (unit, name) = match bytes {
+        0..0x400 => (1, "B"),
+        0x400..0x10_0000 => (1 << 10, "KiB"),
+        0x10_0000..0x3ff0_0000 => (1 << 20, "MiB"),
+        0x3ff0_0000..0x100_0000_0000 => (1 << 30, "GiB"),
+        _ => return "unlimited".into(),
+    };
+    format!("{} {name}", (bytes + unit / 2) / unit)
 }

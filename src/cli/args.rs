@@ -35,7 +35,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "FILE|NAME")]
     pub model: Option<String>,
     /// The architecture of the file, where its keys and shapes cannot tell it.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "model")]
     pub arch: Option<String>,
     /// Take the exponential moving average of the weights that training scripts keep beside them.
     #[arg(long, requires = "model", conflicts_with = "random")]
@@ -167,6 +167,9 @@ impl From<Backend> for gpu::Backend {
     }
 }
 
-fn device(text: &str) -> Result<DeviceChoice, std::convert::Infallible> {
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    if text.trim().is_empty() {
+        return Err("a name must not be empty".into());
+    }
     Ok(DeviceChoice::parse(text))
 }

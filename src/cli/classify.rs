@@ -7,7 +7,7 @@ use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
 use super::args::Classify;
-use super::{Failure, Outcome, labels, progress, say, source};
+use super::{Failure, Outcome, labels, progress, say, source, tell};
 
 /// Steady-state runs of a picture: this many, or fewer if they take longer than [`STEADY_TIME`].
 const STEADY_RUNS: usize = 10;
@@ -36,12 +36,10 @@ struct Timing {
 }
 
 pub fn run(args: &Classify) -> Outcome {
-    let start = Instant::now();
     let mut model = source::load(&args.model)?;
     if let Some(file) = &args.labels {
         model = model.with_labels(labels::read(file)?)?;
     }
-    let load = milliseconds(start);
     let mut builder =
         Session::builder().model(model).device(args.device.device.clone()).safe_shaders(args.device.safe_shaders);
     if let Some(backend) = args.device.backend {
@@ -51,8 +49,8 @@ pub fn run(args: &Classify) -> Outcome {
         builder = builder.precision(precision.into());
     }
     let mut session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
-    let compile = session.timing().compile;
-    eprintln!("device: {}", session.device());
+    let foveate::session::Timing { load, compile } = session.timing();
+    tell(format_args!("device: {}", session.device()));
     let mut first = None;
     let mut failed = false;
     for path in &args.images {
@@ -62,7 +60,7 @@ pub fn run(args: &Classify) -> Outcome {
                 show(args, &session, path, &answer, timing)?;
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                tell(format_args!("error: {error}"));
                 failed = true;
             }
         }
@@ -104,6 +102,8 @@ fn show(args: &Classify, session: &Session, path: &Path, answer: &Answer, timing
     say(format_args!("{image}  ({name}, {precision})"));
     let width = top.iter().map(|t| t.label.chars().count()).max().unwrap_or(0);
     for Top { label, score, .. } in &top {
+        // Labels come from files: no control characters to the terminal.
+        let label = label.escape_debug().to_string();
         let bar = "█".repeat((score * 40.0).round() as usize);
         say(format_args!("  {label:width$}  {:5.1} %  {bar}", score * 100.0));
     }

@@ -3,7 +3,7 @@
 use foveate::checkpoint::{LoadOptions, model_file};
 use foveate::{Error, Model};
 
-use super::{Outcome, args, labels, say, source};
+use super::{Outcome, args, labels, say, source, tell};
 
 pub fn run(args: &args::Fuse) -> Outcome {
     if args.output.exists() && !args.force {
@@ -13,12 +13,12 @@ pub fn run(args: &args::Fuse) -> Outcome {
     let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
     let mut model = Model::open(&args.file, options, true)?;
     if model.fusion().is_none() {
-        eprintln!("{}: fused already; writing it as a model file", args.file.display());
+        tell(format_args!("{}: fused already; writing it as a model file", args.file.display()));
     }
     if let Some(file) = &args.labels {
         model = model.with_labels(labels::read(file)?)?;
     }
-    source::tell(&model);
+    source::report(&model);
     let bytes = model.to_bytes()?;
     model_file::write_file(&args.output, &bytes)?;
     say(format_args!("{}: {}, {} bytes", args.output.display(), model.name(), bytes.len()));

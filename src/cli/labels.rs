@@ -1,5 +1,6 @@
 //! Label files: one class per line.
 
+use std::io::Read;
 use std::path::Path;
 
 use foveate::{Error, Result};
@@ -9,16 +10,16 @@ const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads a label file; empty lines at the end do not count.
 pub fn read(path: &Path) -> Result<Vec<String>> {
-    let bytes = std::fs::metadata(path).map_err(|e| Error::io("cannot read labels", path, e))?.len();
-    if bytes > MAX_BYTES {
-        return Err(Error::argument(format!(
-            "{}: {bytes} bytes is no label file; one class per line is wanted",
-            path.display()
-        )));
+    let file = std::fs::File::open(path).map_err(|e| Error::io("cannot read labels", path, e))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io("cannot read labels", path, e))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let reason = "larger than 16 MiB, so no label file; one class per line is wanted";
+        return Err(Error::argument(format!("{}: {reason}", path.display())));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read labels", path, e))?;
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::argument(format!("{}: not a text file; one class per line in UTF-8 is wanted", path.display()))
     })?;
-    Ok(text.trim_end().lines().map(|line| line.trim().to_owned()).collect())
+    // Some editors put a byte order mark in front.
+    Ok(text.trim_start_matches('\u{feff}').trim_end().lines().map(|line| line.trim().to_owned()).collect())
 }

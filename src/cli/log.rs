@@ -1,6 +1,7 @@
 //! Warnings of the library on stderr. wgpu and its drivers are chatty (a missing display server is
 //! an "error" to them); what matters of theirs comes back as errors. `FOVEATE_LOG=1` shows it all.
 
+use super::tell;
 use log::{LevelFilter, Log, Metadata, Record};
 
 struct Stderr {
@@ -14,7 +15,7 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            eprintln!("{}: {}", record.level().as_str().to_lowercase(), record.args());
+            tell(format_args!("{}: {}", record.level().as_str().to_lowercase(), record.args()));
         }
     }
 

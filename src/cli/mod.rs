@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said) => ExitCode::FAILURE,
         Err(Failure::Error(error)) => {
-            eprintln!("error: {error}");
+            tell(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -56,11 +56,23 @@ impl From<foveate::Error> for Failure {
 /// What a command returns.
 pub type Outcome = Result<(), Failure>;
 
-/// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no
-/// error and no panic.
-pub fn say(line: impl std::fmt::Display) {
+/// Prints a line to stderr, if anybody listens.
+pub fn tell(line: impl std::fmt::Display) {
     use std::io::Write;
-    if writeln!(std::io::stdout().lock(), "{line}").is_err() {
-        std::process::exit(0);
+    // If stderr is gone there is nobody to tell that, and the work goes on.
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no
+/// error and no panic. Output that is lost otherwise (a full disk) is an error.
+pub fn say(line: impl std::fmt::Display) {
+    use std::io::{ErrorKind, Write};
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        tell(format_args!("error: cannot write to stdout: {error}"));
+        std::process::exit(1);
     }
 }

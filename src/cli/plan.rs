@@ -1,6 +1,6 @@
 //! `foveate plan`.
 
-use foveate::models::{self, Architecture, Form, Zeros};
+use foveate::models::{Architecture, Form, Zeros};
 use foveate::plan::Plan;
 use foveate::{Graph, Result, passes};
 
@@ -17,7 +17,7 @@ pub fn run(args: &args::Plan) -> Outcome {
 
 /// The fused graph. A plan depends on no weight's value, so a name is enough.
 fn graph(args: &ModelArgs) -> Result<Graph> {
-    let name = args.model.as_deref().filter(|name| !args.random && models::names().any(|known| known == *name));
+    let name = args.model.as_deref().filter(|name| !args.random && Architecture::named(name).is_ok());
     match name {
         Some(name) if !std::path::Path::new(name).exists() => {
             Ok(passes::fuse(&Architecture::named(name)?.build(Form::Fused, &mut Zeros)?)?.0)

@@ -6,12 +6,12 @@ use foveate::checkpoint::LoadOptions;
 use foveate::{Error, Model, Result, models};
 
 use super::args::ModelArgs;
-use super::progress;
+use super::{progress, tell};
 
 /// Loads what the arguments name and fuses it; what fusing did is told on stderr.
 pub fn load(args: &ModelArgs) -> Result<Model> {
     let model = progress::during("loading, fusing and proving the model", || resolve(args))?;
-    tell(&model);
+    report(&model);
     Ok(model)
 }
 
@@ -19,7 +19,7 @@ fn resolve(args: &ModelArgs) -> Result<Model> {
     match args.model.as_deref() {
         None => Model::builtin(),
         Some(name) if args.random => Model::random(name, args.seed, true),
-        Some(text) if !Path::new(text).exists() && models::names().any(|name| name == text) => {
+        Some(text) if !Path::new(text).exists() && models::Architecture::named(text).is_ok() => {
             Err(Error::argument(format!(
                 "no weights of {text} are at hand; give a checkpoint with --model FILE, \
                  or --random for seeded random weights"
@@ -41,12 +41,12 @@ fn looks_like_a_path(text: &str) -> bool {
 }
 
 /// What fusing did to the model, if anything.
-pub fn tell(model: &Model) {
-    model.details().notes.iter().for_each(|note| eprintln!("{}: {note}", model.name()));
+pub fn report(model: &Model) {
+    model.details().notes.iter().for_each(|note| tell(format_args!("{}: {note}", model.name())));
     if let Some(fusion) = model.fusion() {
-        eprintln!("{}: {}", model.name(), fusion.report);
+        tell(format_args!("{}: {}", model.name(), fusion.report));
         if let Some(proof) = &fusion.proof {
-            eprintln!("{}: {proof}", model.name());
+            tell(format_args!("{}: {proof}", model.name()));
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod activate;
 mod add;
+mod avg_pool;
 mod batch_norm;
 mod chunk_conv;
 mod concat;

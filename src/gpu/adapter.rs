@@ -246,11 +246,11 @@ fn nothing_fits(all: &[&AdapterSummary], request: &DeviceRequest, backend: Optio
     let among = backend.map_or(String::new(), |backend| format!(" on the backend {backend}"));
     let list: Vec<String> = all.iter().map(|summary| summary.to_string()).collect();
     let reason = if list.is_empty() {
-        format!("no {wanted}{among}: no graphics driver was found at all; use the CPU (--device cpu)")
+        format!("no {wanted}{among}: no graphics driver was found at all; the CPU executor runs without one")
     } else {
         format!(
             "no {wanted}{among}; there is: {}; ask for one by index or part of its name (software adapters only so), \
-             or use the CPU (--device cpu)",
+             or use the CPU executor",
             list.join(", ")
         )
     };

@@ -83,7 +83,7 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::Limit`] with numbers if something does not fit, before anything is allocated;
     /// [`Error::Gpu`] naming kernel and node if the driver refuses; [`Error::DeviceLost`].
-    pub async fn new(context: &GpuContext, plan: Plan, options: ExecutorOptions) -> Result<Self> {
+    pub async fn new(context: &GpuContext, mut plan: Plan, options: ExecutorOptions) -> Result<Self> {
         context.check()?;
         let pictures = options.preprocess.map(|spec| PictureInput::new(spec, &plan)).transpose()?;
         let first = pictures.as_ref().map(PictureInput::step);
@@ -106,6 +106,8 @@ impl GpuExecutor {
         let compile = start.elapsed();
         context.check()?;
 
+        // The device has them now; the graph keeps them for a rebuild.
+        plan.weights.iter_mut().for_each(|weights| weights.words = Arc::default());
         let copies = copies(&plan, &buffers);
         let outputs = Arc::new(plan.outputs.clone());
         let input_layout = Layout::new([plan.input_shape.channels]);
@@ -131,7 +133,7 @@ impl GpuExecutor {
         &self.context
     }
 
-    /// What it runs.
+    /// What it runs. Its weights have gone to the device: their words are empty here.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -246,7 +248,7 @@ impl GpuExecutor {
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
-            on_gpu.iter().for_each(|sample| pictures.record(*sample, &mut pass, &self.pipelines));
+            on_gpu.iter().for_each(|sample| pictures.record(*sample, &mut pass));
         }
         let mut current = None;
         for dispatch in &self.dispatches {

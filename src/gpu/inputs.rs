@@ -23,10 +23,16 @@ pub(super) struct PictureInput {
 struct Sample {
     picture: wgpu::Buffer,
     tables: wgpu::Buffer,
+    pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     /// Size of the picture that the tables are for.
     size: (u32, u32),
 }
+
+/// Taps of one output pixel beyond which the CPU preprocesses. It does so one axis after the other;
+/// the kernel does both at once, so its work grows with the square of the reduction. LLVM's software
+/// drivers silently stop a shader's loops after 65,535 turns, and a real GPU's watchdog might too.
+const MAX_TAPS: u64 = 1 << 14;
 
 impl PictureInput {
     /// # Errors
@@ -66,7 +72,14 @@ impl PictureInput {
         let known = self.samples.get(sample).and_then(Option::as_ref);
         let tables = match known {
             Some(known) if known.size == size => None,
-            _ => Some(preprocess_tables(&self.spec, size.0, size.1, sample as u32)?),
+            _ => {
+                let taps = self.spec.tables(size.0, size.1)?;
+                if u64::from(taps.horizontal.width()) * u64::from(taps.vertical.width()) > MAX_TAPS {
+                    self.upload_from_cpu(sample, picture, context, plan, buffers)?;
+                    return Ok(false);
+                }
+                Some(preprocess_tables(&self.spec, size.0, size.1, sample as u32)?)
+            }
         };
         let bytes = picture.rgba().len() as u64;
         let table_bytes = tables.as_ref().map_or(0, |tables| tables.len() as u64 * 4);
@@ -95,11 +108,11 @@ impl PictureInput {
     }
 
     /// Records the dispatch of one sample, whose picture was uploaded.
-    pub fn record(&self, sample: usize, pass: &mut wgpu::ComputePass<'_>, pipelines: &Pipelines) {
+    pub fn record(&self, sample: usize, pass: &mut wgpu::ComputePass<'_>) {
         let slot = self.samples.get(sample).and_then(Option::as_ref);
-        if let (Some(slot), Some((pipeline, _))) = (slot, pipelines.get(&self.step)) {
+        if let Some(slot) = slot {
             let [x, y, z] = self.step.grid;
-            pass.set_pipeline(pipeline);
+            pass.set_pipeline(&slot.pipeline);
             pass.set_bind_group(0, &slot.bind_group, &[]);
             pass.dispatch_workgroups(x, y, z);
         }
@@ -134,7 +147,7 @@ impl PictureInput {
         let picture = storage(context, "picture", picture);
         let tables = storage(context, "resampling tables", tables);
         let not_compiled = || Error::Plan { node: self.step.node.clone(), reason: "it has no pipeline".to_owned() };
-        let (_, layout) = pipelines.get(&self.step).ok_or_else(not_compiled)?;
+        let (pipeline, layout) = pipelines.get(&self.step).ok_or_else(not_compiled)?;
         let entry = |(at, binding): (usize, &Binding)| {
             let resource = match binding {
                 Binding::Picture => picture.as_entire_binding(),
@@ -147,7 +160,7 @@ impl PictureInput {
         let descriptor = wgpu::BindGroupDescriptor { label: Some("preprocess"), layout, entries: &entries };
         let bind_group = context.device.create_bind_group(&descriptor);
         drop(entries);
-        Ok(Sample { picture, tables, bind_group, size })
+        Ok(Sample { picture, tables, pipeline: pipeline.clone(), bind_group, size })
     }
 }
 

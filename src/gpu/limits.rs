@@ -12,7 +12,7 @@ pub(super) fn check(plan: &Plan, preprocess: Option<&Step>, readback: u64, conte
     let limits = &context.limits;
     let buffer = ("max_buffer_size", limits.max_buffer_size);
     let binding = ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size);
-    let smaller = "use a smaller batch or input, or the CPU (--device cpu)";
+    let smaller = "use a smaller batch or input, or the CPU executor";
     for tensor in &plan.tensors {
         let what = || {
             let (name, planes, pixels) = (&tensor.name, tensor.planes, tensor.pixels);
@@ -23,8 +23,8 @@ pub(super) fn check(plan: &Plan, preprocess: Option<&Step>, readback: u64, conte
     }
     for weights in &plan.weights {
         let what = || format!("the weights of node {:?}", weights.name);
-        within(what, weights.bytes(), binding, context, "use another device, or the CPU (--device cpu)")?;
-        within(what, weights.bytes(), buffer, context, "use another device, or the CPU (--device cpu)")?;
+        within(what, weights.bytes(), binding, context, "use another device, or the CPU executor")?;
+        within(what, weights.bytes(), buffer, context, "use another device, or the CPU executor")?;
     }
     within(|| "the outputs together".to_owned(), readback, buffer, context, smaller)?;
     plan.steps.iter().chain(preprocess).try_for_each(|step| check_step(step, context))
@@ -33,7 +33,7 @@ pub(super) fn check(plan: &Plan, preprocess: Option<&Step>, readback: u64, conte
 fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
     let (limits, kernel) = (&context.limits, step.kernel);
     let what = || format!("kernel {} of node {:?}", kernel.name, step.node);
-    let device = "use another device, or the CPU (--device cpu)";
+    let device = "use another device, or the CPU executor";
     let buffers = ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into());
     within(what, kernel.bindings.len() as u64, buffers, context, device)?;
     let bindings = ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group.into());

@@ -24,4 +24,4 @@ pub use adapter::{
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
 pub use readback::Pending;
-pub use wgpu::Backend;
+pub use wgpu::{Backend, Device, Queue};

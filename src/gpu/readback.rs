@@ -105,7 +105,8 @@ struct Mapped<'c> {
 
 impl Mapped<'_> {
     fn view(&self) -> Result<wgpu::BufferView> {
-        let refused = |e: wgpu::MapRangeError| Error::Gpu { what: "reading outputs".to_owned(), reason: e.to_string() };
+        // The buffer was mapped a moment ago: it can only have gone with its device.
+        let refused = |e: wgpu::MapRangeError| self.context.loss(&e.to_string());
         self.buffer.get_mapped_range(..).map_err(refused)
     }
 }

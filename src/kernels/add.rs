@@ -1,6 +1,6 @@
 //! Sum of two values, then an activation; longer sums are chains of these.
 
-use super::{ACTIVATION, Kernel, Lower, Lowering, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{Activation, Add};
@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("x"), read("x2"), write("y")],
     constants: &["PIXELS", "X_PLANE", "X2_PLANE", "ACTIVATION"],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
 
 impl Lower for Add {

@@ -2,7 +2,7 @@
 //! could take in, and activations and factors that stand alone.
 
 use super::lowering::{per_channel, words};
-use super::{ACTIVATION, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{Activate, Activation, BatchNorm, Scale};
@@ -13,6 +13,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("x"), read("w"), write("y")],
     constants: &["PIXELS", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
 
 impl Lower for BatchNorm {

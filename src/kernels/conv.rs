@@ -6,7 +6,8 @@
 
 use super::lowering::{per_channel, words};
 use super::{
-    ACTIVATION, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source, tile, write,
+    ACTIVATION, ACTIVATIONS, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source,
+    tile, write,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -44,7 +45,11 @@ pub(super) static KERNEL: Kernel = Kernel {
         "SPAN",
     ],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
+
+/// Weights that a convolution in groups may have when computed as a dense one.
+const MAX_DENSE: usize = 1 << 26;
 
 impl Lower for Conv2d {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
@@ -69,6 +74,13 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let weight = cx.params().tensor(conv.weight);
     let (input, output) = (cx.shape(node.inputs[0]), node.shape);
     let groups = plane_groups(conv.groups, &x.layout, &y.layout);
+    if groups != conv.groups && weight.len().saturating_mul(conv.groups) > MAX_DENSE {
+        let (channels, whole) = (input.channels, conv.groups);
+        return Err(cx.error(format!(
+            "{channels} channels in {whole} groups do not fill planes of four, and as a dense convolution it would \
+             have more than {MAX_DENSE} weights"
+        )));
+    }
     let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
     let weight = dense.as_ref().unwrap_or(weight);
     let mut values = pack(weight, groups, &x.layout, &y.layout);

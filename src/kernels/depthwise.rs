@@ -1,7 +1,7 @@
 //! Depthwise k×k convolution, any stride, padding and dilation, one or more outputs per input.
 
 use super::lowering::{per_channel, words};
-use super::{ACTIVATION, Kernel, Layout, Lowering, Source, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Layout, Lowering, Source, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;
@@ -38,6 +38,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "SPAN",
     ],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
 
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Every channel times its gate: the last step of squeeze-and-excitation.
 
-use super::{ACTIVATION, Kernel, Lower, Lowering, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Gate;
@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("x"), read("gates"), write("y")],
     constants: &["BATCH", "PIXELS", "X_PLANE", "GATE_PLANE", "ACTIVATION"],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
 
 impl Lower for Gate {

@@ -10,6 +10,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("x"), read("table"), write("y")],
     constants: &["PIXELS", "X_PLANE", "Y_PLANE"],
     workgroup: 64,
+    fixed: &[],
 };
 
 /// Fills the planes of `into`: physical channel `c` gets the physical channel `source[c]` of

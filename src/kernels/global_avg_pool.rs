@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("x"), write("y")],
     constants: &["BATCH", "PIXELS", "X_PLANE"],
     workgroup: 64,
+    fixed: &[],
 };
 
 impl Lower for GlobalAvgPool {

@@ -3,7 +3,7 @@
 
 use super::conv::pack;
 use super::lowering::{per_channel, words};
-use super::{ACTIVATION, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Linear;
@@ -14,6 +14,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("x"), read("w"), write("y")],
     constants: &["BATCH", "IN_PLANES", "OUT_PLANES", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
 
 impl Lower for Linear {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Binding, Kernel, Layout, Step, TensorId, WeightsId, gather, layout, tile};
+use super::{Binding, Kernel, Layout, Output, Step, TensorId, TensorInfo, WeightBlob, WeightsId, gather, layout, tile};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Params, Shape};
 use crate::ops::Op;
-use crate::plan::{Output, TensorInfo, WeightBlob};
 use crate::with_each_op;
 
 /// Turns one node into steps. Implemented beside the kernel that computes the operator.
@@ -238,7 +237,7 @@ impl<'g> Lowering<'g> {
             *to = self.constant(from)?;
         }
         let node = self.graph.node(self.current).name.clone();
-        let macs = macs * self.batch as u64;
+        let macs = macs.saturating_mul(self.batch as u64);
         self.steps.push(Step { node, kernel, constants, bindings, grid, macs });
         Ok(())
     }

@@ -10,6 +10,7 @@
 
 mod add;
 mod affine;
+mod avg_pool;
 mod conv;
 mod copy_conv;
 mod depthwise;
@@ -23,13 +24,17 @@ mod pointwise;
 mod preprocess;
 mod tile;
 mod token_mixer;
+mod values;
 mod views;
 
 pub use layout::Layout;
 pub use lowering::{Lower, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
+pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
+
+use crate::ops::Activation;
 
 /// A file of WGSL.
 #[derive(Debug)]
@@ -53,6 +58,13 @@ static X_BUFFER: Source = source!("operands/x_buffer.wgsl");
 static W_BUFFER: Source = source!("operands/w_buffer.wgsl");
 /// `activate(v)` by the constant `ACTIVATION`.
 static ACTIVATION: Source = source!("activation.wgsl");
+
+/// The values of the constant `ACTIVATION`.
+const ACTIVATIONS: &[(&str, u32)] = &[
+    ("RELU", tile::activation(Activation::Relu) as u32),
+    ("GELU", tile::activation(Activation::Gelu) as u32),
+    ("SIGMOID", tile::activation(Activation::Sigmoid) as u32),
+];
 
 /// How a kernel uses one of its bindings, all of them storage buffers in group 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,12 +105,15 @@ pub struct Kernel {
     pub constants: &'static [&'static str],
     /// Invocations of a workgroup along x; y and z are 1.
     pub workgroup: u32,
+    /// Constants that are the same in every step: numbers that Rust and WGSL have to agree on.
+    pub fixed: &'static [(&'static str, u32)],
 }
 
 /// Every kernel.
 pub static KERNELS: &[&Kernel] = &[
     &add::KERNEL,
     &affine::KERNEL,
+    &avg_pool::KERNEL,
     &conv::KERNEL,
     &copy_conv::KERNEL,
     &depthwise::KERNEL,
@@ -160,7 +175,8 @@ impl Step {
     /// The generated head of the shader: one `const` line per constant.
     pub fn prelude(&self) -> String {
         let workgroup = format!("const WORKGROUP: u32 = {}u;\n", self.kernel.workgroup);
-        let constants = self.kernel.constants.iter().zip(&self.constants);
+        let fixed = self.kernel.fixed.iter().map(|(name, value)| (name, value));
+        let constants = fixed.chain(self.kernel.constants.iter().zip(&self.constants));
         constants.fold(workgroup, |text, (name, value)| text + &format!("const {name}: u32 = {value}u;\n"))
     }
 

@@ -5,7 +5,7 @@
 
 use super::conv::pack;
 use super::lowering::{Piece, per_channel, words};
-use super::{ACTIVATION, Binding, Kernel, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Binding, Kernel, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;
@@ -28,6 +28,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "TILE_PLANES",
     ],
     workgroup: 64,
+    fixed: ACTIVATIONS,
 };
 
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {

@@ -13,10 +13,20 @@ pub(super) static KERNEL: Kernel = Kernel {
     bindings: &[read("picture"), read("tables"), write("y")],
     constants: &["OUT_H", "OUT_W"],
     workgroup: 64,
+    fixed: HEADER,
 };
 
-/// Words before the tap tables; the shader's `HEADER`.
-const HEADER: usize = 16;
+/// Words of the tables' header, in order; the shader finds them by these names.
+const HEADER: &[(&str, u32)] = &[
+    ("WIDTH", 0),
+    ("HEIGHT", 1),
+    ("SAMPLE", 2),
+    ("TAPS_X", 3),
+    ("TAPS_Y", 4),
+    ("MEAN", 5),
+    ("INVERSE_STD", 8),
+    ("HEADER_WORDS", 11),
+];
 
 /// The dispatch that fills sample `sample` of the network's input; the sample's number is part of
 /// the tables ([`preprocess_tables`]).
@@ -35,12 +45,10 @@ pub fn preprocess_step(input: TensorId, crop: [u32; 2]) -> Step {
 pub fn preprocess_tables(spec: &Preprocess, width: u32, height: u32, sample: u32) -> Result<Vec<u32>> {
     let tables = spec.tables(width, height)?;
     let (horizontal, vertical) = (&tables.horizontal, &tables.vertical);
-    let mut words = vec![width, height, sample, horizontal.width(), vertical.width(), 0, 0, 0];
+    let mut words = vec![width, height, sample, horizontal.width(), vertical.width()];
     words.extend(spec.mean.map(f32::to_bits));
-    words.push(0);
     words.extend(spec.std.map(|s| (1.0 / s).to_bits()));
-    words.push(0);
-    debug_assert_eq!(words.len(), HEADER);
+    debug_assert_eq!(words.len(), HEADER[HEADER.len() - 1].1 as usize);
     let axis = |taps: &Taps| -> Vec<u32> {
         taps.first().iter().copied().chain(taps.weights().iter().map(|w| w.to_bits())).collect()
     };

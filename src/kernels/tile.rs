@@ -48,7 +48,7 @@ pub fn planes(planes: usize, most: usize) -> usize {
 }
 
 /// The number by which shaders know an activation.
-pub fn activation(activation: Activation) -> usize {
+pub const fn activation(activation: Activation) -> usize {
     match activation {
         Activation::None => 0,
         Activation::Relu => 1,

@@ -32,6 +32,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "SPAN",
     ],
     workgroup: 64,
+    fixed: &[],
 };
 
 impl Lower for ChunkConv {

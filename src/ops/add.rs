@@ -18,6 +18,10 @@ impl Operator for Add {
         }
     }
 
+    fn activation_mut(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn attributes(&self, _params: &Params) -> String {
         self.activation.suffix()
     }

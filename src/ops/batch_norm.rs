@@ -42,6 +42,10 @@ impl Operator for BatchNorm {
         }
     }
 
+    fn activation_mut(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn attributes(&self, _params: &Params) -> String {
         format!(", eps {:e}{}", self.eps, self.activation.suffix())
     }

@@ -100,6 +100,11 @@ impl Operator for ChunkConv {
         taps as u64 * output.pixels() as u64
     }
 
+    fn reach(&self, params: &Params) -> [usize; 2] {
+        let kernels = self.parts().map(|(_, part)| part.kernel(params));
+        [0, 1].map(|axis| kernels.iter().map(|kernel| kernel[axis] / 2).max().unwrap_or(0))
+    }
+
     fn attributes(&self, params: &Params) -> String {
         let kernels = self.parts().map(|(_, part)| part.kernel(params).map(|k| k.to_string()).join("×"));
         format!(", identity | {} | {} | {}→{}", kernels[0], kernels[1], kernels[2], kernels[3])

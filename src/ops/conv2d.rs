@@ -111,6 +111,18 @@ impl Operator for Conv2d {
         params.tensor(self.weight).len() as u64 * output.pixels() as u64
     }
 
+    fn reach(&self, params: &Params) -> [usize; 2] {
+        let kernel = self.kernel(params);
+        [0, 1].map(|axis| {
+            let last = self.dilation[axis] * (kernel[axis] - 1);
+            self.padding[axis].max(last.saturating_sub(self.padding[axis]))
+        })
+    }
+
+    fn activation_mut(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn attributes(&self, params: &Params) -> String {
         let [kh, kw] = self.kernel(params);
         let mut text = format!(", {kh}×{kw}");

@@ -51,6 +51,11 @@ impl Operator for CopyConv {
         taps as u64 * output.pixels() as u64
     }
 
+    fn reach(&self, params: &Params) -> [usize; 2] {
+        let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params));
+        [0, 1].map(|axis| (small[axis] / 2).max(medium[axis] / 2))
+    }
+
     fn attributes(&self, params: &Params) -> String {
         let [small, medium] = [self.small, self.medium].map(|p| p.kernel(params).map(|k| k.to_string()).join("×"));
         format!(", {small} | {medium}, stride {}", Self::STRIDE)

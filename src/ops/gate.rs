@@ -19,6 +19,10 @@ impl Operator for Gate {
         Ok(inputs[0])
     }
 
+    fn activation_mut(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn attributes(&self, _params: &Params) -> String {
         self.activation.suffix()
     }

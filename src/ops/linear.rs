@@ -42,6 +42,10 @@ impl Operator for Linear {
         params.tensor(self.weight).len() as u64
     }
 
+    fn activation_mut(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn attributes(&self, _params: &Params) -> String {
         self.activation.suffix()
     }

@@ -6,6 +6,7 @@
 
 mod activate;
 mod add;
+mod avg_pool;
 mod batch_norm;
 mod chunk_conv;
 mod concat;
@@ -20,6 +21,7 @@ mod slice;
 
 pub use activate::{Activate, Activation};
 pub use add::Add;
+pub use avg_pool::AvgPool;
 pub use batch_norm::BatchNorm;
 pub use chunk_conv::{ChunkConv, Depthwise};
 pub use concat::Concat;
@@ -57,6 +59,17 @@ pub trait Operator {
         0
     }
 
+    /// How far from its own pixel an output looks, along (rows, columns), in the input's pixels: 1 for
+    /// a 3×3 window. Proofs choose maps large enough for every tap to meet a pixel.
+    fn reach(&self, _params: &Params) -> [usize; 2] {
+        [0, 0]
+    }
+
+    /// The activation at its end, for those that have one.
+    fn activation_mut(&mut self) -> Option<&mut Activation> {
+        None
+    }
+
     /// Attributes for the text dump: `", stride 2, relu"` or nothing.
     fn attributes(&self, _params: &Params) -> String {
         String::new()
@@ -70,7 +83,7 @@ macro_rules! with_each_op {
     ($then:ident) => {
         $then! {
             Input, Conv2d, BatchNorm, Activate, Add, Scale, Slice, Concat, ChunkConv, CopyConv,
-            GlobalAvgPool, Linear, Gate
+            AvgPool, GlobalAvgPool, Linear, Gate
         }
     };
 }
@@ -111,6 +124,16 @@ macro_rules! define_op {
             /// [`Operator::macs`].
             pub fn macs(&self, inputs: &[Shape], output: Shape, params: &Params) -> u64 {
                 match self { $(Op::$op(op) => op.macs(inputs, output, params)),* }
+            }
+
+            /// [`Operator::reach`].
+            pub fn reach(&self, params: &Params) -> [usize; 2] {
+                match self { $(Op::$op(op) => op.reach(params)),* }
+            }
+
+            /// [`Operator::activation_mut`].
+            pub fn activation_mut(&mut self) -> Option<&mut Activation> {
+                match self { $(Op::$op(op) => op.activation_mut()),* }
             }
 
             /// [`Operator::attributes`].

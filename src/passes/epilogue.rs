@@ -55,7 +55,7 @@ fn absorb_activation(
 ) -> Result<Option<&'static str>> {
     let producer = g.node(id).inputs[0];
     let mut op = g.node(producer).op.clone();
-    let Some(slot) = activation_slot(&mut op) else { return Ok(None) };
+    let Some(slot) = op.activation_mut() else { return Ok(None) };
     if uses[producer.index()] != 1 || *slot != Activation::None {
         return Ok(None);
     }
@@ -63,18 +63,6 @@ fn absorb_activation(
     let inputs = g.node(producer).inputs.clone();
     take_over(g, id, producer, op, &inputs)?;
     Ok(Some("activation moved into its epilogue"))
-}
-
-/// Where an operator keeps the activation that it ends with, if it can have one.
-fn activation_slot(op: &mut Op) -> Option<&mut Activation> {
-    match op {
-        Op::Conv2d(op) => Some(&mut op.activation),
-        Op::Linear(op) => Some(&mut op.activation),
-        Op::Add(op) => Some(&mut op.activation),
-        Op::BatchNorm(op) => Some(&mut op.activation),
-        Op::Gate(op) => Some(&mut op.activation),
-        _ => None,
-    }
 }
 
 /// `conv(x) + r` → `conv(x, residual r)`.

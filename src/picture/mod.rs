@@ -96,7 +96,7 @@ impl Picture {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Picture> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::io("cannot read", path, source))?;
+        let bytes = crate::files::read("cannot read", path, MAX_BYTES)?;
         Picture::decode(&bytes, &path.to_string_lossy())
     }
 

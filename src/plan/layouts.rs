@@ -34,7 +34,13 @@ fn relate(graph: &Graph, id: NodeId, cuts: &mut [Cuts]) -> bool {
         wanted.extend([(a, both.clone()), (b, both)]);
     };
     match &node.op {
-        Op::Add(_) | Op::BatchNorm(_) | Op::Activate(_) | Op::Scale(_) | Op::Gate(_) | Op::GlobalAvgPool(_) => {
+        Op::Add(_)
+        | Op::BatchNorm(_)
+        | Op::Activate(_)
+        | Op::Scale(_)
+        | Op::Gate(_)
+        | Op::AvgPool(_)
+        | Op::GlobalAvgPool(_) => {
             node.inputs.iter().for_each(|input| alike(*input, id));
         }
         Op::Conv2d(conv) => {

@@ -4,62 +4,14 @@ mod layouts;
 mod memory;
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
-use crate::kernels::{Layout, Lowering, Step, TensorId};
+use crate::kernels::{Lowering, Step, TensorId};
+
+pub use crate::kernels::{Output, TensorInfo, WeightBlob};
 
 pub use memory::{Memory, Slot};
-
-/// A physical activation tensor: `[planes][batch · pixels]` of `vec4<f32>`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorInfo {
-    /// Node whose value it holds.
-    pub name: String,
-    /// Planes of four channels.
-    pub planes: usize,
-    /// Pixels of one plane, batch included.
-    pub pixels: usize,
-}
-
-impl TensorInfo {
-    /// Size in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.planes as u64 * self.pixels as u64 * 16
-    }
-}
-
-/// Packed weights, ready for upload: f32 bit patterns, or integers where a kernel takes a table.
-#[derive(Clone, PartialEq)]
-pub struct WeightBlob {
-    /// Node they belong to.
-    pub name: String,
-    /// The words, little-endian on upload.
-    pub words: Arc<Vec<u32>>,
-}
-
-impl WeightBlob {
-    /// Size in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.words.len() as u64 * 4
-    }
-}
-
-/// A value that is read back after a run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    /// The graph's node.
-    pub node: NodeId,
-    /// Shape of one sample.
-    pub shape: Shape,
-    /// The tensor that holds it.
-    pub tensor: TensorId,
-    /// First plane within the tensor.
-    pub first_plane: usize,
-    /// Where its channels are within the planes.
-    pub layout: Layout,
-}
 
 /// What to run: steps in order, the tensors and weights they bind, and the memory behind both.
 #[derive(Clone)]
@@ -93,6 +45,14 @@ impl Plan {
     pub fn new(graph: &Graph, batch: usize, wanted: &[NodeId]) -> Result<Plan> {
         if batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
+        }
+        // Everything below multiplies by the batch; a plane of four channels takes 16 bytes a pixel.
+        for node in graph.nodes() {
+            let bytes = batch.checked_mul(node.shape.len().next_multiple_of(4)).and_then(|n| n.checked_mul(16));
+            if bytes.is_none_or(|bytes| bytes > 1 << 40) {
+                let reason = format!("a batch of {batch} × {} is too large", node.shape);
+                return Err(Error::Plan { node: node.name.clone(), reason });
+            }
         }
         let layouts = layouts::assign(graph);
         let mut lowering = Lowering::new(graph, batch, layouts)?;

@@ -1,5 +1,9 @@
 //! What a run says: logits, probabilities, the best classes.
 
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
 /// One class with its probability.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Top {
@@ -15,15 +19,19 @@ pub struct Top {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     logits: Vec<f32>,
-    labels: Vec<String>,
+    labels: Arc<[String]>,
 }
 
 impl Answer {
-    pub(super) fn new(logits: Vec<f32>, labels: Option<&[String]>) -> Self {
-        let name =
-            |class: usize| labels.and_then(|l| l.get(class).cloned()).unwrap_or_else(|| format!("class {class}"));
-        let labels = (0..logits.len()).map(name).collect();
-        Answer { logits, labels }
+    /// `labels` has a name for each logit.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`]: an answer with a NaN or an infinity would be meaningless.
+    pub(super) fn new(network: &str, logits: Vec<f32>, labels: Arc<[String]>) -> Result<Self> {
+        match logits.iter().position(|v| !v.is_finite()) {
+            Some(class) => Err(Error::NotFinite { network: network.to_owned(), class, value: logits[class] }),
+            None => Ok(Answer { logits, labels }),
+        }
     }
 
     /// The raw outputs, one per class.
@@ -49,13 +57,15 @@ mod tests {
 
     #[test]
     fn top_is_softmax_sorted_and_ties_go_to_the_lower_class() {
-        let labels = ["a".to_owned(), "b".to_owned()];
-        let answer = Answer::new(vec![1.0, 3.0, 3.0, -1000.0], Some(&labels));
+        let labels: Arc<[String]> = ["a", "b", "c", "d"].map(str::to_owned).into();
+        let answer = Answer::new("test", vec![1.0, 3.0, 3.0, -1000.0], labels.clone()).unwrap();
         let top = answer.top(9);
         assert_eq!(top.iter().map(|t| t.class).collect::<Vec<_>>(), [1, 2, 0, 3]);
-        assert_eq!(top.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["b", "class 2", "a", "class 3"]);
+        assert_eq!(top.iter().map(|t| t.label.as_str()).collect::<Vec<_>>(), ["b", "c", "a", "d"]);
         let total: f32 = top.iter().map(|t| t.score).sum();
         assert!((total - 1.0).abs() < 1e-6 && top[3].score == 0.0);
         assert!((top[0].score - 1.0 / (2.0 + (-2f32).exp())).abs() < 1e-6);
+        let error = Answer::new("test", vec![1.0, f32::NAN, 3.0, 0.0], labels).unwrap_err().to_string();
+        assert!(error.contains("class 1 is NaN"), "{error}");
     }
 }

@@ -8,8 +8,7 @@ use super::model::{Model, Precision};
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
-use crate::gpu::{self, Backend, GpuContext};
-use crate::plan::Plan;
+use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
 
 /// Where the model comes from.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +33,7 @@ pub struct SessionBuilder {
     labels: Option<Vec<String>>,
     device: DeviceChoice,
     backend: Option<Backend>,
-    borrowed: Option<(wgpu::Device, wgpu::Queue)>,
+    borrowed: Option<(Device, Queue)>,
     precision: Option<Precision>,
     batch: usize,
     prove: bool,
@@ -115,9 +114,10 @@ impl SessionBuilder {
         self
     }
 
-    /// Runs on the caller's device. It is never rebuilt behind the caller's back: if it is lost,
+    /// Runs on the caller's device, with the queue that came with it (another device's queue makes
+    /// wgpu panic). It is never rebuilt behind the caller's back: if it is lost,
     /// runs fail with [`Error::DeviceLost`] until [`Session::rebuild`].
-    pub fn wgpu(mut self, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    pub fn wgpu(mut self, device: Device, queue: Queue) -> Self {
         self.borrowed = Some((device, queue));
         self
     }
@@ -152,8 +152,17 @@ impl SessionBuilder {
     /// Those of [`Model::from_bytes`]; [`Error::Device`] if no device fits; [`Error::Limit`] if the
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
-        let start = Instant::now();
         let (options, prove) = (self.options, self.prove);
+        if let Source::Builtin | Source::Loaded(_) | Source::Random { .. } = self.source {
+            if let Some(arch) = options.arch {
+                return Err(Error::argument(format!(
+                    "the architecture {arch:?} was named, but no checkpoint was given"
+                )));
+            }
+            if options.use_ema {
+                return Err(Error::argument("averaged weights were asked for, but no checkpoint was given"));
+            }
+        }
         let mut model = match self.source {
             Source::Builtin => Model::builtin()?,
             Source::Loaded(model) => *model,
@@ -173,39 +182,53 @@ impl SessionBuilder {
                  {precision} arrives with a later version: use --precision {held}"
             )));
         }
-        let load = milliseconds(start);
-
+        if self.batch == 0 {
+            return Err(Error::argument("a batch must hold at least one sample"));
+        }
         let start = Instant::now();
-        let batch = self.batch;
-        let plan = Plan::new(model.graph(), batch, &[])?;
+        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
         let (engine, device) = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, plan, &model, self.safe_shaders).await?
+            Engine::borrowed(device, queue, &model, batch, safe_shaders).await?
         } else {
-            open(&self.device, self.backend, plan, &model, self.safe_shaders).await?
+            open(&self.device, self.backend, &model, batch, safe_shaders).await?
         };
-        let timing = Timing { load, compile: milliseconds(start) };
-        Ok(Session { model, engine, device, timing, batch, safe_shaders: self.safe_shaders })
+        let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
+        let labels = model.class_names().into();
+        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels })
     }
 }
 
 async fn open(
     choice: &DeviceChoice,
     backend: Option<Backend>,
-    plan: Plan,
     model: &Model,
-    safe: bool,
+    batch: usize,
+    safe_shaders: bool,
 ) -> Result<(Engine, DeviceInfo)> {
     let Some(request) = choice.request() else {
-        return Ok((Engine::cpu(model)?, DeviceInfo::cpu("asked for by --device cpu")));
-    };
-    let chosen = match gpu::select_adapter(&request, backend).await {
-        Ok(chosen) => chosen,
-        Err(Error::Device { reason }) if *choice == DeviceChoice::Auto => {
-            return Ok((Engine::cpu(model)?, DeviceInfo::cpu(reason)));
+        if let Some(backend) = backend {
+            return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));
         }
-        Err(error) => return Err(error),
+        return Ok((Engine::cpu(model)?, DeviceInfo::cpu("as asked for")));
     };
+    match open_gpu(&request, backend, model, batch, safe_shaders).await {
+        // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
+        Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
+            Ok((Engine::cpu(model)?, DeviceInfo::cpu(error.to_string())))
+        }
+        opened => opened,
+    }
+}
+
+async fn open_gpu(
+    request: &DeviceRequest,
+    backend: Option<Backend>,
+    model: &Model,
+    batch: usize,
+    safe_shaders: bool,
+) -> Result<(Engine, DeviceInfo)> {
+    let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
     let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Ok((Engine::gpu(&context, plan, model, safe).await?, info))
+    Ok((Engine::gpu(&context, model, batch, safe_shaders).await?, info))
 }

@@ -23,7 +23,7 @@ pub enum DeviceChoice {
 impl DeviceChoice {
     /// From what a user writes: `auto`, `gpu`, `cpu`, an index, or part of a name.
     pub fn parse(text: &str) -> Self {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "auto" => DeviceChoice::Auto,
             "gpu" => DeviceChoice::Gpu,
             "cpu" => DeviceChoice::Cpu,

@@ -4,7 +4,7 @@ use super::device::DeviceInfo;
 use super::model::Model;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
-use crate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
+use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -21,25 +21,27 @@ impl Engine {
         Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone() })
     }
 
-    pub(super) async fn gpu(context: &GpuContext, plan: Plan, model: &Model, safe_shaders: bool) -> Result<Self> {
+    /// Plans the network for the device and builds its pipelines.
+    pub(super) async fn gpu(context: &GpuContext, model: &Model, batch: usize, safe_shaders: bool) -> Result<Self> {
+        let plan = Plan::new(model.graph(), batch, &[])?;
         let preprocess = Some(model.preprocess().clone());
         let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
         Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
     }
 
     pub(super) async fn borrowed(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        plan: Plan,
+        device: Device,
+        queue: Queue,
         model: &Model,
+        batch: usize,
         safe_shaders: bool,
     ) -> Result<(Self, DeviceInfo)> {
         let context = GpuContext::from_device(device, queue);
         let info = DeviceInfo::gpu(context.summary(), "the caller's device");
-        Ok((Engine::gpu(&context, plan, model, safe_shaders).await?, info))
+        Ok((Engine::gpu(&context, model, batch, safe_shaders).await?, info))
     }
 
-    /// The network's output for up to a batch of pictures; rows beyond them are undefined.
+    /// The network's output for up to a batch of pictures, a row for each.
     pub(super) async fn run_pictures(&mut self, pictures: &[Picture]) -> Result<Tensor> {
         match self {
             Engine::Cpu { executor, preprocess } => executor.run(&preprocess.apply_batch(pictures)?),

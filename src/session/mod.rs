@@ -12,12 +12,14 @@ pub use builder::SessionBuilder;
 pub use device::{DeviceChoice, DeviceInfo, DeviceKind};
 pub use model::{Fusion, Model, Precision};
 
+use std::sync::Arc;
+
 use web_time::Instant;
 
 use crate::error::{Error, Result};
+use crate::gpu::{Device, Queue};
 use crate::graph::NodeId;
 use crate::picture::Picture;
-use crate::plan::Plan;
 use crate::tensor::Tensor;
 use engine::Engine;
 
@@ -38,6 +40,8 @@ pub struct Session {
     timing: Timing,
     batch: usize,
     safe_shaders: bool,
+    /// One name per class, shared by all answers.
+    labels: Arc<[String]>,
 }
 
 impl Session {
@@ -68,15 +72,23 @@ impl Session {
         let logits = self.engine.run_pictures(pictures).await?;
         let classes = self.model.graph().node(self.model.graph().output()).shape.len();
         let rows = logits.data().chunks(classes).take(pictures.len());
-        Ok(rows.map(|row| Answer::new(row.to_vec(), self.model.labels())).collect())
+        rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
 
-    /// Runs the network on a tensor that is already preprocessed, `[batch, channels, height,
-    /// width]` as the graph's input says. Returns the output, `[batch, classes, 1, 1]`.
+    /// Runs the network on a tensor that is already preprocessed, `[n, channels, height, width]` as
+    /// the graph's input says, n from 1 to the batch. Returns the output, `[n, classes, 1, 1]`.
+    /// What a NaN or an infinity in the input becomes is up to the device.
     ///
     /// # Errors
     /// As [`Session::run`]; also if the shape is another.
     pub async fn run_tensor(&mut self, input: &Tensor) -> Result<Tensor> {
+        let samples = input.shape().first().copied().unwrap_or(0);
+        if !(1..=self.batch).contains(&samples) {
+            let (shape, batch) = (input.shape(), self.batch);
+            return Err(Error::argument(format!(
+                "the input has shape {shape:?}, this session takes 1 to {batch} samples"
+            )));
+        }
         self.engine.run_tensor(input).await
     }
 
@@ -100,15 +112,14 @@ impl Session {
         self.batch
     }
 
-    /// Brings a session whose device was lost back to life on another device of the caller's.
-    /// Weights come from the host's copy; nothing is read from files again.
+    /// Brings a session whose device was lost back to life on another device of the caller's,
+    /// whoever's the lost one was. Weights come from the host's copy; no file is read again.
     ///
     /// # Errors
     /// As [`SessionBuilder::load`]; the session stays as it was.
-    pub async fn rebuild(&mut self, device: wgpu::Device, queue: wgpu::Queue) -> Result<()> {
+    pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let plan = Plan::new(self.model.graph(), self.batch, &[])?;
-        let (engine, info) = Engine::borrowed(device, queue, plan, &self.model, self.safe_shaders).await?;
+        let (engine, info) = Engine::borrowed(device, queue, &self.model, self.batch, self.safe_shaders).await?;
         (self.engine, self.device) = (engine, info);
         self.timing.compile = milliseconds(start);
         Ok(())

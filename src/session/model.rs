@@ -2,15 +2,17 @@
 //! fusing changed nothing.
 
 use std::fmt;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
+use web_time::Instant;
 
 use crate::checkpoint::{self, LoadOptions, LoadedModel};
 use crate::cpu::settle_batch_norms;
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Graph, Shape};
 use crate::models::{self, Architecture, Form};
 use crate::passes::{self, Report};
 use crate::preprocess::Preprocess;
@@ -57,6 +59,7 @@ pub struct Fusion {
 pub struct Model {
     fused: LoadedModel,
     fusion: Option<Fusion>,
+    loading: Duration,
 }
 
 /// The built-in network; `assets/README.md` says where it comes from.
@@ -84,7 +87,8 @@ impl Model {
     /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] for tensors that fit no
     /// architecture, [`Error::Inexact`] if the proof fails.
     pub fn from_bytes(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>, prove: bool) -> Result<Model> {
-        Model::fuse(checkpoint::load(bytes, origin, options)?, prove)
+        let start = Instant::now();
+        Model::fuse(checkpoint::load(bytes, origin, options)?, prove, start)
     }
 
     /// Reads a file as [`Model::from_bytes`] does.
@@ -94,7 +98,7 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptions>, prove: bool) -> Result<Model> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::io("cannot read model", path, e))?;
+        let bytes = crate::files::read("cannot read model", path, checkpoint::MAX_BYTES)?;
         Model::from_bytes(&bytes, &path.display().to_string(), options, prove)
     }
 
@@ -104,6 +108,7 @@ impl Model {
     /// # Errors
     /// [`Error::UnknownModel`].
     pub fn random(name: &str, seed: u64, prove: bool) -> Result<Model> {
+        let start = Instant::now();
         let Architecture { name, preprocess, labels, input, .. } = Architecture::named(name)?;
         let mut graph = models::random(&name, seed)?;
         let noise = seeded_input(2, input.channels, input.height, input.width, seed)?;
@@ -113,17 +118,19 @@ impl Model {
         let (architecture, form) = (name, Form::Train);
         let train =
             LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
-        Model::fuse(train, prove)
+        Model::fuse(train, prove, start)
     }
 
-    fn fuse(loaded: LoadedModel, prove: bool) -> Result<Model> {
+    fn fuse(loaded: LoadedModel, prove: bool, start: Instant) -> Result<Model> {
         // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
         // ours. There is nothing to prove then but that, and the golden tests do.
         let (graph, report) = passes::fuse(&loaded.graph)?;
+        check_ends(&loaded)?;
+        let loading = start.elapsed();
         let train = loaded.form == Form::Train;
         let proof = if train && prove { Some(proved(&loaded.graph, &graph)?) } else { None };
         let fused = LoadedModel { graph, form: Form::Fused, ..loaded };
-        Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }) })
+        Ok(Model { fused, fusion: train.then_some(Fusion { report, proof }), loading })
     }
 
     /// Gives the classes other names.
@@ -162,6 +169,13 @@ impl Model {
         self.fused.labels.as_deref()
     }
 
+    /// A name for each class: the label, or `class N` without labels.
+    pub(super) fn class_names(&self) -> Vec<String> {
+        let classes = self.graph().node(self.graph().output()).shape.len();
+        let name = |class: usize| self.labels().and_then(|l| l.get(class).cloned());
+        (0..classes).map(|class| name(class).unwrap_or_else(|| format!("class {class}"))).collect()
+    }
+
     /// All that is known about where it comes from; its graph is the fused one.
     pub fn details(&self) -> &LoadedModel {
         &self.fused
@@ -170,6 +184,11 @@ impl Model {
     /// What fusing did; `None` if the file was fused already.
     pub fn fusion(&self) -> Option<&Fusion> {
         self.fusion.as_ref()
+    }
+
+    /// How long reading and fusing it took, the proof not included.
+    pub fn loading(&self) -> Duration {
+        self.loading
     }
 
     /// The number format its weights are in.
@@ -184,6 +203,22 @@ impl Model {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         checkpoint::model_file::save(&self.fused)
     }
+}
+
+/// Pictures have to fit the input, and the output has to be a value per class.
+fn check_ends(model: &LoadedModel) -> Result<()> {
+    let (input, output) = (model.graph.input_shape(), model.graph.node(model.graph.output()).shape);
+    let [height, width] = model.preprocess.crop.map(|side| side as usize);
+    let fail = |reason: String| Error::Checkpoint { origin: model.architecture.clone(), reason };
+    if input != Shape::new(3, height, width) {
+        return Err(fail(format!(
+            "its preprocessing makes 3×{height}×{width} of a picture, its network takes {input}"
+        )));
+    }
+    if output.pixels() != 1 {
+        return Err(fail(format!("its output is a map, {output}; one value per class is needed")));
+    }
+    Ok(())
 }
 
 /// The proof of a fuse: through the whole network, or, where rounding grows too much on the way to

@@ -2,7 +2,7 @@ use super::*;
 
 /// Short chains, in which one operator's output layout is the next one's input layout.
 pub(super) fn cases() -> Vec<Case> {
-    vec![repnext_block(), squeeze_excite(), training_block(), reused_values()]
+    vec![repnext_block(), squeeze_excite(), training_block(), reused_values(), pooled_pieces()]
 }
 
 fn conv(b: &mut Builder, inputs: &[NodeId], out: usize, kernel: usize, activation: Activation) -> NodeId {
@@ -71,4 +71,16 @@ fn reused_values() -> Case {
     let sum = b.add(Add::default(), &[cut, other, cut]);
     let out = conv(&mut b, &[sum, cut], 9, 3, Activation::Sigmoid);
     b.finish(out, 2)
+}
+
+/// Pools behind a concatenation and before a slice, whose cuts they pass on.
+fn pooled_pieces() -> Case {
+    let mut b = Builder::new("avg_pool in a chain: between concat and slice", 6, 7, 8);
+    let input = b.input();
+    let x = conv(&mut b, &[input], 7, 3, Activation::Relu);
+    let both = b.add(Concat, &[x, input]);
+    let pooled = b.add(AvgPool { kernel: 3, stride: 2, padding: 1 }, &[both]);
+    let cut = b.add(Slice { start: 5, channels: 6 }, &[pooled]);
+    let out = conv(&mut b, &[cut], 5, 3, Activation::None);
+    b.finish(out, 3)
 }

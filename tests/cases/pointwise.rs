@@ -7,6 +7,7 @@ pub(super) fn cases() -> Vec<Case> {
         cases.extend([activate(activation), batch_norm(activation), gate(activation), linear(activation)]);
         cases.push(add(2 + cases.len() % 4, activation));
     }
+    cases.extend(avg_pools());
     cases.extend([[2, 5, 7], [6, 1, 1], [8, 14, 14], [3, 40, 37]].map(global_avg_pool));
     cases.extend([(2, 1, 3), (0, 4, 9), (3, 6, 9), (4, 4, 8), (0, 5, 5)].map(slice));
     cases.extend([&[3usize, 4][..], &[4, 4, 8], &[1, 2, 3, 5], &[6]].map(concat));
@@ -60,6 +61,30 @@ fn linear_size((batch, features, out, bias): (usize, usize, usize, bool)) -> Cas
     let mut b = Builder::new(format!("linear n{batch} {features} to {out} bias {bias}"), features, 1, 1);
     let linear = b.linear(features, out, bias, Activation::None);
     let out = b.add(linear, &[b.input()]);
+    b.finish(out, batch)
+}
+
+fn avg_pools() -> impl Iterator<Item = Case> {
+    let pool = |kernel, stride, padding| AvgPool { kernel, stride, padding };
+    let cases = [
+        (2, [6, 7, 9], pool(3, 1, 1)),
+        (3, [5, 8, 13], pool(3, 2, 1)),
+        (1, [8, 14, 12], pool(2, 2, 0)),
+        (2, [3, 11, 10], pool(5, 3, 2)),
+        (1, [10, 6, 5], pool(1, 2, 0)),
+        // Windows larger than the map, and windows that see nothing of it
+        (2, [5, 1, 1], pool(3, 1, 1)),
+        (1, [4, 3, 2], pool(7, 2, 4)),
+        (2, [3, 4, 5], pool(2, 1, 3)),
+    ];
+    cases.into_iter().map(|(batch, shape, pool)| avg_pool(batch, shape, pool))
+}
+
+fn avg_pool(batch: usize, [c, h, w]: [usize; 3], pool: AvgPool) -> Case {
+    let AvgPool { kernel, stride, padding } = pool;
+    let name = format!("avg_pool {kernel}x{kernel} n{batch} {c}x{h}x{w} stride {stride} pad {padding}");
+    let mut b = Builder::new(name, c, h, w);
+    let out = b.add(pool, &[b.input()]);
     b.finish(out, batch)
 }
 

@@ -54,7 +54,8 @@ fn every_file_is_tested() {
     let found = std::fs::read_dir(data("torch")).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
     let mut found: Vec<String> = found.filter(|name| !name.ends_with(".py")).collect();
     found.sort();
-    let mut tested: Vec<&str> = FILES.iter().map(|(file, _, _)| *file).chain(["ema.pth", "ema_flat.pth"]).collect();
+    let mut tested: Vec<&str> =
+        FILES.iter().map(|(file, _, _)| *file).chain(["ema.pth", "ema_flat.pth", "frozen.pt"]).collect();
     tested.sort();
     assert_eq!(found, tested);
 }
@@ -104,4 +105,10 @@ fn averaged_weights_that_are_not_there_are_an_error() {
     let file = bytes("golden/mobileone_tiny.deploy.safetensors");
     let options = LoadOptions { use_ema: true, ..LoadOptions::default() };
     assert!(checkpoint::load(&file, "net", options).unwrap_err().to_string().contains("leave out --use-ema"));
+}
+
+#[test]
+fn a_frozen_module_is_refused() {
+    let message = load("frozen.pt", false).unwrap_err().to_string();
+    assert!(message.contains("have lost their names; save it before torch.jit.freeze"), "{message}");
 }

@@ -31,7 +31,9 @@ fn load(set: &str, form: &str) -> Graph {
 /// max |a − b| / max |a|.
 fn relative(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.len(), b.len());
-    let apart = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // `f32::max` passes over NaN.
+    let apart = |(a, b): (&f32, &f32)| if (a - b).is_nan() { f32::INFINITY } else { (a - b).abs() };
+    let apart = a.data().iter().zip(b.data()).map(apart).fold(0.0, f32::max);
     apart / a.data().iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()))
 }
 

@@ -43,6 +43,19 @@ impl Exact for BatchNorm {
     }
 }
 
+impl Exact for AvgPool {
+    fn exact(&self, inputs: &[&Value], _params: &Params) -> Value {
+        let (x, k) = (inputs[0], self.kernel);
+        let [n, c, h, w] = x.shape;
+        let len = |input: usize| (input + 2 * self.padding - k) / self.stride + 1;
+        Value::from_fn([n, c, len(h), len(w)], |[n, c, oy, ox]| {
+            let at = |output: usize, tap: usize| (output * self.stride + tap) as isize - self.padding as isize;
+            let window = (0..k).flat_map(|i| (0..k).map(move |j| (i, j)));
+            window.map(|(i, j)| x.padded(n, c, at(oy, i), at(ox, j))).sum::<f64>() / (k * k) as f64
+        })
+    }
+}
+
 impl Exact for GlobalAvgPool {
     fn exact(&self, inputs: &[&Value], _params: &Params) -> Value {
         let [n, c, h, w] = inputs[0].shape;

@@ -4,7 +4,7 @@ use super::build::*;
 use foveate::graph::{Graph, NodeId};
 use foveate::ops::*;
 use foveate::passes::{fuse, fuse_token_mixers, reparameterise, single_branch};
-use foveate::proof::{prove, prove_at};
+use foveate::proof::{prove, prove_at, prove_layers};
 use foveate::{Error, Shape};
 
 fn dw(b: &mut Build, name: &str, x: NodeId, kernel: [usize; 2], stride: [usize; 2], bias: bool) -> NodeId {
@@ -150,9 +150,19 @@ fn every_dropped_branch_shows_in_the_proof() {
         let mut dropped = whole.clone();
         let rest: Vec<NodeId> = branches.iter().copied().filter(|b| b != branch).collect();
         dropped.replace(sum, Add::default(), &rest).unwrap();
-        let proof = prove(&whole, &fuse(&dropped).unwrap().0, 1).unwrap();
+        let fused = fuse(&dropped).unwrap().0;
+        let proof = prove(&whole, &fused, 1).unwrap();
         assert!(proof.max_rel > 1e-3, "without {}: {proof}", whole.node(*branch).name);
+        let drop_and_fuse = |graph: &Graph| {
+            let mut dropped = graph.clone();
+            dropped.replace(sum, Add::default(), &rest)?;
+            Ok(fuse(&dropped)?.0)
+        };
+        let proof = prove_layers(&whole, drop_and_fuse, 1).unwrap();
+        assert!(proof.max_rel > 1e-3 && proof.layer_by_layer, "without {}: {proof}", whole.node(*branch).name);
     }
+    let proof = prove_layers(&whole, |graph| Ok(fuse(graph)?.0), 1).unwrap();
+    assert!(proof.max_rel > 0.0 && proof.max_rel < 1e-5 && proof.same_top1, "{proof}");
 }
 
 #[test]

@@ -71,6 +71,16 @@ impl LinearConv {
         })
     }
 
+    /// Whether the composed kernel has far more weights than its two parts: two thin layers through
+    /// one channel make a dense one, which is never wanted and might not fit into memory.
+    pub fn composition_explodes(&self, then: &LinearConv) -> bool {
+        let axes = [0, 1].map(|axis| self.extent()[axis] * then.extent()[axis]);
+        let groups = gcd(self.groups, then.groups).max(1);
+        let sizes = [then.outputs, self.inputs / groups, axes[0], axes[1]];
+        let composed = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+        composed.is_none_or(|composed| composed / 64 > self.kernel.len() + then.kernel.len())
+    }
+
     /// Whether [`compose`](Self::compose) is exact, without calculating.
     ///
     /// # Errors

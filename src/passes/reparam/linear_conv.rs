@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{ParamId, Params};
-use crate::ops::{BatchNorm, Conv2d, Linear};
+use crate::ops::{AvgPool, BatchNorm, Conv2d, Linear};
 
 /// Where the constructors of [`LinearConv`] read weights from: a graph's f32 parameters, or a
 /// rewrite's f64 intermediate results.
@@ -30,8 +30,8 @@ impl Values for Params {
 /// `y[o, p] = bias[o] + Σ_{c, t} kernel[o, c, t] · x[c, stride · p + dilation · t − padding]`, where
 /// x is zero outside its map and c runs over the input channels of o's group. Everything that
 /// reparameterisation meets is of this kind: a fully connected layer is a 1×1 convolution of a
-/// 1×1 map, a batch norm or a constant factor is a depthwise 1×1 one, the identity is the
-/// [Dirac](Self::dirac) kernel. [`compose`](Self::compose) and [`sum`](Self::sum) say when the
+/// 1×1 map, a batch norm or a constant factor is a depthwise 1×1 one, an average pool a depthwise
+/// one of equal weights, the identity is the [Dirac](Self::dirac) kernel. [`compose`](Self::compose) and [`sum`](Self::sum) say when the
 /// result of a calculation would not be the same map, at the borders in particular.
 #[derive(Clone, PartialEq)]
 pub struct LinearConv {
@@ -124,6 +124,17 @@ impl LinearConv {
     /// A batch norm with its running statistics: diagonal, `γ/√(σ²+ε)` and `β − μγ/√(σ²+ε)`.
     pub fn batch_norm(op: &BatchNorm, params: &Params) -> Self {
         Self::diagonal(&op.affine(params))
+    }
+
+    /// An average pool of so many channels: a depthwise k×k kernel of `1/k²`, without bias.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are no channels, or a window or stride is zero.
+    pub fn avg_pool(op: &AvgPool, channels: usize) -> Result<Self> {
+        let AvgPool { kernel, stride, padding } = *op;
+        let weights = vec![op.factor(); channels * kernel * kernel];
+        let map = Self::new([channels, 1, kernel, kernel], weights, None)?;
+        map.with_window([stride; 2], [padding; 2], [1; 2])?.with_groups(channels)
     }
 
     /// The identity of so many channels: a depthwise 1×1 kernel of ones, without bias.

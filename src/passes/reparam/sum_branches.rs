@@ -35,7 +35,7 @@ impl Branch {
 }
 
 /// `Σ branch(x)` → one convolution. Each operand of the sum is followed back through convolutions,
-/// batch norms and factors to a value that another operand comes from as well; identity operands
+/// batch norms, factors and average pools to a value that another operand comes from as well; identity operands
 /// join in where there is a convolution. Operands of another source stay in the sum.
 pub(super) fn sum_branches(ws: &mut Workspace, id: NodeId) -> Result<bool> {
     let Op::Add(Add { activation }) = ws.graph.node(id).op else { return Ok(false) };
@@ -101,7 +101,7 @@ pub(super) fn find_merge(ws: &Workspace, operands: &[NodeId]) -> Result<Option<M
 fn chain(ws: &Workspace, operand: NodeId) -> Vec<NodeId> {
     let mut chain = Vec::new();
     let mut id = operand;
-    while let Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) | Op::Scale(_) = &ws.graph.node(id).op {
+    while let Op::Conv2d(_) | Op::Linear(_) | Op::BatchNorm(_) | Op::Scale(_) | Op::AvgPool(_) = &ws.graph.node(id).op {
         let node = ws.graph.node(id);
         let plain = match &node.op {
             Op::Conv2d(conv) => conv.activation == Activation::None && node.inputs.len() == 1,
@@ -158,11 +158,17 @@ fn linearise(ws: &Workspace, chain: &[NodeId], source: NodeId) -> Result<Option<
     let Some(first) = maps.first().cloned() else {
         return Ok(Some(LinearConv::dirac(ws.graph.node(source).shape.channels)));
     };
-    let composed = maps[1..].iter().try_fold(first, |map, then| map.compose(then));
-    match composed {
-        Err(Error::Inexact { .. }) => Ok(None),
-        map => map.map(Some),
+    let mut composed = first;
+    for then in &maps[1..] {
+        if composed.composition_explodes(then) {
+            return Ok(None);
+        }
+        composed = match composed.compose(then) {
+            Err(Error::Inexact { .. }) => return Ok(None),
+            map => map?,
+        };
     }
+    Ok(Some(composed))
 }
 
 /// Whether the merged kernel costs at most twice the multiplications of its parts. One dispatch
@@ -172,6 +178,7 @@ fn worthwhile(ws: &Workspace, chains: &[NodeId], maps: &[LinearConv]) -> bool {
     let weights = |id: &NodeId| match &ws.graph.node(*id).op {
         Op::Conv2d(conv) => ws.graph.params().tensor(conv.weight).len(),
         Op::Linear(linear) => ws.graph.params().tensor(linear.weight).len(),
+        Op::AvgPool(pool) => ws.graph.node(*id).shape.channels * pool.kernel * pool.kernel,
         _ => ws.graph.node(*id).shape.channels,
     };
     let apart: usize = chains.iter().map(weights).sum();

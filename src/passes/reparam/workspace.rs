@@ -11,6 +11,9 @@ use crate::passes::report::{Note, Report};
 use crate::passes::{live_uses, names};
 use crate::tensor::Tensor;
 
+/// The largest window of an average pool that becomes a kernel with weights.
+const LARGEST_POOL: usize = 15;
+
 /// A graph and the f64 values of the parameters that rewriting has made. However many rules touch
 /// a convolution, its weights are rounded to f32 once, from these.
 pub(super) struct Workspace {
@@ -65,7 +68,8 @@ impl Workspace {
     }
 
     /// The node's own linear map and its activation, if it is a convolution (its residual left
-    /// aside), a fully connected layer, a batch norm or a factor.
+    /// aside), a fully connected layer, a batch norm, a factor or an average pool. Pools over large
+    /// windows are left as they are: nothing in a file pays for the weights that they would get.
     pub fn linear_part(&self, id: NodeId) -> Result<Option<(LinearConv, Activation)>> {
         let node = self.graph.node(id);
         Ok(Some(match &node.op {
@@ -74,6 +78,9 @@ impl Workspace {
             Op::BatchNorm(norm) => (LinearConv::batch_norm(norm, self.graph.params()), norm.activation),
             Op::Scale(scale) => {
                 (LinearConv::dirac(node.shape.channels).scale(f64::from(scale.factor)), Activation::None)
+            }
+            Op::AvgPool(pool) if pool.kernel <= LARGEST_POOL => {
+                (LinearConv::avg_pool(pool, node.shape.channels)?, Activation::None)
             }
             _ => return Ok(None),
         }))

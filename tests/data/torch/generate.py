@@ -127,6 +127,8 @@ def main():
 
     traced = torch.jit.trace(tree(fused), torch.zeros(1))
     traced.save(HERE / "traced.pt")
+    # Freezing makes constants of the weights, which lose their names.
+    torch.jit.freeze(torch.jit.trace(nn.Conv2d(3, 4, 3).eval(), torch.zeros(1, 3, 8, 8))).save(HERE / "frozen.pt")
     torch.jit.script(tree_for_script({name: tensor.half() for name, tensor in repnext.items()})).save(
         HERE / "repnext_tiny_fused.pt"
     )
