@@ -17,3 +17,5 @@ mod model_files;
 mod support;
 #[path = "checkpoint/torch_files.rs"]
 mod torch_files;
+#[path = "checkpoint/wrappers.rs"]
+mod wrappers;
