@@ -105,7 +105,7 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
 #[cfg(not(target_arch = "wasm32"))]
 pub fn load_file(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptions>) -> Result<LoadedModel> {
     let path = path.as_ref();
-    let bytes = crate::files::read("cannot read", path, MAX_BYTES)?;
+    let bytes = crate::files::open("cannot read", path, MAX_BYTES)?;
     load(&bytes, &path.display().to_string(), options)
 }
 

@@ -98,7 +98,7 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptions>, prove: bool) -> Result<Model> {
         let path = path.as_ref();
-        let bytes = crate::files::read("cannot read model", path, checkpoint::MAX_BYTES)?;
+        let bytes = crate::files::open("cannot read model", path, checkpoint::MAX_BYTES)?;
         Model::from_bytes(&bytes, &path.display().to_string(), options, prove)
     }
 

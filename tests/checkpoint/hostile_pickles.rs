@@ -65,7 +65,7 @@ fn calls_are_inert() {
         assert_eq!(checkpoint.tensors["w"].data(), FOUR);
         assert_eq!(checkpoint.dropped, ["x"]);
         refused(call(Pickle::new().raw(b"}").text("model")).raw(b"s").stop(), "holds no weights");
-        refused(call(Pickle::new()).stop(), &format!("an object of class {module}.{name}"));
+        refused(call(Pickle::new()).stop(), &format!("an object of class {:?}", format!("{module}.{name}")));
         // What a call gives is called, given a state, filled.
         let more = |p| call(p).text("state").raw(b"b").raw(b"N\x85RK\x01K\x02sK\x03a");
         assert_eq!(read(beside_a_tensor(more)).unwrap().dropped, ["x"]);
@@ -125,14 +125,14 @@ fn a_million_levels_are_no_deeper_than_one() {
     refused(nested(b"]", b"a"), "a list of 1 values");
     refused(nested(b"(", b"t"), "a list of 1 values");
     refused(nested(b"", b"\x85"), "a list of 1 values");
-    refused(nested(b"}X\x05\0\0\0model", b"s"), "a dictionary of 1 entries (model)");
+    refused(nested(b"}X\x05\0\0\0model", b"s"), "a dictionary of 1 entries (\"model\")");
     refused(nested(b"(", b""), "no state dict and no module");
-    refused(nested(b"cos\nsystem\n", b"\x85R"), "class os.system");
+    refused(nested(b"cos\nsystem\n", b"\x85R"), "class \"os.system\"");
     let modules = nested(b"c__torch__\nA\n)\x81}X\x01\0\0\0m", b"sb");
     assert!(modules.len() > 20 * DEPTH);
     refused(modules, "steps to build");
     let modules = [b"c__torch__\nA\n)\x81}X\x01\0\0\0m".repeat(1000), b"N".to_vec(), b"sb".repeat(1000)].concat();
-    refused(Pickle::new().raw(modules).stop(), "nested more than 64 deep, at m.m.m");
+    refused(Pickle::new().raw(modules).stop(), "nested more than 64 deep, at \"m.m.m");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn impossible_tensors_are_refused_by_name() {
     tensor(i64::MAX, 0, &[1 << 40], &[1], "wants a storage of 9223372036854775807 elements");
     refused(
         Pickle::new().raw(b"}").text("w").tensor(-4, 0, &[1], &[1]).raw(b"s").stop(),
-        "storage 0 has an impossible size",
+        "storage \"0\" has an impossible size",
     );
 }
 
@@ -203,7 +203,10 @@ fn tensors_of_no_sense_are_refused() {
     let rebuilt = |p: Pickle| p.global("torch._utils", "_rebuild_tensor_v2").raw(b"(");
     let tensor = |args: fn(Pickle) -> Pickle| args(rebuilt(Pickle::new().raw(b"}").text("w"))).raw(b"tRs").stop();
     refused(tensor(|p| p.text("0").int(0).ints(&[1]).ints(&[1])), "tensor \"w\" has no storage");
-    refused(tensor(|p| p.storage("FloatStorage", "0", 4).raw(b"N").ints(&[1]).ints(&[1])), "impossible offset (None)");
+    refused(
+        tensor(|p| p.storage("FloatStorage", "0", 4).raw(b"N").ints(&[1]).ints(&[1])),
+        "impossible offset: it is no number",
+    );
     refused(
         tensor(|p| p.storage("FloatStorage", "0", 4).int(0).int(4).ints(&[1])),
         "a size that is no list of numbers",
@@ -214,12 +217,24 @@ fn tensors_of_no_sense_are_refused() {
     );
     refused(
         tensor(|p| p.storage("SystemStorage", "0", 4).int(0).ints(&[1]).ints(&[1])),
-        "torch.SystemStorage is no known kind",
+        "\"torch.SystemStorage\" is no known kind",
     );
     // Without arguments it is a call like any other.
     refused(tensor(|p| p), "holds no weights");
     refused(Pickle::new().text("storage").raw(b"\x85Q.").stop(), "persistent id is not that of a storage");
     refused(Pickle::new().tensor(4, 0, &[4], &[1]).stop(), "one tensor without a name");
+}
+
+#[test]
+fn messages_are_short_and_fit_for_a_terminal() {
+    let keys = Pickle::new().raw(b"}").text(&"\x1b[2J".repeat(100_000)).raw(b"Ns").stop();
+    let class = Pickle::new().global("a\x1b[2J", &"b".repeat(100_000)).raw(b")\x81").stop();
+    let key = Pickle::new().raw(b"(").text("storage").global("torch", "FloatStorage");
+    let key = key.text(&"\x1b".repeat(100_000)).text("cpu").int(-1).raw(b"tQ").stop();
+    for pickle in [keys, class, key] {
+        let message = read(pickle).unwrap_err().to_string();
+        assert!(message.contains("\\u{1b}") && !message.contains('\x1b') && message.len() < 2000, "{message:?}");
+    }
 }
 
 #[test]

@@ -6,8 +6,11 @@ use crate::forge::{Pickle, archive};
 
 const FOUR: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
 
+/// A key and what puts its value on the stack.
+type Entry<'a> = (&'a str, fn(Pickle) -> Pickle);
+
 /// A dictionary of these entries on top of the pickle's stack.
-fn dict(p: Pickle, entries: &[(&str, fn(Pickle) -> Pickle)]) -> Pickle {
+fn dict(p: Pickle, entries: &[Entry]) -> Pickle {
     entries.iter().fold(p.raw(b"}("), |p, (key, value)| value(p.text(key))).raw(b"u")
 }
 
@@ -39,7 +42,7 @@ fn holder(p: Pickle) -> Pickle {
 
 /// A module with a parameter of 2, a buffer, one that is not kept, and a module that has none.
 fn module(p: Pickle) -> Pickle {
-    let parts: [(&str, fn(Pickle) -> Pickle); 4] = [
+    let parts: [Entry; 4] = [
         ("_parameters", |p| dict(p, &[("w", |p| p.tensor(4, 1, &[1], &[1])), ("bias", nothing)])),
         ("_buffers", |p| dict(p, &[("mean", |p| p.tensor(4, 2, &[1], &[1])), ("grid", number)])),
         ("_non_persistent_buffers_set", |p| p.global("__builtin__", "set").raw(b"](").text("grid").raw(b"e\x85R")),
@@ -54,8 +57,7 @@ fn read(pickle: Vec<u8>, use_ema: bool) -> Checkpoint {
 
 #[test]
 fn weights_are_found_wherever_they_are() {
-    type Entries<'a> = &'a [(&'a str, fn(Pickle) -> Pickle)];
-    let wrapped: [(Entries, f32, f32); 8] = [
+    let wrapped: [(&[Entry], f32, f32); 8] = [
         (&[("state_dict", weights::<0>), ("state_dict_ema", weights::<1>)], 1.0, 2.0),
         (&[("ema", weights::<1>), ("model", weights::<0>), ("loss", number)], 1.0, 2.0),
         (&[("model", name), ("state_dict", weights::<0>), ("model_ema", weights::<1>)], 1.0, 2.0),

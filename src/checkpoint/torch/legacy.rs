@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use super::File;
 use super::pickle::{self, Fallible, Pickle, Value, lookup};
+use super::shown;
 use super::storages::Storages;
 
 /// 0x1950a86a20f9469cfc6c, little-endian.
@@ -53,7 +54,7 @@ fn storages<'a>(
     let mut found = HashMap::new();
     for key in keys.heap.sequence(keys.root).ok_or("has no list of its storages")? {
         let Value::Text(key) = *key else { return Err("has a storage whose key is no text".into()) };
-        let size = sizes.get(key).ok_or_else(|| format!("has a storage {key:?} of which nothing is known"))?;
+        let size = sizes.get(key).ok_or_else(|| format!("has a storage {} of which nothing is known", shown(key)))?;
         let (count, after) = rest.split_first_chunk::<8>().ok_or_else(|| truncated(key))?;
         let count = if big_endian { u64::from_be_bytes(*count) } else { u64::from_le_bytes(*count) };
         let length = count.checked_mul(*size).and_then(|n| usize::try_from(n).ok());
@@ -65,5 +66,5 @@ fn storages<'a>(
 }
 
 fn truncated(key: &str) -> String {
-    format!("ends within storage {key:?}: the file is truncated or damaged")
+    format!("ends within storage {}: the file is truncated or damaged", shown(key))
 }

@@ -20,6 +20,15 @@ use pickle::{Fallible, Pickle};
 use storages::Storages;
 use tensors::Tensors;
 
+/// Text of a file as messages show it: short, and without control characters.
+fn shown(text: &str) -> String {
+    const LENGTH: usize = 100;
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(LENGTH).flat_map(char::escape_debug).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("\"{start}{more}\"")
+}
+
 /// A file as far as its pickle.
 struct File<'a> {
     pickle: Pickle<'a>,

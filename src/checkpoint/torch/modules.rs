@@ -1,6 +1,7 @@
 //! From a state dict, or a tree of inert modules, to named tensors.
 
 use super::pickle::{Fallible, Heap, Object, TensorRef, Value, lookup};
+use super::shown;
 use super::wrappers::{Found, is_module};
 
 /// How deep modules may be nested.
@@ -57,7 +58,7 @@ impl<'a> Walk<'a, '_> {
 
     fn module(&mut self, value: Value<'a>, depth: usize) -> Fallible<()> {
         if depth == MAX_DEPTH {
-            return Err(format!("has modules nested more than {MAX_DEPTH} deep, at {}", self.path));
+            return Err(format!("has modules nested more than {MAX_DEPTH} deep, at {}", shown(&self.path)));
         }
         let Some(stub) = self.heap.stub(value) else { return Ok(()) };
         let state = self.heap.attributes(stub);
@@ -126,7 +127,7 @@ impl<'a> Walk<'a, '_> {
 
     fn enter(&mut self, key: &str) -> Fallible<()> {
         if self.path.len() + key.len() >= MAX_NAME {
-            return Err(format!("has names of more than {MAX_NAME} bytes, at {}", self.path));
+            return Err(format!("has names of more than {MAX_NAME} bytes, at {}", shown(&self.path)));
         }
         if !self.path.is_empty() {
             self.path.push('.');

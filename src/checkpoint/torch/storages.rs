@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::pickle::{Fallible, StorageRef};
+use super::shown;
 use super::zip::Archive;
 
 /// Where the numbers of tensors are.
@@ -44,12 +45,12 @@ impl<'a> Storages<'a> {
             (None, Source::Archive(archive, folder)) => archive.read(&format!("{folder}{key}"))?,
             (None, Source::Legacy) => None,
         };
-        let bytes = bytes.ok_or_else(|| format!("is stored under {key:?}, which the file lacks"))?;
+        let bytes = bytes.ok_or_else(|| format!("is stored under {}, which the file lacks", shown(key)))?;
         self.by_key.insert(key, bytes);
         let needed = storage.count.checked_mul(storage.dtype.size());
         if needed.is_none_or(|needed| needed > bytes.len() as u64) {
             let (found, count) = (bytes.len(), storage.count);
-            return Err(format!("wants a storage of {count} elements, but {key:?} holds {found} bytes"));
+            return Err(format!("wants a storage of {count} elements, but {} holds {found} bytes", shown(key)));
         }
         Ok(bytes)
     }

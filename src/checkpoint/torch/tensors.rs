@@ -114,7 +114,7 @@ impl<'a, 's> Tensors<'a, 's> {
 fn index(value: Value, what: &str) -> Fallible<usize> {
     match value {
         Value::Int(n) => usize::try_from(n).map_err(|_| format!("has an impossible {what} ({n})")),
-        _ => Err(format!("has an impossible {what} ({value:?})")),
+        _ => Err(format!("has an impossible {what}: it is no number")),
     }
 }
 

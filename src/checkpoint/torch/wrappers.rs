@@ -2,6 +2,7 @@
 //! dictionaries, beside epochs, optimizers and averaged copies.
 
 use super::pickle::{Fallible, Heap, Object, Pair, Value, lookup};
+use super::shown;
 
 /// Keys under which training scripts keep weights, most telling first.
 const PLAIN: [&str; 10] = [
@@ -116,13 +117,15 @@ fn describe<'a>(heap: &Heap<'a>, root: Value<'a>) -> String {
     match heap.get(root) {
         Some(Object::Dict(pairs)) => {
             let keys = pairs.iter().filter_map(|(key, _)| match key {
-                Value::Text(key) => Some(*key),
+                Value::Text(key) => Some(shown(key)),
                 _ => None,
             });
-            let keys: Vec<&str> = keys.take(6).collect();
+            let keys: Vec<String> = keys.take(6).collect();
             format!("it is a dictionary of {} entries ({})", pairs.len(), keys.join(", "))
         }
-        Some(Object::Stub(stub)) => format!("it is an object of class {}, and nothing is known of it", stub.class),
+        Some(Object::Stub(stub)) => {
+            format!("it is an object of class {}, and nothing is known of it", shown(&stub.class.to_string()))
+        }
         Some(Object::Tensor(_)) => "it is one tensor without a name".into(),
         Some(Object::List(values) | Object::Tuple(values)) => format!("it is a list of {} values", values.len()),
         _ => "it is no state dict and no module".into(),

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::pickle::Fallible;
+use super::shown;
 
 const LOCAL: &[u8] = b"PK\x03\x04";
 const CENTRAL: &[u8] = b"PK\x01\x02";
@@ -49,7 +50,7 @@ impl<'a> Archive<'a> {
         for _ in 0..end.count {
             let (name, entry, length) = central(directory, at)?;
             if entries.insert(name, entry).is_some() {
-                return Err(format!("the archive has two entries {name:?}"));
+                return Err(format!("the archive has two entries {}", shown(name)));
             }
             at += length;
         }
@@ -64,33 +65,34 @@ impl<'a> Archive<'a> {
     /// The bytes of an entry, their sum checked; `None` if there is no such entry.
     pub fn read(&self, name: &str) -> Fallible<Option<&'a [u8]>> {
         let Some((name, entry)) = self.entries.get_key_value(name) else { return Ok(None) };
+        let named = shown(name);
         if entry.flags & ENCRYPTED != 0 {
-            return Err(format!("entry {name:?} is encrypted"));
+            return Err(format!("entry {named} is encrypted"));
         }
         if entry.method != 0 || entry.compressed != entry.size {
             let method = entry.method;
             return Err(format!(
-                "entry {name:?} is compressed (method {method}), which PyTorch never does: pack the archive anew \
+                "entry {named} is compressed (method {method}), which PyTorch never does: pack the archive anew \
                  without compression (zip -0)"
             ));
         }
         let bytes = Bytes(self.bytes);
-        let what = format!("the header of entry {name:?}");
+        let what = format!("the header of entry {named}");
         let header = Bytes(bytes.slice(entry.offset, LOCAL_SIZE, &what)?);
         if header.slice(0, 4, &what)? != LOCAL {
-            return Err(format!("there is no entry {name:?} where the directory says"));
+            return Err(format!("there is no entry {named} where the directory says"));
         }
         let (name_length, extra_length) = (header.u16(26)?, header.u16(28)?);
         let name_at = after(entry.offset, LOCAL_SIZE)?;
         if bytes.slice(name_at, name_length.into(), &what)? != name.as_bytes() {
-            return Err(format!("entry {name:?} has another name in its own header"));
+            return Err(format!("entry {named} has another name in its own header"));
         }
         let start = after(name_at, u64::from(name_length) + u64::from(extra_length))?;
-        let data = bytes.slice(start, entry.size, &format!("entry {name:?}"))?;
+        let data = bytes.slice(start, entry.size, &format!("entry {named}"))?;
         let crc = crc32fast::hash(data);
         if crc != entry.crc {
             let expected = entry.crc;
-            return Err(format!("entry {name:?} is damaged: its CRC-32 is {crc:08x}, not {expected:08x}"));
+            return Err(format!("entry {named} is damaged: its CRC-32 is {crc:08x}, not {expected:08x}"));
         }
         Ok(Some(data))
     }

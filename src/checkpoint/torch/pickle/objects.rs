@@ -1,6 +1,7 @@
 use super::globals::{Known, known, storage_type};
 use super::value::{Global, Object, StorageRef, Stub, TensorRef, Value};
 use super::{Fallible, Machine, op};
+use crate::checkpoint::torch::shown;
 
 /// How deep calls may be wrapped in `_rebuild_from_type`.
 const MAX_WRAPPING: usize = 4;
@@ -123,12 +124,16 @@ impl<'a> Machine<'a> {
             [Value::Text("module"), class, ..] => return Ok(*class),
             [Value::Text("storage"), class, Value::Text(key), _location, count, rest @ ..] => {
                 let class = self.heap.global(*class).ok_or("a storage has no class")?;
-                let dtype = storage_type(class).ok_or_else(|| format!("{class} is no known kind of storage"))?;
+                let dtype = storage_type(class)
+                    .ok_or_else(|| format!("{} is no known kind of storage", shown(&class.to_string())))?;
                 let Value::Int(count @ 0..) = count else {
-                    return Err(format!("storage {key} has an impossible size"));
+                    return Err(format!("storage {} has an impossible size", shown(key)));
                 };
                 if rest.iter().any(|view| *view != Value::None) {
-                    return Err(format!("storage {key} is a view of another: save the file anew with torch.save"));
+                    return Err(format!(
+                        "storage {} is a view of another: save the file anew with torch.save",
+                        shown(key)
+                    ));
                 }
                 StorageRef { dtype, key, count: count.unsigned_abs() }
             }
