@@ -285,3 +285,28 @@ fn fuse_writes_a_model_file_that_loads_back() {
     assert_eq!(of(&["--model", &out]), of(&[]));
     fails(1, &["fuse", source, "-o", "no/such/folder/x.safetensors"], &["no/such/folder"]);
 }
+
+#[test]
+fn files_of_pytorch_are_models_too() {
+    let scratch = Scratch::new();
+    let logits = |model: &[&str]| {
+        let args = [&["classify", CAT, "--device", "cpu", "--json", "--logits", "--model"], model].concat();
+        json_lines(&foveate(&args))[0]["logits"].clone()
+    };
+    let expected = logits(&["tests/data/golden/mobileone_tiny.deploy.safetensors"]);
+    assert_eq!(logits(&["tests/data/torch/legacy.pth"]), expected);
+    assert_eq!(logits(&["tests/data/torch/ema.pth", "--use-ema"]), expected);
+    assert_ne!(logits(&["tests/data/torch/ema.pth"]), expected);
+
+    let fused = |file: &str, more: &[&str]| {
+        let out = scratch.path("fused.safetensors").display().to_string();
+        let output = foveate(&[&["fuse", file, "-o", &out, "--force"], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (logits(&[&out]), text(&output.stderr))
+    };
+    assert_eq!(fused("tests/data/torch/ema.pth", &["--use-ema"]).0, expected);
+    let (_, said) = fused("tests/data/torch/checkpoint.pth.tar", &[]);
+    assert!(said.contains("max |train − deploy|"), "{said}");
+    fails(1, &["classify", CAT, "--model", "tests/data/torch/traced.pt", "--use-ema"], &["traced.pt", "--use-ema"]);
+    fails(2, &["classify", CAT, "--use-ema"], &["--model"]);
+}

@@ -30,12 +30,9 @@ pub(super) fn diagnose(bytes: &[u8], error: &SafeTensorError) -> String {
 }
 
 fn other_kind(bytes: &[u8]) -> Option<&'static str> {
-    let kinds: [(&[u8], &str); 3] = [
-        (b"PK\x03\x04", "a zip archive (a .pth or .pt file of PyTorch?)"),
-        (b"\x80\x02", "a Python pickle"),
-        (b"\x89HDF", "an HDF5 file"),
-    ];
-    // A header of 640 bytes starts as a pickle does; only the brace tells.
+    let kinds: [(&[u8], &str); 3] =
+        [(b"\x89HDF", "an HDF5 file"), (b"\x1f\x8b", "a gzip file"), (b"\x93NUMPY", "a NumPy array")];
+    // The length of a header may be these very bytes; only the brace tells.
     let safetensors = bytes.get(8) == Some(&b'{');
     kinds.iter().find(|(magic, _)| bytes.starts_with(magic) && !safetensors).map(|(_, kind)| *kind)
 }

@@ -1,15 +1,20 @@
-//! From a file to a network: safetensors checkpoints of the official implementations and of timm,
-//! in training form or fused, and the project's own model files.
+//! From a file to a network: checkpoints of the official implementations and of timm, in training
+//! form or fused, as safetensors or as files of PyTorch, and the project's own model files.
 
 mod detect;
 mod diagnose;
+mod file;
 pub mod model_file;
 mod names;
+mod options;
 mod safetensors;
 mod source;
+mod torch;
+mod weights;
 
-pub use self::safetensors::Checkpoint;
+pub use file::Checkpoint;
 pub use names::Naming;
+pub use options::LoadOptions;
 
 use std::collections::BTreeMap;
 
@@ -44,22 +49,22 @@ pub struct LoadedModel {
     pub source_sha256: String,
     /// Tensors that were given their official names: (name in the file, official name).
     pub renamed: Vec<(String, String)>,
-    /// Tensors that inference has no use for.
+    /// Tensors, and entries of wrappers around them, that inference has no use for.
     pub ignored: Vec<String>,
     /// What was assumed and might be worth saying.
     pub notes: Vec<String>,
 }
 
-/// Loads a checkpoint or a model file from memory. `origin` names it in messages; `arch` is the
-/// name of a variant (see [`models::names`](crate::models::names)), for checkpoints that do not
-/// tell enough or to be sure.
+/// Loads a checkpoint or a model file from memory. `origin` names it in messages. `options` may be
+/// the name of a variant or `None`; see [`LoadOptions`].
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] if the tensors are not those of the
-/// architecture or of any, [`Error::UnknownModel`] for an unknown `arch`.
-pub fn load(bytes: &[u8], origin: &str, arch: Option<&str>) -> Result<LoadedModel> {
-    let named = arch.map(Architecture::named).transpose()?;
-    let mut checkpoint = Checkpoint::read(bytes, origin)?;
+/// architecture or of any, [`Error::UnknownModel`] for an unknown architecture.
+pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Result<LoadedModel> {
+    let LoadOptions { arch, use_ema } = options.into();
+    let named = arch.as_deref().map(Architecture::named).transpose()?;
+    let mut checkpoint = Checkpoint::read_ema(bytes, origin, use_ema)?;
     if model_file::is_model_file(&checkpoint) {
         return model_file::from_checkpoint(checkpoint, origin, named.as_ref());
     }
@@ -89,7 +94,7 @@ pub fn load(bytes: &[u8], origin: &str, arch: Option<&str>) -> Result<LoadedMode
         source_sha256: checkpoint.sha256,
         renamed: renamed.into_iter().map(|(official, original)| (original, official)).collect(),
         ignored: checkpoint.dropped,
-        notes,
+        notes: [checkpoint.notes, notes].concat(),
     })
 }
 
@@ -98,10 +103,10 @@ pub fn load(bytes: &[u8], origin: &str, arch: Option<&str>) -> Result<LoadedMode
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, and those of [`load`].
 #[cfg(not(target_arch = "wasm32"))]
-pub fn load_file(path: impl AsRef<std::path::Path>, arch: Option<&str>) -> Result<LoadedModel> {
+pub fn load_file(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptions>) -> Result<LoadedModel> {
     let path = path.as_ref();
-    let bytes = crate::files::read("cannot read", path, MAX_BYTES)?;
-    load(&bytes, &path.display().to_string(), arch)
+    let bytes = crate::files::open("cannot read", path, MAX_BYTES)?;
+    load(&bytes, &path.display().to_string(), options)
 }
 
 /// Gives tensors their official names. Returns also which were renamed: official → original.

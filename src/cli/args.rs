@@ -30,13 +30,16 @@ pub enum Command {
 /// Which model.
 #[derive(ClapArgs)]
 pub struct ModelArgs {
-    /// A checkpoint or model file (.safetensors), or the name of a network (see `foveate models`);
+    /// A checkpoint or model file (.safetensors, .pth, .pt, .pth.tar), or the name of a network (see `foveate models`);
     /// the built-in CIFAR-10 network if not given.
     #[arg(long, value_name = "FILE|NAME")]
     pub model: Option<String>,
     /// The architecture of the file, where its keys and shapes cannot tell it.
     #[arg(long, value_name = "NAME", requires = "model")]
     pub arch: Option<String>,
+    /// Take the exponential moving average of the weights that training scripts keep beside them.
+    #[arg(long, requires = "model", conflicts_with = "random")]
+    pub use_ema: bool,
     /// Seeded random weights for the network named by --model.
     #[arg(long, requires = "model", conflicts_with = "arch")]
     pub random: bool,
@@ -107,7 +110,7 @@ pub struct Plan {
 
 #[derive(ClapArgs)]
 pub struct Fuse {
-    /// The checkpoint (.safetensors).
+    /// The checkpoint (.safetensors, .pth, .pt, .pth.tar).
     pub file: PathBuf,
     /// Where to write the model file.
     #[arg(short, long, value_name = "FILE")]
@@ -115,6 +118,9 @@ pub struct Fuse {
     /// The architecture of the file, where its keys and shapes cannot tell it.
     #[arg(long, value_name = "NAME")]
     pub arch: Option<String>,
+    /// Take the exponential moving average of the weights that training scripts keep beside them.
+    #[arg(long)]
+    pub use_ema: bool,
     /// Names of the classes, one per line, to be put into the file.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,

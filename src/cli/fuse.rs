@@ -1,6 +1,7 @@
 //! `foveate fuse`.
 
-use foveate::{Error, Model, checkpoint::model_file};
+use foveate::checkpoint::{LoadOptions, model_file};
+use foveate::{Error, Model};
 
 use super::{Outcome, args, labels, say, source, tell};
 
@@ -9,7 +10,8 @@ pub fn run(args: &args::Fuse) -> Outcome {
         let reason = format!("{} is there already; --force overwrites it", args.output.display());
         return Err(Error::argument(reason).into());
     }
-    let mut model = Model::open(&args.file, args.arch.as_deref(), true)?;
+    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
+    let mut model = Model::open(&args.file, options, true)?;
     if model.fusion().is_none() {
         tell(format_args!("{}: fused already; writing it as a model file", args.file.display()));
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use foveate::checkpoint::LoadOptions;
 use foveate::{Error, Model, Result, models};
 
 use super::args::ModelArgs;
@@ -28,7 +29,10 @@ fn resolve(args: &ModelArgs) -> Result<Model> {
             let unknown = models::Architecture::named(text).err();
             Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))))
         }
-        Some(file) => Model::open(file, args.arch.as_deref(), true),
+        Some(file) => {
+            let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
+            Model::open(file, options, true)
+        }
     }
 }
 

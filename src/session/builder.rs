@@ -6,6 +6,7 @@ use super::device::{DeviceChoice, DeviceInfo};
 use super::engine::Engine;
 use super::model::{Model, Precision};
 use super::{Session, Timing, milliseconds};
+use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
 
@@ -28,7 +29,7 @@ enum Source {
 #[derive(Clone, Debug)]
 pub struct SessionBuilder {
     source: Source,
-    arch: Option<String>,
+    options: LoadOptions,
     labels: Option<Vec<String>>,
     device: DeviceChoice,
     backend: Option<Backend>,
@@ -43,7 +44,7 @@ impl Default for SessionBuilder {
     fn default() -> Self {
         SessionBuilder {
             source: Source::default(),
-            arch: None,
+            options: LoadOptions::default(),
             labels: None,
             device: DeviceChoice::default(),
             backend: None,
@@ -84,7 +85,14 @@ impl SessionBuilder {
 
     /// The architecture, where keys and shapes of a checkpoint cannot tell it.
     pub fn arch(mut self, name: impl Into<String>) -> Self {
-        self.arch = Some(name.into());
+        self.options.arch = Some(name.into());
+        self
+    }
+
+    /// Whether to take the exponential moving average of the weights that training scripts keep
+    /// beside them; not if not called.
+    pub fn use_ema(mut self, use_ema: bool) -> Self {
+        self.options.use_ema = use_ema;
         self
     }
 
@@ -144,16 +152,23 @@ impl SessionBuilder {
     /// Those of [`Model::from_bytes`]; [`Error::Device`] if no device fits; [`Error::Limit`] if the
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
-        let (arch, prove) = (self.arch.as_deref(), self.prove);
-        if let (Some(arch), Source::Builtin | Source::Loaded(_) | Source::Random { .. }) = (arch, &self.source) {
-            return Err(Error::argument(format!("the architecture {arch:?} was named, but no checkpoint was given")));
+        let (options, prove) = (self.options, self.prove);
+        if let Source::Builtin | Source::Loaded(_) | Source::Random { .. } = self.source {
+            if let Some(arch) = options.arch {
+                return Err(Error::argument(format!(
+                    "the architecture {arch:?} was named, but no checkpoint was given"
+                )));
+            }
+            if options.use_ema {
+                return Err(Error::argument("averaged weights were asked for, but no checkpoint was given"));
+            }
         }
         let mut model = match self.source {
             Source::Builtin => Model::builtin()?,
             Source::Loaded(model) => *model,
-            Source::Bytes(bytes) => Model::from_bytes(&bytes, "model", arch, prove)?,
+            Source::Bytes(bytes) => Model::from_bytes(&bytes, "model", options, prove)?,
             #[cfg(not(target_arch = "wasm32"))]
-            Source::File(path) => Model::open(path, arch, prove)?,
+            Source::File(path) => Model::open(path, options, prove)?,
             Source::Random { name, seed } => Model::random(&name, seed, prove)?,
         };
         if let Some(labels) = self.labels {

@@ -9,7 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 use web_time::Instant;
 
-use crate::checkpoint::{self, LoadedModel};
+use crate::checkpoint::{self, LoadOptions, LoadedModel};
 use crate::cpu::settle_batch_norms;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Shape};
@@ -79,15 +79,16 @@ impl Model {
     }
 
     /// Reads a checkpoint, or a model file of this crate's own, and fuses it if it is in training
-    /// form. `origin` names it in messages. `arch` names the architecture where keys and shapes
-    /// cannot tell it. With `prove`, the fuse is proved on a seeded input.
+    /// form. `origin` names it in messages. `options` name the architecture where keys and shapes
+    /// cannot tell it (`Some("repvgg-a0")`, or `None`; see [`LoadOptions`]). With `prove`, the fuse
+    /// is proved on a seeded input.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] for tensors that fit no
     /// architecture, [`Error::Inexact`] if the proof fails.
-    pub fn from_bytes(bytes: &[u8], origin: &str, arch: Option<&str>, prove: bool) -> Result<Model> {
+    pub fn from_bytes(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>, prove: bool) -> Result<Model> {
         let start = Instant::now();
-        Model::fuse(checkpoint::load(bytes, origin, arch)?, prove, start)
+        Model::fuse(checkpoint::load(bytes, origin, options)?, prove, start)
     }
 
     /// Reads a file as [`Model::from_bytes`] does.
@@ -95,10 +96,10 @@ impl Model {
     /// # Errors
     /// Also [`Error::Io`] if the file cannot be read.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn open(path: impl AsRef<std::path::Path>, arch: Option<&str>, prove: bool) -> Result<Model> {
+    pub fn open(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptions>, prove: bool) -> Result<Model> {
         let path = path.as_ref();
-        let bytes = crate::files::read("cannot read model", path, checkpoint::MAX_BYTES)?;
-        Model::from_bytes(&bytes, &path.display().to_string(), arch, prove)
+        let bytes = crate::files::open("cannot read model", path, checkpoint::MAX_BYTES)?;
+        Model::from_bytes(&bytes, &path.display().to_string(), options, prove)
     }
 
     /// A named network in training form with seeded random weights, fused. Its running statistics

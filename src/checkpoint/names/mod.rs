@@ -37,6 +37,21 @@ pub(super) fn unwrap(tensors: &mut BTreeMap<String, Tensor>) -> String {
     taken
 }
 
+/// What training scripts put in front of the names of averaged weights, beside those of others.
+const AVERAGES: [&str; 4] = ["state_dict_ema.", "model_ema.", "ema_model.", "ema."];
+
+/// Chooses between weights and their exponential moving average, where one dictionary holds both.
+/// Returns the names of what was not chosen; `None` if an average is wanted and there is none.
+pub(super) fn choose_average(tensors: &mut BTreeMap<String, Tensor>, wanted: bool) -> Option<Vec<String>> {
+    let average = AVERAGES.iter().find(|prefix| tensors.keys().any(|name| name.starts_with(**prefix)));
+    let Some(average) = average else { return (!wanted).then(Vec::new) };
+    let (averaged, plain): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(tensors).into_iter().partition(|(name, _)| name.starts_with(average));
+    let (chosen, left) = if wanted || plain.is_empty() { (averaged, plain) } else { (plain, averaged) };
+    *tensors = chosen.into_iter().map(|(n, t)| (n.strip_prefix(average).unwrap_or(&n).to_owned(), t)).collect();
+    Some(left.into_keys().collect())
+}
+
 /// The official name of a tensor.
 pub(super) fn official(family: Family, naming: Naming, name: &str) -> String {
     let name = match naming {
@@ -147,5 +162,23 @@ mod tests {
         assert_eq!(unwrap(&mut mixed), "");
         assert_eq!(mixed, map(&["module.a", "b"]));
         assert_eq!(unwrap(&mut map(&["module."])), "module.");
+    }
+
+    #[test]
+    fn averages_are_taken_when_asked_for_or_when_there_is_nothing_else() {
+        let map =
+            |names: &[&str]| names.iter().map(|n| (n.to_string(), Tensor::zeros([1]))).collect::<BTreeMap<_, _>>();
+        let both = map(&["model.a", "model_ema.a", "model_ema.b"]);
+        let mut plain = both.clone();
+        assert_eq!(choose_average(&mut plain, false).unwrap(), ["model_ema.a", "model_ema.b"]);
+        assert_eq!(plain, map(&["model.a"]));
+        let mut average = both;
+        assert_eq!(choose_average(&mut average, true).unwrap(), ["model.a"]);
+        assert_eq!(average, map(&["a", "b"]));
+        let mut only = map(&["ema.a"]);
+        assert_eq!(choose_average(&mut only, false).unwrap(), [""; 0]);
+        assert_eq!(only, map(&["a"]));
+        assert_eq!(choose_average(&mut map(&["a"]), true), None);
+        assert_eq!(choose_average(&mut map(&["a"]), false), Some(vec![]));
     }
 }
