@@ -214,7 +214,11 @@ async fn open(
     match open_gpu(&request, backend, model, batch, safe_shaders).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
-            Ok((Engine::cpu(model)?, DeviceInfo::cpu(error.to_string())))
+            let reason = match error {
+                Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
+                other => other.to_string(),
+            };
+            Ok((Engine::cpu(model)?, DeviceInfo::cpu(reason)))
         }
         opened => opened,
     }
