@@ -197,3 +197,18 @@ fn proofs_say_where_and_how_much() {
     let other = graph.with_input(Shape::new(3, 100, 200)).unwrap();
     assert!(prove(&graph, &other, 9).unwrap_err().to_string().contains("3×100×200"));
 }
+
+/// A file may hold such a chain: no recursion as deep as it is long, no walking it anew at each node.
+#[test]
+fn a_chain_of_many_sums_is_no_burden() {
+    let mut graph = foveate::Graph::new("chain", Shape::new(2, 3, 4));
+    let y = graph.add("y", Activate(Activation::Relu), &[graph.input()]).unwrap();
+    let mut sum = graph.input();
+    for i in 0..20_000 {
+        sum = graph.add(format!("sum{i}"), Add::default(), &[sum, y]).unwrap();
+    }
+    graph.set_output(sum);
+    let small_stack = std::thread::Builder::new().stack_size(1 << 20);
+    let nodes = small_stack.spawn(move || fuse(&graph).unwrap().0.nodes().len()).unwrap().join().unwrap();
+    assert_eq!(nodes, 20_002);
+}

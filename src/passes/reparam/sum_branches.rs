@@ -62,15 +62,21 @@ pub(super) fn sum_branches(ws: &mut Workspace, id: NodeId) -> Result<bool> {
     Ok(true)
 }
 
-/// The operands of a sum, and of the sums that only it reads.
+/// Operands up to which nested sums are looked into. No training block has more than a dozen
+/// branches, and a chain of thousands of sums would be walked anew at each of them.
+const MOST_OPERANDS: usize = 64;
+
+/// The operands of a sum, and of the sums that only it reads, in order.
 fn operands(ws: &Workspace, id: NodeId) -> Vec<NodeId> {
     let mut operands = Vec::new();
-    for input in &ws.graph.node(id).inputs {
-        let inner = matches!(&ws.graph.node(*input).op, Op::Add(add) if add.activation == Activation::None);
-        if inner && ws.single_use(*input) {
-            operands.extend(self::operands(ws, *input));
+    let mut ahead: Vec<NodeId> = ws.graph.node(id).inputs.iter().rev().copied().collect();
+    while let Some(input) = ahead.pop() {
+        let node = ws.graph.node(input);
+        let inner = matches!(&node.op, Op::Add(add) if add.activation == Activation::None) && ws.single_use(input);
+        if inner && operands.len() + ahead.len() + node.inputs.len() <= MOST_OPERANDS {
+            ahead.extend(node.inputs.iter().rev());
         } else {
-            operands.push(*input);
+            operands.push(input);
         }
     }
     operands
