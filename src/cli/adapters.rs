@@ -2,9 +2,21 @@
 
 use foveate::{Error, gpu};
 
-use super::{Outcome, args, say, tell};
+use super::args::BackendArg;
+use super::{Outcome, say, tell};
 
-pub fn run(args: &args::Adapters) -> Outcome {
+/// Arguments of `foveate adapters`.
+#[derive(clap::Args)]
+pub struct Adapters {
+    /// One line of JSON per adapter.
+    #[arg(long)]
+    pub json: bool,
+    /// Look at this backend only.
+    #[arg(long, value_enum)]
+    pub backend: Option<BackendArg>,
+}
+
+pub fn run(args: &Adapters) -> Outcome {
     let backend = args.backend.map(gpu::Backend::from);
     let all = pollster::block_on(gpu::adapters());
     let wanted = |choice: &gpu::AdapterChoice| {

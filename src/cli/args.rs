@@ -1,9 +1,9 @@
-//! The arguments, as clap parses them.
-
-use std::path::PathBuf;
+//! The commands, and the arguments that several of them share.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
+
+use super::{adapters, classify, fuse, plan};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -16,13 +16,13 @@ pub struct Args {
 #[derive(Subcommand)]
 pub enum Command {
     /// Say what is in a picture.
-    Classify(Classify),
+    Classify(classify::Classify),
     /// List the GPUs that wgpu sees, with features and limits.
-    Adapters(Adapters),
+    Adapters(adapters::Adapters),
     /// Show a network's fused graph, its dispatches and its memory.
-    Plan(Plan),
+    Plan(plan::Plan),
     /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
-    Fuse(Fuse),
+    Fuse(fuse::Fuse),
     /// List the networks that are known by name.
     Models,
 }
@@ -57,76 +57,10 @@ pub struct DeviceArgs {
     pub device: DeviceChoice,
     /// Look at this backend only.
     #[arg(long, value_enum)]
-    pub backend: Option<Backend>,
+    pub backend: Option<BackendArg>,
     /// Leave the shaders' runtime checks on (slower).
     #[arg(long)]
     pub safe_shaders: bool,
-}
-
-#[derive(ClapArgs)]
-pub struct Classify {
-    /// The pictures.
-    #[arg(required = true, value_name = "IMAGE")]
-    pub images: Vec<PathBuf>,
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    /// Number format of weights and activations; what the model file holds if not given.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionArg>,
-    /// Names of the classes, one per line.
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-    /// How many classes to show.
-    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
-    pub top: usize,
-    /// One line of JSON per picture on stdout.
-    #[arg(long)]
-    pub json: bool,
-    /// Add the raw logits to the JSON.
-    #[arg(long, requires = "json")]
-    pub logits: bool,
-}
-
-#[derive(ClapArgs)]
-pub struct Adapters {
-    /// One line of JSON per adapter.
-    #[arg(long)]
-    pub json: bool,
-    /// Look at this backend only.
-    #[arg(long, value_enum)]
-    pub backend: Option<Backend>,
-}
-
-#[derive(ClapArgs)]
-pub struct Plan {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Samples per run.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
-    pub batch: usize,
-}
-
-#[derive(ClapArgs)]
-pub struct Fuse {
-    /// The checkpoint (.safetensors, .pth, .pt, .pth.tar).
-    pub file: PathBuf,
-    /// Where to write the model file.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// The architecture of the file, where its keys and shapes cannot tell it.
-    #[arg(long, value_name = "NAME")]
-    pub arch: Option<String>,
-    /// Take the exponential moving average of the weights that training scripts keep beside them.
-    #[arg(long)]
-    pub use_ema: bool,
-    /// Names of the classes, one per line, to be put into the file.
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
-    /// Overwrite the output.
-    #[arg(long)]
-    pub force: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -149,20 +83,20 @@ impl From<PrecisionArg> for Precision {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Backend {
+pub enum BackendArg {
     Vulkan,
     Metal,
     Dx12,
     Gl,
 }
 
-impl From<Backend> for gpu::Backend {
-    fn from(backend: Backend) -> Self {
+impl From<BackendArg> for gpu::Backend {
+    fn from(backend: BackendArg) -> Self {
         match backend {
-            Backend::Vulkan => gpu::Backend::Vulkan,
-            Backend::Metal => gpu::Backend::Metal,
-            Backend::Dx12 => gpu::Backend::Dx12,
-            Backend::Gl => gpu::Backend::Gl,
+            BackendArg::Vulkan => gpu::Backend::Vulkan,
+            BackendArg::Metal => gpu::Backend::Metal,
+            BackendArg::Dx12 => gpu::Backend::Dx12,
+            BackendArg::Gl => gpu::Backend::Gl,
         }
     }
 }
@@ -172,4 +106,9 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
         return Err("a name must not be empty".into());
     }
     Ok(DeviceChoice::parse(text))
+}
+
+/// Parser of a count that must not be zero.
+pub fn at_least_one() -> impl clap::builder::TypedValueParser<Value = usize> {
+    clap::builder::RangedU64ValueParser::<usize>::new().range(1..)
 }

@@ -1,13 +1,40 @@
 //! `foveate classify`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
-use super::args::Classify;
-use super::{Failure, Outcome, labels, progress, say, source, tell};
+use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::{Failure, Outcome, device, labels, progress, say, source, tell};
+
+/// Arguments of `foveate classify`.
+#[derive(clap::Args)]
+pub struct Classify {
+    /// The pictures.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Number format of weights and activations; what the model file holds if not given.
+    #[arg(long, value_enum)]
+    pub precision: Option<PrecisionArg>,
+    /// Names of the classes, one per line.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// How many classes to show.
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one())]
+    pub top: usize,
+    /// One line of JSON per picture on stdout.
+    #[arg(long)]
+    pub json: bool,
+    /// Add the raw logits to the JSON.
+    #[arg(long, requires = "json")]
+    pub logits: bool,
+}
 
 /// Steady-state runs of a picture: this many, or fewer if they take longer than [`STEADY_TIME`].
 const STEADY_RUNS: usize = 10;
@@ -40,17 +67,8 @@ pub fn run(args: &Classify) -> Outcome {
     if let Some(file) = &args.labels {
         model = model.with_labels(labels::read(file)?)?;
     }
-    let mut builder =
-        Session::builder().model(model).device(args.device.device.clone()).safe_shaders(args.device.safe_shaders);
-    if let Some(backend) = args.device.backend {
-        builder = builder.backend(backend.into());
-    }
-    if let Some(precision) = args.precision {
-        builder = builder.precision(precision.into());
-    }
-    let mut session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
+    let mut session = device::open(model, &args.device, args.precision, 1)?;
     let foveate::session::Timing { load, compile } = session.timing();
-    tell(format_args!("device: {}", session.device()));
     let mut first = None;
     let mut failed = false;
     for path in &args.images {

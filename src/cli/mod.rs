@@ -5,6 +5,7 @@
 mod adapters;
 mod args;
 mod classify;
+mod device;
 mod fuse;
 mod labels;
 mod log;

@@ -1,15 +1,25 @@
 //! `foveate plan`.
 
 use foveate::models::{Architecture, Form, Zeros};
-use foveate::plan::Plan;
+use foveate::plan;
 use foveate::{Graph, Result, passes};
 
-use super::args::{self, ModelArgs};
+use super::args::{ModelArgs, at_least_one};
 use super::{Outcome, say, source};
 
-pub fn run(args: &args::Plan) -> Outcome {
+/// Arguments of `foveate plan`.
+#[derive(clap::Args)]
+pub struct Plan {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Samples per run.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
+    pub batch: usize,
+}
+
+pub fn run(args: &Plan) -> Outcome {
     let graph = graph(&args.model)?;
-    let plan = Plan::new(&graph, args.batch, &[])?;
+    let plan = plan::Plan::new(&graph, args.batch, &[])?;
     say(&graph);
     say(plan);
     Ok(())

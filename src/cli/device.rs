@@ -1,0 +1,22 @@
+//! From the device arguments to a session.
+
+use foveate::{Model, Result, Session};
+
+use super::args::{DeviceArgs, PrecisionArg};
+use super::{progress, tell};
+
+/// Puts the model on the device that the arguments name, `batch` pictures to a run, and tells which
+/// device that is on stderr.
+pub fn open(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> Result<Session> {
+    let mut builder =
+        Session::builder().model(model).device(device.device.clone()).safe_shaders(device.safe_shaders).batch(batch);
+    if let Some(backend) = device.backend {
+        builder = builder.backend(backend.into());
+    }
+    if let Some(precision) = precision {
+        builder = builder.precision(precision.into());
+    }
+    let session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
+    tell(format_args!("device: {}", session.device()));
+    Ok(session)
+}

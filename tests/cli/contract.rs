@@ -1,0 +1,287 @@
+//! The contract of the first commands: what goes to stdout, exit codes, and a clear message for each
+//! kind of bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::run::{fails, foveate, json_lines, text};
+
+const CAT: &str = "assets/cat.png";
+
+#[test]
+fn a_cat_is_a_cat_on_the_cpu() {
+    let output = foveate(&["classify", CAT, "--device", "cpu"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let first_label = stdout.lines().nth(1).unwrap();
+    assert!(first_label.trim_start().starts_with("cat "), "{stdout}");
+    for word in ["load", "compile", "first run", "steady"] {
+        assert!(stdout.contains(word), "{word}: {stdout}");
+    }
+    assert!(stderr.contains("CPU executor"), "{stderr}");
+}
+
+#[test]
+fn json_follows_the_schema() {
+    let horse = "assets/horse.png";
+    let output = foveate(&["classify", CAT, horse, "--device", "cpu", "--json", "--logits", "--top", "3"]);
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), 2);
+    for (line, image, label) in [(&lines[0], CAT, "cat"), (&lines[1], horse, "horse")] {
+        assert_eq!(line["schema_version"], 1);
+        assert_eq!(line["image"], image);
+        assert_eq!(line["precision"], "f32");
+        assert_eq!(line["device"]["kind"], "cpu");
+        assert!(["backend", "name", "driver"].iter().all(|key| line["device"][key].is_string()), "{line}");
+        let top = line["top"].as_array().unwrap();
+        assert_eq!(top.len(), 3);
+        assert_eq!(top[0]["label"], label);
+        let logits: Vec<f64> = line["logits"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+        assert_eq!(logits.len(), 10);
+        // The scores are the softmax of the logits, in falling order.
+        let sum: f64 = logits.iter().map(|v| v.exp()).sum();
+        let mut last = f64::INFINITY;
+        for entry in top {
+            let class = entry["class"].as_u64().unwrap() as usize;
+            let score = entry["score"].as_f64().unwrap();
+            assert!((score - logits[class].exp() / sum).abs() < 1e-5 && score <= last, "{line}");
+            last = score;
+        }
+        for key in ["load", "compile", "first", "run"] {
+            assert!(line["timing_ms"][key].as_f64().unwrap() >= 0.0, "{line}");
+        }
+    }
+    let without = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json"]));
+    assert!(without[0].get("logits").is_none());
+}
+
+#[test]
+fn a_random_network_is_built_fused_and_proved() {
+    let args =
+        ["classify", CAT, "--model", "repnext-m0", "--random", "--seed", "7", "--device", "cpu", "--json", "--logits"];
+    let output = foveate(&args);
+    let lines = json_lines(&output);
+    assert_eq!(lines[0]["model"], "repnext-m0");
+    assert_eq!(lines[0]["logits"].as_array().unwrap().len(), 1000);
+    assert!(text(&output.stderr).contains("max |train − deploy|"), "{}", text(&output.stderr));
+    assert_eq!(json_lines(&foveate(&args))[0]["logits"], lines[0]["logits"], "a seed gives one network");
+    let mut other = args;
+    other[6] = "8";
+    assert_ne!(json_lines(&foveate(&other))[0]["logits"], lines[0]["logits"], "another seed gives another network");
+}
+
+#[test]
+fn adapters_and_plan_and_models_print() {
+    let adapters = json_lines(&foveate(&["adapters", "--json"]));
+    assert!(!adapters.is_empty() || std::env::var_os("REQUIRE_GPU").is_none(), "no adapter, but REQUIRE_GPU is set");
+    for (index, adapter) in adapters.iter().enumerate() {
+        assert_eq!(adapter["index"], index);
+        assert!(adapter["features"]["shader_f16"].is_boolean() && adapter["limits"]["max_buffer_size"].is_u64());
+        let listing = text(&foveate(&["adapters"]).stdout);
+        assert!(listing.contains(adapter["name"].as_str().unwrap()) && listing.contains("workgroup"), "{listing}");
+    }
+    let plan = text(&foveate(&["plan"]).stdout);
+    for want in ["conv2d", "dispatches", "without reuse", "buffer 0"] {
+        assert!(plan.contains(want), "{want}: {plan}");
+    }
+    let models = text(&foveate(&["models"]).stdout);
+    assert!(models.lines().count() >= 40 && models.contains("repnext-m2e"), "{models}");
+}
+
+/// Every adapter gives the CPU's answer, and says that it did.
+#[test]
+fn every_adapter_classifies_as_the_cpu_does() {
+    let cpu = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json"]))[0]["top"][0].clone();
+    for (index, adapter) in json_lines(&foveate(&["adapters", "--json"])).iter().enumerate() {
+        let output = foveate(&["classify", CAT, "--device", &index.to_string(), "--json"]);
+        let line = &json_lines(&output)[0];
+        assert_eq!(line["device"]["kind"], "gpu");
+        assert_eq!(line["device"]["name"], adapter["name"]);
+        assert_eq!(line["device"]["backend"], adapter["backend"]);
+        assert_eq!(line["top"][0]["label"], cpu["label"]);
+        let apart = line["top"][0]["score"].as_f64().unwrap() - cpu["score"].as_f64().unwrap();
+        assert!(apart.abs() < 1e-3, "{line}");
+    }
+}
+
+#[test]
+fn without_a_gpu_the_cpu_takes_over_and_says_so() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    command.args(["classify", CAT]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    // No driver is found: neither Vulkan's nor, with that one backend, any other.
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("WGPU_BACKEND", "vulkan");
+    let output = command.output().unwrap();
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && text(&output.stdout).contains("cat"), "{stderr}");
+    // On Windows and macOS the variables above do not hide a GPU.
+    if cfg!(target_os = "linux") {
+        assert!(stderr.contains("CPU executor") && stderr.contains("no GPU was found"), "{stderr}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    fails(2, &[], &["Usage"]);
+    fails(2, &["classify"], &["IMAGE"]);
+    fails(2, &["classify", CAT, "--top", "0"], &["--top", "0 is not in"]);
+    fails(2, &["classify", CAT, "--precision", "f64"], &["f64", "f32"]);
+    fails(2, &["classify", CAT, "--random"], &["--model"]);
+    fails(2, &["classify", CAT, "--logits"], &["--json"]);
+    fails(2, &["classify", CAT, "--backend", "opengl"], &["opengl", "vulkan"]);
+    fails(2, &["plan", "--batch", "0"], &["--batch"]);
+    fails(2, &["classify", CAT, "--device", ""], &["--device", "empty"]);
+    fails(2, &["classify", CAT, "--arch", "repvgg-a0"], &["--model"]);
+}
+
+#[test]
+fn precisions_that_the_model_does_not_hold_are_refused_by_name() {
+    for precision in ["f16", "w8", "w8a8"] {
+        fails(1, &["classify", CAT, "--precision", precision], &[precision, "--precision f32"]);
+    }
+}
+
+#[test]
+fn devices_that_are_not_there_are_refused_with_what_there_is() {
+    fails(1, &["classify", CAT, "--device", "geforce 9999"], &["geforce 9999"]);
+    fails(1, &["classify", CAT, "--device", "99"], &["99"]);
+}
+
+#[test]
+fn models_that_are_not_there_are_refused() {
+    fails(1, &["classify", CAT, "--model", "repvgg-a7", "--random"], &["repvgg-a7", "repvgg-a0"]);
+    fails(1, &["classify", CAT, "--model", "repvgg-a7"], &["repvgg-a7", "repvgg-a0"]);
+    fails(1, &["classify", CAT, "--model", "repvgg-a0"], &["--random"]);
+    fails(1, &["classify", CAT, "--model", "no/such/file.safetensors"], &["no/such/file.safetensors"]);
+    fails(1, &["classify", CAT, "--model", CAT], &[CAT]);
+}
+
+/// Output that is lost is no success; diagnostics that are lost are no failure.
+#[cfg(target_os = "linux")]
+#[test]
+fn full_and_closed_outputs() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |out: std::process::Stdio, err: std::process::Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(["classify", CAT, "--device", "cpu", "--json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdout(out).stderr(err).status().unwrap().code()
+    };
+    assert_eq!(run(full().into(), std::process::Stdio::null()), Some(1));
+    assert_eq!(run(std::process::Stdio::null(), full().into()), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn endless_files_are_refused() {
+    fails(1, &["classify", "/dev/zero", "--device", "cpu"], &["/dev/zero", "larger than"]);
+    fails(1, &["classify", CAT, "--labels", "/dev/zero"], &["/dev/zero", "larger than"]);
+    fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "-o", "/dev/null", "--force"], &["no regular file"]);
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn sizes_beyond_reason_are_refused() {
+    for batch in ["18446744073709551615", "9007199254740992", "4000000000"] {
+        fails(1, &["plan", "--batch", batch], &["batch"]);
+    }
+}
+
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Scratch(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+#[test]
+fn bad_pictures_fail_with_their_name_and_do_not_stop_the_others() {
+    let scratch = Scratch::new();
+    let whole = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAT)).unwrap();
+    fails(1, &["classify", "no/such.png", "--device", "cpu"], &["no/such.png"]);
+    let bad: [(&str, &[u8]); 3] =
+        [("text.png", b"this is no picture"), ("empty.png", b""), ("cut.png", &whole[..whole.len() / 2])];
+    for (name, bytes) in bad {
+        let path = scratch.file(name, bytes);
+        fails(1, &["classify", &path, "--device", "cpu"], &[name]);
+    }
+    let bad = scratch.file("bad.png", b"no");
+    let output = foveate(&["classify", &bad, CAT, "--device", "cpu", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout).lines().count(), 1, "the good picture is still classified");
+}
+
+#[test]
+fn pictures_of_extreme_shapes_are_classified() {
+    let scratch = Scratch::new();
+    for (width, height) in [(1, 1), (20000, 3), (3, 20000)] {
+        let path = scratch.path(&format!("{width}x{height}.png"));
+        image::RgbImage::from_pixel(width, height, image::Rgb([200, 30, 60])).save(&path).unwrap();
+        let path = path.display().to_string();
+        assert_eq!(json_lines(&foveate(&["classify", &path, "--device", "cpu", "--json"])).len(), 1, "{path}");
+    }
+}
+
+#[test]
+fn label_files_are_used_and_checked() {
+    let scratch = Scratch::new();
+    let good = scratch.file("good.txt", b"a\nb\nc\nKatze\ne\nf\ng\nh\ni\nj\n");
+    let lines = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json", "--labels", &good]));
+    assert_eq!(lines[0]["top"][0]["label"], "Katze");
+    let short = scratch.file("short.txt", b"a\nb\n");
+    fails(1, &["classify", CAT, "--labels", &short], &["2 labels", "10 classes"]);
+    let binary = scratch.file("binary.txt", &[0xff, 0xfe, 0x00]);
+    fails(1, &["classify", CAT, "--labels", &binary], &["binary.txt", "UTF-8"]);
+    fails(1, &["classify", CAT, "--labels", "no/such.txt"], &["no/such.txt"]);
+}
+
+#[test]
+fn fuse_writes_a_model_file_that_loads_back() {
+    let scratch = Scratch::new();
+    let source = "assets/cifar10-qarepvgg.safetensors";
+    let out = scratch.path("fused.safetensors").display().to_string();
+    let output = foveate(&["fuse", source, "-o", &out]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    fails(1, &["fuse", source, "-o", &out], &["--force"]);
+    assert!(foveate(&["fuse", source, "-o", &out, "--force"]).status.success());
+    let of = |model: &[&str]| {
+        let args = [&["classify", CAT, "--device", "cpu", "--json", "--logits"], model].concat();
+        json_lines(&foveate(&args))[0]["logits"].clone()
+    };
+    assert_eq!(of(&["--model", &out]), of(&[]));
+    fails(1, &["fuse", source, "-o", "no/such/folder/x.safetensors"], &["no/such/folder"]);
+}
+
+#[test]
+fn files_of_pytorch_are_models_too() {
+    let scratch = Scratch::new();
+    let logits = |model: &[&str]| {
+        let args = [&["classify", CAT, "--device", "cpu", "--json", "--logits", "--model"], model].concat();
+        json_lines(&foveate(&args))[0]["logits"].clone()
+    };
+    let expected = logits(&["tests/data/golden/mobileone_tiny.deploy.safetensors"]);
+    assert_eq!(logits(&["tests/data/torch/legacy.pth"]), expected);
+    assert_eq!(logits(&["tests/data/torch/ema.pth", "--use-ema"]), expected);
+    assert_ne!(logits(&["tests/data/torch/ema.pth"]), expected);
+
+    let fused = |file: &str, more: &[&str]| {
+        let out = scratch.path("fused.safetensors").display().to_string();
+        let output = foveate(&[&["fuse", file, "-o", &out, "--force"], more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (logits(&[&out]), text(&output.stderr))
+    };
+    assert_eq!(fused("tests/data/torch/ema.pth", &["--use-ema"]).0, expected);
+    let (_, said) = fused("tests/data/torch/checkpoint.pth.tar", &[]);
+    assert!(said.contains("max |train − deploy|"), "{said}");
+    fails(1, &["classify", CAT, "--model", "tests/data/torch/traced.pt", "--use-ema"], &["traced.pt", "--use-ema"]);
+    fails(2, &["classify", CAT, "--use-ema"], &["--model"]);
+}
