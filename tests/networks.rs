@@ -183,7 +183,10 @@ fn fusing_full_size_networks_is_proved() {
         let model = Model::random(&name, 2, true).unwrap_or_else(|e| panic!("{name}: {e}"));
         let proof = model.fusion().unwrap().proof.clone().unwrap();
         eprintln!("{name}: {proof}");
-        assert!(!proof.layer_by_layer && proof.max_rel > 0.0 && proof.max_rel <= 1e-4 && proof.same_top1, "{name}: {proof}");
+        assert!(
+            !proof.layer_by_layer && proof.max_rel > 0.0 && proof.max_rel <= 1e-4 && proof.same_top1,
+            "{name}: {proof}"
+        );
     }
 }
 
