@@ -4,12 +4,10 @@
 //          w: [plane][scale, shift] of vec4.
 // Grid     x: pixels; y: planes.
 
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x < PIXELS) {
         let v = x_at((X_PLANE + id.y) * PIXELS + id.x);
-        y[id.y * PIXELS + id.x] = activate(w_at(id.y * 2u) * v + w_at(id.y * 2u + 1u));
+        y_put(id.y * PIXELS + id.x, activate(w_at(id.y * 2u) * v + w_at(id.y * 2u + 1u)));
     }
 }

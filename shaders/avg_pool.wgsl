@@ -6,8 +6,6 @@
 // Edges    Positions are counted from the padding's corner, so that none is negative; only those
 //          within the map are visited.
 
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= BATCH * OUT_H * OUT_W) {
@@ -24,5 +22,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             sum += x_at(map + (row - PADDING) * IN_W + column - PADDING);
         }
     }
-    y[id.y * BATCH * OUT_H * OUT_W + id.x] = sum / f32(KERNEL * KERNEL);
+    y_put(id.y * BATCH * OUT_H * OUT_W + id.x, sum / f32(KERNEL * KERNEL));
 }

@@ -10,10 +10,8 @@
 //          and kernel row it reads the SPAN input columns (STEP_X apart) once and uses each for every kx and
 //          every output plane; each weight serves TILE_PIXELS outputs. No barriers.
 
-@group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-
 const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
+const OUT_PIXELS: u32 = BATCH * OUT_H * OUT_W;
 const BIAS: u32 = OUT_PLANES * K_H * K_W * GROUP_IN_PLANES * 4u;
 
 @compute @workgroup_size(WORKGROUP)
@@ -70,12 +68,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var o = 0u; o < TILE_PLANES; o++) {
         for (var t = 0u; t < TILE_PIXELS; t++) {
             if (ox + t < OUT_W) {
-                let pixel = (n * OUT_H + oy) * OUT_W + ox + t;
-                var v = sum[o][t];
-                if (HAS_RESIDUAL == 1u) {
-                    v += residual[(RESIDUAL_PLANE + out_plane + o) * BATCH * OUT_H * OUT_W + pixel];
-                }
-                y[(out_plane + o) * BATCH * OUT_H * OUT_W + pixel] = activate(v);
+                store(out_plane + o, (n * OUT_H + oy) * OUT_W + ox + t, sum[o][t]);
             }
         }
     }

@@ -7,8 +7,6 @@
 //          y: output planes. The half depends on the plane alone: a uniform branch.
 // Tiling   As depthwise.wgsl.
 
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
-
 const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
 const SMALL_BIAS: u32 = HALF_PLANES * SMALL * SMALL;
 const MEDIUM_W: u32 = SMALL_BIAS + HALF_PLANES;
@@ -42,7 +40,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     for (var t = 0u; t < TILE_PIXELS; t++) {
         if (ox + t < OUT_W) {
-            y[(id.y * BATCH + n) * OUT_H * OUT_W + oy * OUT_W + ox + t] = sum[t];
+            y_put((id.y * BATCH + n) * OUT_H * OUT_W + oy * OUT_W + ox + t, sum[t]);
         }
     }
 }

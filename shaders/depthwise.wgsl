@@ -9,10 +9,8 @@
 // Tiling   Reading the map decides the speed: a row of outputs shares its input columns
 //          (depthwise_row). No barriers.
 
-@group(0) @binding(2) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-
 const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
+const OUT_PIXELS: u32 = BATCH * OUT_H * OUT_W;
 const BIAS: u32 = PLANES * K_H * K_W;
 
 @compute @workgroup_size(WORKGROUP)
@@ -34,12 +32,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     for (var t = 0u; t < TILE_PIXELS; t++) {
         if (ox + t < OUT_W) {
-            let pixel = (n * OUT_H + oy) * OUT_W + ox + t;
-            var v = sum[t];
-            if (HAS_RESIDUAL == 1u) {
-                v += residual[(RESIDUAL_PLANE + plane) * BATCH * OUT_H * OUT_W + pixel];
-            }
-            y[plane * BATCH * OUT_H * OUT_W + pixel] = activate(v);
+            store(plane, (n * OUT_H + oy) * OUT_W + ox + t, sum[t]);
         }
     }
 }

@@ -5,8 +5,7 @@
 //          table: [plane] of four source channels; 0xffffffff is a zero.
 // Grid     x: pixels; y: planes.
 
-@group(0) @binding(1) var<storage, read> table: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> table: array<vec4<u32>>;
 
 fn channel(c: u32, pixel: u32) -> f32 {
     if (c == 0xffffffffu) {
@@ -20,6 +19,6 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x < PIXELS) {
         let source = table[id.y];
         let v = vec4<f32>(channel(source.x, id.x), channel(source.y, id.x), channel(source.z, id.x), channel(source.w, id.x));
-        y[(Y_PLANE + id.y) * PIXELS + id.x] = v;
+        y_put((Y_PLANE + id.y) * PIXELS + id.x, v);
     }
 }

@@ -4,8 +4,6 @@
 // Grid     x: planes; y: samples. One workgroup for each: its invocations add up every WORKGROUP-th
 //          pixel, then their sums are added in a tree.
 
-@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
-
 var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -23,6 +21,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     if (lane == 0u) {
-        y[group.x * BATCH + group.y] = partial[0] / f32(PIXELS);
+        y_put(group.x * BATCH + group.y, partial[0] / f32(PIXELS));
     }
 }

@@ -6,8 +6,6 @@
 //          WORKGROUP-th input plane, then their sums are added in a tree. A thousand classes would
 //          otherwise fill a GPU with only 250 invocations.
 
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
-
 var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -27,6 +25,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (lane == 0u) {
         let bias = w_at(OUT_PLANES * IN_PLANES * 4u + group.x);
-        y[group.x * BATCH + group.y] = activate(partial[0] + bias);
+        y_put(group.x * BATCH + group.y, activate(partial[0] + bias));
     }
 }

@@ -9,12 +9,9 @@
 // Tiling   An invocation keeps TILE_PIXELS × TILE_PLANES sums in registers; its pixels are TILES
 //          apart, so that neighbouring invocations read neighbouring pixels. No barriers.
 
-@group(0) @binding(2) var<storage, read> x2: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read> residual: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
-
 const TILES: u32 = (PIXELS + TILE_PIXELS - 1u) / TILE_PIXELS;
 const PLANES: u32 = IN_PLANES + IN_PLANES_2;
+const OUT_PIXELS: u32 = PIXELS;
 const BIAS: u32 = OUT_PLANES * PLANES * 4u;
 
 var<private> sum: array<array<vec4<f32>, TILE_PIXELS>, TILE_PLANES>;
@@ -56,7 +53,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var p = 0u; p < IN_PLANES_2; p++) {
         for (var t = 0u; t < TILE_PIXELS; t++) {
-            v[t] = x2[(X2_PLANE + p) * PIXELS + min(first + t * TILES, PIXELS - 1u)];
+            v[t] = x2_at((X2_PLANE + p) * PIXELS + min(first + t * TILES, PIXELS - 1u));
         }
         accumulate(out_plane, IN_PLANES + p, &v);
     }
@@ -65,11 +62,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var t = 0u; t < TILE_PIXELS; t++) {
             let pixel = first + t * TILES;
             if (pixel < PIXELS) {
-                var v = sum[o][t];
-                if (HAS_RESIDUAL == 1u) {
-                    v += residual[(RESIDUAL_PLANE + out_plane + o) * PIXELS + pixel];
-                }
-                y[(out_plane + o) * PIXELS + pixel] = activate(v);
+                store(out_plane + o, pixel, sum[o][t]);
             }
         }
     }

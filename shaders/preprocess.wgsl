@@ -10,9 +10,8 @@
 //
 // Everything that depends on the picture is data, so pictures of all sizes share one pipeline.
 
-@group(0) @binding(0) var<storage, read> picture: array<u32>;
-@group(0) @binding(1) var<storage, read> tables: array<u32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> picture: array<u32>;
+@group(0) @binding(6) var<storage, read> tables: array<u32>;
 
 fn triple(i: u32) -> vec3<f32> {
     return vec3<f32>(bitcast<f32>(tables[i]), bitcast<f32>(tables[i + 1u]), bitcast<f32>(tables[i + 2u]));
@@ -50,5 +49,5 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     color = clamp(color, vec3<f32>(0.0), vec3<f32>(255.0));
     let normal = (color / 255.0 - triple(MEAN)) * triple(INVERSE_STD);
-    y[(sample * OUT_H + oy) * OUT_W + ox] = vec4<f32>(normal, 0.0);
+    y_put((sample * OUT_H + oy) * OUT_W + ox, vec4<f32>(normal, 0.0));
 }

@@ -12,8 +12,6 @@
 //          without a round trip through memory. Rows outside the map count as zero, not as the
 //          first convolution's bias: its output is what gets padded. No barriers.
 
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
-
 const TILES_X: u32 = (IN_W + TILE_PIXELS - 1u) / TILE_PIXELS;
 const TILES_Y: u32 = (IN_H + TILE_ROWS - 1u) / TILE_ROWS;
 const SMALL_W: u32 = 0u;
@@ -49,7 +47,7 @@ fn square(tile: u32, plane: u32, chunk: u32) {
     }
     for (var t = 0u; t < TILE_PIXELS; t++) {
         if (ox + t < IN_W) {
-            y[((chunk * CHUNK_PLANES + plane) * BATCH + n) * IN_H * IN_W + oy * IN_W + ox + t] = sum[t];
+            y_put(((chunk * CHUNK_PLANES + plane) * BATCH + n) * IN_H * IN_W + oy * IN_W + ox + t, sum[t]);
         }
     }
 }
@@ -87,7 +85,7 @@ fn long_pair(tile: u32, plane: u32) {
     }
     for (var t = 0u; t < TILE_ROWS; t++) {
         if (oy + t < IN_H) {
-            y[((2u * CHUNK_PLANES + plane) * BATCH + n) * IN_H * IN_W + (oy + t) * IN_W + ox] = sum[t];
+            y_put(((2u * CHUNK_PLANES + plane) * BATCH + n) * IN_H * IN_W + (oy + t) * IN_W + ox, sum[t]);
         }
     }
 }

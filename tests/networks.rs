@@ -40,7 +40,7 @@ fn top1(logits: &Tensor) -> Vec<usize> {
 }
 
 fn run_gpu(context: &GpuContext, graph: &Graph, input: &Tensor, wanted: &[NodeId]) -> Vec<Tensor> {
-    let plan = Plan::new(graph, input.shape()[0], wanted).unwrap();
+    let plan = Plan::for_target(graph, input.shape()[0], wanted, context.target()).unwrap();
     let options = ExecutorOptions { canaries: true, ..Default::default() };
     block_on(async {
         let mut executor = GpuExecutor::new(context, plan, options).await.unwrap();

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cases::convolutions::ConvSpec;
-use foveate::kernels::{Access, KERNELS, Kernel, preprocess_step};
+use foveate::kernels::{Access, KERNELS, Kernel, Source, Step, Storage, Target, preprocess_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, StorageAccess, back};
+use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, TypeInner, back};
 
 /// Bytes of workgroup memory that every WebGPU device has.
 const WORKGROUP_MEMORY: u32 = 16 << 10;
@@ -18,8 +18,8 @@ const WORKGROUP_MEMORY: u32 = 16 << 10;
 /// Bytes that WGSL grants to a function's variables, and to private ones; browsers enforce it.
 const VARIABLES: u32 = 8 << 10;
 
-/// Each distinct shader of the test graphs' plans, with the kernel it belongs to.
-fn shaders() -> BTreeMap<String, &'static Kernel> {
+/// Each distinct shader of the test graphs' plans, with a step that it belongs to.
+fn shaders() -> BTreeMap<String, Step> {
     let mut cases = cases::all();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
     // The widest rows that a tile holds.
@@ -28,9 +28,12 @@ fn shaders() -> BTreeMap<String, &'static Kernel> {
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
     for case in &cases {
-        let plan = Plan::new(&case.graph, case.input.shape()[0], &[]).expect("every case can be planned");
-        let preprocess = preprocess_step(plan.input, [32, 24]);
-        shaders.extend(plan.steps.iter().chain([&preprocess]).map(|step| (step.shader(), step.kernel)));
+        for target in [Target::default(), Target::SOFTWARE] {
+            let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target);
+            let plan = plan.expect("every case can be planned");
+            let preprocess = preprocess_step(plan.input, [32, 24]);
+            shaders.extend(plan.steps.iter().chain([&preprocess]).map(|step| (step.shader(), step.clone())));
+        }
     }
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
     shaders
@@ -48,10 +51,11 @@ fn validate(text: &str, kernel: &Kernel) -> (Module, ModuleInfo) {
 fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
     let shaders = shaders();
     let mut seen = BTreeSet::new();
-    for (text, kernel) in &shaders {
+    for (text, step) in &shaders {
+        let kernel = step.kernel;
         let (module, _) = validate(text, kernel);
         seen.insert(kernel.name);
-        check_bindings(&module, kernel);
+        check_bindings(&module, step);
         let [entry] = &module.entry_points[..] else { panic!("{}: not one entry point", kernel.name) };
         assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{}", kernel.name);
         assert_eq!(entry.workgroup_size, [kernel.workgroup, 1, 1], "{}", kernel.name);
@@ -69,25 +73,33 @@ fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
     assert_eq!(seen, KERNELS.iter().map(|kernel| kernel.name).collect(), "kernels of the cases and of the table");
 }
 
-fn check_bindings(module: &Module, kernel: &Kernel) {
+fn check_bindings(module: &Module, step: &Step) {
+    let kernel = step.kernel;
     let mut found = BTreeMap::new();
     for (_, variable) in module.global_variables.iter() {
         let Some(binding) = variable.binding else { continue };
         assert_eq!(binding.group, 0, "{}: {:?}", kernel.name, variable.name);
-        let AddressSpace::Storage { access } = variable.space else {
-            panic!("{}: {:?} is not a storage buffer", kernel.name, variable.name)
+        let (access, storage) = match (variable.space, &module.types[variable.ty].inner) {
+            (AddressSpace::Storage { access }, _) => (access, Storage::Buffer),
+            (AddressSpace::Handle, TypeInner::Image { class: ImageClass::Storage { format, access }, .. }) => {
+                assert_eq!(*format, naga::StorageFormat::Rgba32Float, "{}", kernel.name);
+                (*access, Storage::Texture)
+            }
+            (AddressSpace::Handle, TypeInner::Image { .. }) => (StorageAccess::LOAD, Storage::Texture),
+            other => panic!("{}: {:?} is {other:?}", kernel.name, variable.name),
         };
         let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
-        found.insert(binding.binding, (variable.name.clone().unwrap_or_default(), access));
+        found.insert(binding.binding, (variable.name.clone().unwrap_or_default(), access, storage));
     }
-    let declared = kernel.bindings.iter().map(|slot| (slot.name.to_owned(), slot.access));
-    let declared: BTreeMap<u32, _> = (0..).zip(declared).collect();
-    assert_eq!(found, declared, "{}", kernel.name);
+    let arguments = kernel.arguments.iter().zip(&step.storage);
+    let declared = arguments.map(|(a, storage)| (a.binding, (a.name.to_owned(), a.access, *storage)));
+    assert_eq!(found, declared.collect(), "{}", kernel.name);
 }
 
 #[test]
 fn every_shader_can_be_written_in_every_language() {
-    for (text, kernel) in &shaders() {
+    for (text, step) in &shaders() {
+        let kernel = step.kernel;
         let (module, info) = validate(text, kernel);
         for (language, written) in translate(&module, &info) {
             let length = written.unwrap_or_else(|e| panic!("{} as {language}: {e}\n{text}", kernel.name));
@@ -174,8 +186,11 @@ fn every_shader_file_belongs_to_a_kernel() {
         }
     }
     assert!(!files.is_empty());
-    let used = KERNELS.iter().flat_map(|kernel| kernel.sources).map(|source| source.file.to_owned());
-    assert_eq!(files, used.collect::<BTreeSet<_>>());
+    let accessors =
+        KERNELS.iter().flat_map(|kernel| kernel.arguments).flat_map(|argument| argument.accessors.iter().flatten());
+    let used: Vec<&Source> =
+        KERNELS.iter().flat_map(|kernel| kernel.sources.iter().copied()).chain(accessors).collect();
+    assert_eq!(files, used.iter().map(|source| source.file.to_owned()).collect::<BTreeSet<_>>());
     for kernel in KERNELS {
         let own = kernel.sources.last().map(|source| source.file);
         assert_eq!(own, Some(format!("{}.wgsl", kernel.name).as_str()), "a kernel's file has its name");

@@ -1,12 +1,12 @@
-//! The buffers of a plan: one per memory slot, one per weight array.
+//! The memory of a plan: a buffer or texture per memory slot, one per weight array.
 
 use super::context::GpuContext;
 use super::limits;
 use super::readback::{read, readback_buffer};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
-use crate::kernels::{Binding, TensorId};
-use crate::plan::Plan;
+use crate::kernels::{Binding, Storage, TEXTURE_WIDTH, TensorId};
+use crate::plan::{Plan, Slot, WeightBlob};
 
 /// Bytes of the pattern behind each slot, where canaries are on.
 const CANARY_BYTES: u64 = 256;
@@ -15,10 +15,16 @@ const CANARY: u32 = 0x7fc0_dead;
 /// Uploads are handed to the queue in portions, so that their staging memory is freed early.
 const PORTION: u64 = 32 << 20;
 
-/// The buffers of a plan.
+/// Memory on the device.
+enum Memory {
+    Buffer(wgpu::Buffer),
+    Texture(wgpu::Texture, wgpu::TextureView),
+}
+
+/// The memory of a plan.
 pub(super) struct Buffers {
-    slots: Vec<wgpu::Buffer>,
-    weights: Vec<wgpu::Buffer>,
+    slots: Vec<Memory>,
+    weights: Vec<Memory>,
     canaries: bool,
 }
 
@@ -31,9 +37,16 @@ impl Buffers {
         limits::check_bindings(plan)?;
         let tail = if canaries { CANARY_BYTES } else { 0 };
         let allocate = || {
-            let slots =
-                plan.memory.slots.iter().map(|slot| storage(context, "activations", slot.bytes + tail)).collect();
-            let weights = plan.weights.iter().map(|weights| storage(context, "weights", weights.bytes())).collect();
+            let slot = |slot: &Slot| match slot.storage {
+                Storage::Buffer => Memory::Buffer(storage(context, "activations", slot.bytes + tail)),
+                Storage::Texture => texture(context, "activations", slot.bytes),
+            };
+            let weights = |weights: &WeightBlob| match weights.storage {
+                Storage::Buffer => Memory::Buffer(storage(context, "weights", weights.bytes())),
+                Storage::Texture => texture(context, "weights", weights.bytes()),
+            };
+            let slots = plan.memory.slots.iter().map(slot).collect();
+            let weights = plan.weights.iter().map(weights).collect();
             Buffers { slots, weights, canaries }
         };
         let (buffers, scope) = guarded(&context.device, allocate);
@@ -46,8 +59,11 @@ impl Buffers {
 
     fn upload(&self, context: &GpuContext, plan: &Plan) {
         let mut waiting = 0;
-        for (buffer, weights) in self.weights.iter().zip(&plan.weights) {
-            context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&weights.words));
+        for (memory, weights) in self.weights.iter().zip(&plan.weights) {
+            match memory {
+                Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&weights.words)),
+                Memory::Texture(texture, _) => fill(context, texture, &weights.words),
+            }
             waiting += weights.bytes();
             if waiting >= PORTION {
                 context.queue.submit([]);
@@ -57,22 +73,33 @@ impl Buffers {
         context.queue.submit([]);
     }
 
-    /// The buffer that a tensor lies in, from its beginning.
-    pub fn tensor(&self, plan: &Plan, tensor: TensorId) -> &wgpu::Buffer {
-        &self.slots[plan.memory.slot_of(tensor)]
+    /// The buffer that a tensor lies in, from its beginning. The network's input and outputs always
+    /// lie in buffers.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if it lies in a texture.
+    pub fn tensor(&self, plan: &Plan, tensor: TensorId) -> Result<&wgpu::Buffer> {
+        match &self.slots[plan.memory.slot_of(tensor)] {
+            Memory::Buffer(buffer) => Ok(buffer),
+            Memory::Texture(..) => {
+                let reason = "it lies in a texture, but the host wants it in a buffer".to_owned();
+                Err(Error::Plan { node: plan.tensors[tensor.0 as usize].name.clone(), reason })
+            }
+        }
     }
 
     /// What a step binds; `None` for pictures and tables, which are not the plan's.
     pub fn binding(&self, plan: &Plan, binding: &Binding) -> Option<wgpu::BindingResource<'_>> {
         match binding {
             // With canaries the whole buffer is visible, or drivers would drop stray writes.
-            Binding::Tensor(id) if self.canaries => Some(self.tensor(plan, *id).as_entire_binding()),
-            Binding::Tensor(id) => Some(wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: self.tensor(plan, *id),
-                offset: 0,
-                size: wgpu::BufferSize::new(plan.tensors[id.0 as usize].bytes()),
-            })),
-            Binding::Weights(id) => Some(self.weights[id.0 as usize].as_entire_binding()),
+            Binding::Tensor(id) => Some(match &self.slots[plan.memory.slot_of(*id)] {
+                Memory::Buffer(buffer) if !self.canaries => {
+                    let size = wgpu::BufferSize::new(plan.tensors[id.0 as usize].bytes());
+                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size })
+                }
+                memory => memory.whole(),
+            }),
+            Binding::Weights(id) => Some(self.weights[id.0 as usize].whole()),
             Binding::Picture | Binding::Tables => None,
         }
     }
@@ -83,14 +110,23 @@ impl Buffers {
             return;
         }
         for slot in &self.slots {
-            let words = (slot.size() / 4) as usize;
-            let mut poison = vec![f32::NAN.to_bits(); words];
-            poison[words - (CANARY_BYTES / 4) as usize..].fill(CANARY);
-            context.queue.write_buffer(slot, 0, bytemuck::cast_slice(&poison));
+            match slot {
+                Memory::Buffer(buffer) => {
+                    let words = (buffer.size() / 4) as usize;
+                    let mut poison = vec![f32::NAN.to_bits(); words];
+                    poison[words - (CANARY_BYTES / 4) as usize..].fill(CANARY);
+                    context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&poison));
+                }
+                Memory::Texture(texture, _) => {
+                    let words = texture.width() * texture.height() * 4;
+                    fill(context, texture, &vec![f32::NAN.to_bits(); words as usize]);
+                }
+            }
         }
     }
 
-    /// Where canaries are on: whether the space behind every slot still holds the pattern.
+    /// Where canaries are on: whether the space behind every buffer still holds the pattern. Nothing
+    /// can be written behind a texture.
     ///
     /// # Errors
     /// [`Error::Gpu`] naming the tensors of the slot that was written beyond its end.
@@ -98,11 +134,17 @@ impl Buffers {
         if !self.canaries {
             return Err(Error::argument("the executor was made without canaries"));
         }
+        let buffers: Vec<(&wgpu::Buffer, &Slot)> = (self.slots.iter().zip(&plan.memory.slots))
+            .filter_map(|(memory, slot)| match memory {
+                Memory::Buffer(buffer) => Some((buffer, slot)),
+                Memory::Texture(..) => None,
+            })
+            .collect();
         let copy = || {
-            let all = readback_buffer(&context.device, self.slots.len() as u64 * CANARY_BYTES);
+            let all = readback_buffer(&context.device, buffers.len() as u64 * CANARY_BYTES);
             let mut encoder = context.device.create_command_encoder(&Default::default());
-            for (slot, at) in self.slots.iter().zip((0..).step_by(CANARY_BYTES as usize)) {
-                encoder.copy_buffer_to_buffer(slot, slot.size() - CANARY_BYTES, &all, at, CANARY_BYTES);
+            for ((buffer, _), at) in buffers.iter().zip((0..).step_by(CANARY_BYTES as usize)) {
+                encoder.copy_buffer_to_buffer(buffer, buffer.size() - CANARY_BYTES, &all, at, CANARY_BYTES);
             }
             let submission = context.queue.submit([encoder.finish()]);
             (all, submission)
@@ -110,7 +152,7 @@ impl Buffers {
         let ((all, submission), scope) = guarded(&context.device, copy);
         settle(scope, || "reading canaries".to_owned()).await?;
         let bytes = read(context, &all, submission).await?;
-        for (canary, slot) in bytes.chunks_exact(CANARY_BYTES as usize).zip(&plan.memory.slots) {
+        for (canary, (_, slot)) in bytes.chunks_exact(CANARY_BYTES as usize).zip(&buffers) {
             if canary.chunks_exact(4).any(|word| word != CANARY.to_le_bytes()) {
                 let names: Vec<&str> = slot.tensors.iter().map(|t| plan.tensors[t.0 as usize].name.as_str()).collect();
                 let reason = format!("a kernel wrote beyond the buffer of the values {}", names.join(", "));
@@ -119,6 +161,57 @@ impl Buffers {
         }
         Ok(())
     }
+}
+
+impl Memory {
+    fn whole(&self) -> wgpu::BindingResource<'_> {
+        match self {
+            Memory::Buffer(buffer) => buffer.as_entire_binding(),
+            Memory::Texture(_, view) => wgpu::BindingResource::TextureView(view),
+        }
+    }
+}
+
+/// Bytes of a row of a texture.
+const ROW_BYTES: u64 = TEXTURE_WIDTH * 16;
+
+/// A texture of whole rows that shaders read and write and the host can fill.
+fn texture(context: &GpuContext, label: &str, bytes: u64) -> Memory {
+    let usage =
+        wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST;
+    let height = bytes.div_ceil(ROW_BYTES).max(1) as u32;
+    let texture = context.device.create_texture(&wgpu::TextureDescriptor {
+        label: Some(label),
+        size: wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height, depth_or_array_layers: 1 },
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format: wgpu::TextureFormat::Rgba32Float,
+        usage,
+        view_formats: &[],
+    });
+    let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
+    Memory::Texture(texture, view)
+}
+
+/// Writes the texels of a texture from its first on; whole rows, then what is left of the last.
+fn fill(context: &GpuContext, texture: &wgpu::Texture, words: &[u32]) {
+    let row_words = ROW_BYTES as usize / 4;
+    let (rows, rest) = words.split_at(words.len() - words.len() % row_words);
+    let write = |words: &[u32], y: u32, width: u32, height: u32| {
+        if words.is_empty() {
+            return;
+        }
+        let origin = wgpu::Origin3d { x: 0, y, z: 0 };
+        let target = wgpu::TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: wgpu::TextureAspect::All };
+        let layout =
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+        let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
+        context.queue.write_texture(target, bytemuck::cast_slice(words), layout, size);
+    };
+    let whole = (rows.len() / row_words) as u32;
+    write(rows, 0, TEXTURE_WIDTH as u32, whole);
+    write(rest, whole, rest.len() as u32 / 4, 1);
 }
 
 /// A buffer for shaders that the host can write and read back from.

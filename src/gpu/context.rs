@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapter::{AdapterChoice, AdapterSummary};
 use crate::error::{Error, Result};
+use crate::kernels::Target;
 
 /// A device with its queue, and whether it still lives.
 #[derive(Clone, Debug)]
@@ -61,6 +62,11 @@ impl GpuContext {
     /// What it runs on. Features and limits are the adapter's; for a borrowed device, the device's.
     pub fn summary(&self) -> &AdapterSummary {
         &self.summary
+    }
+
+    /// What the device is good at.
+    pub fn target(&self) -> Target {
+        if self.summary.is_software() { Target::SOFTWARE } else { Target::default() }
     }
 
     /// Whether the device is the caller's.

@@ -16,7 +16,7 @@ use super::readback::{Pending, Ring};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::kernels::{Layout, Step};
+use crate::kernels::{Argument, Layout, Step};
 use crate::picture::Picture;
 use crate::plan::{Output, Plan};
 use crate::preprocess::Preprocess;
@@ -108,7 +108,7 @@ impl GpuExecutor {
 
         // The device has them now; the graph keeps them for a rebuild.
         plan.weights.iter_mut().for_each(|weights| weights.words = Arc::default());
-        let copies = copies(&plan, &buffers);
+        let copies = copies(&plan, &buffers)?;
         let outputs = Arc::new(plan.outputs.clone());
         let input_layout = Layout::new([plan.input_shape.channels]);
         let (context, packed, timings) = (context.clone(), Vec::new(), Timings { upload, compile });
@@ -183,7 +183,7 @@ impl GpuExecutor {
         };
         self.frame(samples, |executor| {
             pack::pack(input, &executor.input_layout, batch, &mut executor.packed);
-            let buffer = executor.buffers.tensor(&executor.plan, executor.plan.input);
+            let buffer = executor.buffers.tensor(&executor.plan, executor.plan.input)?;
             executor.context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&executor.packed));
             Ok(Vec::new())
         })
@@ -278,11 +278,11 @@ fn dispatch(
 ) -> Result<Dispatch> {
     let fail = |reason: &str| Error::Plan { node: step.node.clone(), reason: reason.to_owned() };
     let (pipeline, layout) = pipelines.get(step).ok_or_else(|| fail("its kernel has not been compiled"))?;
-    let entry = |(at, binding)| {
+    let entry = |(argument, binding): (&&Argument, _)| {
         let resource = buffers.binding(plan, binding).ok_or_else(|| fail("it binds a picture"))?;
-        Ok(wgpu::BindGroupEntry { binding: at as u32, resource })
+        Ok(wgpu::BindGroupEntry { binding: argument.binding, resource })
     };
-    let entries = step.bindings.iter().enumerate().map(entry).collect::<Result<Vec<_>>>()?;
+    let entries = step.kernel.arguments.iter().zip(&step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
     let descriptor = wgpu::BindGroupDescriptor { label: Some(step.kernel.name), layout, entries: &entries };
     let bind_group = context.device.create_bind_group(&descriptor);
     Ok(Dispatch { pipeline: pipeline.clone(), bind_group, grid: step.grid })
@@ -297,14 +297,14 @@ fn output_bytes(plan: &Plan, output: &Output) -> u64 {
     output.layout.planes() as u64 * plane_bytes(plan, output)
 }
 
-fn copies(plan: &Plan, buffers: &Buffers) -> Vec<Copy> {
+fn copies(plan: &Plan, buffers: &Buffers) -> Result<Vec<Copy>> {
     let mut target_offset = 0;
     let copy = |output: &Output| {
-        let (bytes, source) = (output_bytes(plan, output), buffers.tensor(plan, output.tensor).clone());
+        let (bytes, source) = (output_bytes(plan, output), buffers.tensor(plan, output.tensor)?.clone());
         let source_offset = output.first_plane as u64 * plane_bytes(plan, output);
         let copy = Copy { source, source_offset, target_offset, bytes };
         target_offset += bytes;
-        copy
+        Ok(copy)
     };
     plan.outputs.iter().map(copy).collect()
 }

@@ -7,7 +7,7 @@ use super::pack;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::kernels::{Binding, Layout, Step, preprocess_step, preprocess_tables};
+use crate::kernels::{Argument, Binding, Layout, Step, preprocess_step, preprocess_tables};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -131,7 +131,7 @@ impl PictureInput {
         pack::pack(&input, &Layout::new([plan.input_shape.channels]), 1, &mut packed);
         // Three channels are one plane, in which samples lie one behind the other.
         let bytes: &[u8] = bytemuck::cast_slice(&packed);
-        context.queue.write_buffer(buffers.tensor(plan, plan.input), (sample * bytes.len()) as u64, bytes);
+        context.queue.write_buffer(buffers.tensor(plan, plan.input)?, (sample * bytes.len()) as u64, bytes);
         Ok(())
     }
 
@@ -148,15 +148,16 @@ impl PictureInput {
         let tables = storage(context, "resampling tables", tables);
         let not_compiled = || Error::Plan { node: self.step.node.clone(), reason: "it has no pipeline".to_owned() };
         let (pipeline, layout) = pipelines.get(&self.step).ok_or_else(not_compiled)?;
-        let entry = |(at, binding): (usize, &Binding)| {
+        let entry = |(argument, binding): (&&Argument, &Binding)| {
             let resource = match binding {
                 Binding::Picture => picture.as_entire_binding(),
                 Binding::Tables => tables.as_entire_binding(),
                 other => buffers.binding(plan, other).ok_or_else(not_compiled)?,
             };
-            Ok(wgpu::BindGroupEntry { binding: at as u32, resource })
+            Ok(wgpu::BindGroupEntry { binding: argument.binding, resource })
         };
-        let entries = self.step.bindings.iter().enumerate().map(entry).collect::<Result<Vec<_>>>()?;
+        let entries =
+            self.step.kernel.arguments.iter().zip(&self.step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
         let descriptor = wgpu::BindGroupDescriptor { label: Some("preprocess"), layout, entries: &entries };
         let bind_group = context.device.create_bind_group(&descriptor);
         drop(entries);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::context::GpuContext;
 use super::scopes::{ScopeError, guarded, settle};
 use crate::error::Result;
-use crate::kernels::{Access, Step};
+use crate::kernels::{Access, Argument, Step, Storage};
 
 /// The pipelines of a plan; steps of equal shader text share one.
 pub(super) struct Pipelines {
@@ -73,17 +73,8 @@ fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -
         // its buffers, and the plan computes sizes and grids from the same constants.
         unsafe { device.create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
     };
-    let entry = |(binding, slot): (usize, &crate::kernels::Slot)| wgpu::BindGroupLayoutEntry {
-        binding: binding as u32,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty: wgpu::BufferBindingType::Storage { read_only: slot.access == Access::Read },
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
-        count: None,
-    };
-    let entries: Vec<_> = kernel.bindings.iter().enumerate().map(entry).collect();
+    let arguments = kernel.arguments.iter().zip(&step.storage);
+    let entries: Vec<_> = arguments.map(|(argument, storage)| entry(argument, *storage)).collect();
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label,
@@ -103,6 +94,27 @@ fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -
         cache: None,
     });
     Built { pipeline, layout }
+}
+
+fn entry(argument: &Argument, storage: Storage) -> wgpu::BindGroupLayoutEntry {
+    let ty = match (storage, argument.access) {
+        (Storage::Buffer, access) => wgpu::BindingType::Buffer {
+            ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        (Storage::Texture, Access::Read) => wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        },
+        (Storage::Texture, Access::Write) => wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::WriteOnly,
+            format: wgpu::TextureFormat::Rgba32Float,
+            view_dimension: wgpu::TextureViewDimension::D2,
+        },
+    };
+    wgpu::BindGroupLayoutEntry { binding: argument.binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }
 
 type Outcome = (Built, ScopeError);

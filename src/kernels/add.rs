@@ -1,14 +1,14 @@
 //! Sum of two values, then an activation; longer sums are chains of these.
 
-use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, X, X2, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{Activation, Add};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "add",
-    sources: &[&X_BUFFER, &ACTIVATION, &source!("add.wgsl")],
-    bindings: &[read("x"), read("x2"), write("y")],
+    arguments: &[&X, &X2, &Y],
+    sources: &[&ACTIVATION, &source!("add.wgsl")],
     constants: &["PIXELS", "X_PLANE", "X2_PLANE", "ACTIVATION"],
     workgroup: 64,
     fixed: ACTIVATIONS,

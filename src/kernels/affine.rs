@@ -2,15 +2,15 @@
 //! could take in, and activations and factors that stand alone.
 
 use super::lowering::{per_channel, words};
-use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W, X, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{Activate, Activation, BatchNorm, Scale};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "affine",
-    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("affine.wgsl")],
-    bindings: &[read("x"), read("w"), write("y")],
+    arguments: &[&X, &W, &Y],
+    sources: &[&ACTIVATION, &source!("affine.wgsl")],
     constants: &["PIXELS", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
     fixed: ACTIVATIONS,

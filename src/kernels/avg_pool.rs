@@ -1,14 +1,14 @@
 //! Mean over a square window of each channel.
 
-use super::{Kernel, Lower, Lowering, X_BUFFER, read, source, write};
+use super::{Kernel, Lower, Lowering, X, Y, source};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::AvgPool;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "avg_pool",
-    sources: &[&X_BUFFER, &source!("avg_pool.wgsl")],
-    bindings: &[read("x"), write("y")],
+    arguments: &[&X, &Y],
+    sources: &[&source!("avg_pool.wgsl")],
     constants: &["BATCH", "IN_H", "IN_W", "OUT_H", "OUT_W", "KERNEL", "STRIDE", "PADDING", "X_PLANE"],
     workgroup: 64,
     fixed: &[],

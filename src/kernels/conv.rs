@@ -6,8 +6,8 @@
 
 use super::lowering::words;
 use super::{
-    ACTIVATION, ACTIVATIONS, Kernel, Layout, Lower, Lowering, W_BUFFER, X_BUFFER, depthwise, pointwise, read, source,
-    tile, write,
+    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lower, Lowering, RESIDUAL, W, X, Y, depthwise, pointwise,
+    source, tile,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -16,8 +16,8 @@ use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "conv",
-    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("conv.wgsl")],
-    bindings: &[read("x"), read("w"), read("residual"), write("y")],
+    arguments: &[&X, &W, &RESIDUAL, &Y],
+    sources: &[&ACTIVATION, &EPILOGUE, &source!("conv.wgsl")],
     constants: &[
         "BATCH",
         "IN_H",

@@ -2,15 +2,15 @@
 
 use super::depthwise::{DEPTHWISE_ROW, pack};
 use super::lowering::{per_channel, words};
-use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, write};
+use super::{Kernel, Lower, Lowering, W, X, Y, source};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{CopyConv, Depthwise, Operator};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "copy_conv",
-    sources: &[&X_BUFFER, &W_BUFFER, &DEPTHWISE_ROW, &source!("copy_conv.wgsl")],
-    bindings: &[read("x"), read("w"), write("y")],
+    arguments: &[&X, &W, &Y],
+    sources: &[&DEPTHWISE_ROW, &source!("copy_conv.wgsl")],
     constants: &[
         "BATCH",
         "IN_H",

@@ -1,7 +1,7 @@
 //! Depthwise k×k convolution, any stride, padding and dilation, one or more outputs per input.
 
 use super::lowering::words;
-use super::{ACTIVATION, ACTIVATIONS, Kernel, Layout, Lowering, Source, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, Source, W, X, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;
@@ -12,8 +12,8 @@ pub(super) static DEPTHWISE_ROW: Source = source!("depthwise_row.wgsl");
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "depthwise",
-    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &DEPTHWISE_ROW, &source!("depthwise.wgsl")],
-    bindings: &[read("x"), read("w"), read("residual"), write("y")],
+    arguments: &[&X, &W, &RESIDUAL, &Y],
+    sources: &[&ACTIVATION, &EPILOGUE, &DEPTHWISE_ROW, &source!("depthwise.wgsl")],
     constants: &[
         "BATCH",
         "IN_H",

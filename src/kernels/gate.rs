@@ -1,14 +1,14 @@
 //! Every channel times its gate: the last step of squeeze-and-excitation.
 
-use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, X, X2, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Gate;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "gate",
-    sources: &[&X_BUFFER, &ACTIVATION, &source!("gate.wgsl")],
-    bindings: &[read("x"), read("gates"), write("y")],
+    arguments: &[&X, &X2, &Y],
+    sources: &[&ACTIVATION, &source!("gate.wgsl")],
     constants: &["BATCH", "PIXELS", "X_PLANE", "GATE_PLANE", "ACTIVATION"],
     workgroup: 64,
     fixed: ACTIVATIONS,

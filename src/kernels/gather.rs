@@ -1,13 +1,13 @@
 //! Copies channels to other places: for the few values whose layout has to change.
 
 use super::lowering::Piece;
-use super::{Binding, Kernel, Lowering, X_BUFFER, read, source, write};
+use super::{Binding, Kernel, Lowering, TABLE, X, Y, source};
 use crate::error::Result;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "gather",
-    sources: &[&X_BUFFER, &source!("gather.wgsl")],
-    bindings: &[read("x"), read("table"), write("y")],
+    arguments: &[&X, &TABLE, &Y],
+    sources: &[&source!("gather.wgsl")],
     constants: &["PIXELS", "X_PLANE", "Y_PLANE"],
     workgroup: 64,
     fixed: &[],
@@ -23,7 +23,7 @@ pub(super) fn push(
     into: Piece,
 ) -> Result<()> {
     let table = source.iter().map(|c| c.map_or(Ok(u32::MAX), |c| cx.constant(c))).collect::<Result<Vec<u32>>>()?;
-    let table = cx.weights(table);
+    let table = cx.table(table);
     let constants = [("PIXELS", pixels), ("X_PLANE", from.first_plane), ("Y_PLANE", into.first_plane)];
     let bindings = vec![Binding::Tensor(from.tensor), table, Binding::Tensor(into.tensor)];
     cx.push(&KERNEL, &constants, bindings, [pixels, source.len() / 4, 1], 0)

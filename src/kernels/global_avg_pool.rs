@@ -1,14 +1,14 @@
 //! Mean over all pixels of each channel.
 
-use super::{Kernel, Lower, Lowering, X_BUFFER, read, source, write};
+use super::{Kernel, Lower, Lowering, X, Y, source};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::GlobalAvgPool;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "global_avg_pool",
-    sources: &[&X_BUFFER, &source!("global_avg_pool.wgsl")],
-    bindings: &[read("x"), write("y")],
+    arguments: &[&X, &Y],
+    sources: &[&source!("global_avg_pool.wgsl")],
     constants: &["BATCH", "PIXELS", "X_PLANE"],
     workgroup: 64,
     fixed: &[],

@@ -3,15 +3,15 @@
 
 use super::conv::pack;
 use super::lowering::words;
-use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W, X, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Linear;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "linear",
-    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("linear.wgsl")],
-    bindings: &[read("x"), read("w"), write("y")],
+    arguments: &[&X, &W, &Y],
+    sources: &[&ACTIVATION, &source!("linear.wgsl")],
     constants: &["BATCH", "IN_PLANES", "OUT_PLANES", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
     fixed: ACTIVATIONS,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Binding, Kernel, Layout, Output, Step, TensorId, TensorInfo, WeightBlob, WeightsId, gather, layout, tile};
+use super::{
+    Binding, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, WeightBlob, WeightsId, gather,
+    layout, tile,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
 use crate::ops::Op;
@@ -60,6 +63,9 @@ impl Operand {
 pub struct Lowering<'g> {
     graph: &'g Graph,
     batch: usize,
+    target: Target,
+    /// Which values are read back.
+    read_back: Vec<bool>,
     layouts: Vec<Layout>,
     views: Vec<Option<View>>,
     current: NodeId,
@@ -78,11 +84,21 @@ macro_rules! define_dispatch {
 with_each_op!(define_dispatch);
 
 impl<'g> Lowering<'g> {
-    /// Starts with the graph's input in a tensor of its own. `layouts` has one entry per node.
-    pub fn new(graph: &'g Graph, batch: usize, layouts: Vec<Layout>) -> Result<Self> {
+    /// Starts with the graph's input in a tensor of its own. `layouts` has one entry per node,
+    /// `read_back` are the values that will be asked for with [`Lowering::output`].
+    pub fn new(
+        graph: &'g Graph,
+        batch: usize,
+        target: Target,
+        read_back: &[NodeId],
+        layouts: Vec<Layout>,
+    ) -> Result<Self> {
+        let mut is_read = vec![false; graph.nodes().len()];
+        read_back.iter().filter_map(|id| is_read.get_mut(id.index()).map(|is| *is = true)).for_each(drop);
+        let read_back = is_read;
         let views = vec![None; graph.nodes().len()];
         let (current, steps, tensors, weights) = (graph.input(), vec![], vec![], vec![]);
-        let mut cx = Lowering { graph, batch, layouts, views, current, steps, tensors, weights };
+        let mut cx = Lowering { graph, batch, target, read_back, layouts, views, current, steps, tensors, weights };
         cx.new_output(graph.input())?;
         Ok(cx)
     }
@@ -101,6 +117,11 @@ impl<'g> Lowering<'g> {
     /// The graph's weights.
     pub fn params(&self) -> &'g Params {
         self.graph.params()
+    }
+
+    /// What the device is good at.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Samples per run.
@@ -181,10 +202,19 @@ impl<'g> Lowering<'g> {
 
     /// A new tensor with the pixels of `id`'s value.
     pub fn allocate(&mut self, id: NodeId, planes: usize) -> Result<Piece> {
-        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels: self.pixels(id) };
+        // What comes from the host and what goes there is copied as buffers.
+        let ends = id == self.graph.input() || self.read_back[id.index()];
+        let storage = if ends { Storage::Buffer } else { self.target.activations };
+        self.allocate_in(storage, id, planes)
+    }
+
+    fn allocate_in(&mut self, storage: Storage, id: NodeId, planes: usize) -> Result<Piece> {
+        let pixels = self.pixels(id);
+        let storage = storage.fitting(planes as u64 * pixels as u64);
+        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, storage };
         // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.
         let limit = (u32::MAX / 2) as u64;
-        if info.bytes() / 16 > limit {
+        if info.vec4s() > limit {
             return Err(
                 self.error(format!("a value of {} bytes is beyond 32-bit indices; use a smaller batch", info.bytes()))
             );
@@ -214,10 +244,20 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// Weights for upload.
+    /// Weights for upload, whole vec4s.
     pub fn weights(&mut self, words: Vec<u32>) -> Binding {
+        let storage = self.target.weights.fitting(words.len() as u64 / 4);
+        self.constants(words, storage)
+    }
+
+    /// A table of integers for upload.
+    pub fn table(&mut self, words: Vec<u32>) -> Binding {
+        self.constants(words, Storage::Buffer)
+    }
+
+    fn constants(&mut self, words: Vec<u32>, storage: Storage) -> Binding {
         let name = self.graph.node(self.current).name.clone();
-        self.weights.push(WeightBlob { name, words: Arc::new(words) });
+        self.weights.push(WeightBlob { name, len: words.len(), words: Arc::new(words), storage });
         Binding::Weights(WeightsId(self.weights.len() as u32 - 1))
     }
 
@@ -233,7 +273,7 @@ impl<'g> Lowering<'g> {
         macs: u64,
     ) -> Result<()> {
         let given = constants.iter().map(|(name, _)| *name);
-        if !given.eq(kernel.constants.iter().copied()) || bindings.len() != kernel.bindings.len() {
+        if !given.eq(kernel.constants.iter().copied()) || bindings.len() != kernel.arguments.len() {
             return Err(
                 self.error(format!("kernel {} was given other constants or bindings than it declares", kernel.name))
             );
@@ -246,13 +286,29 @@ impl<'g> Lowering<'g> {
         }
         let node = self.graph.node(self.current).name.clone();
         let macs = macs.saturating_mul(self.batch as u64);
-        self.steps.push(Step { node, kernel, constants, bindings, grid, macs });
+        let storage = bindings.iter().map(|binding| self.storage(*binding)).collect();
+        self.steps.push(Step { node, kernel, constants, bindings, storage, grid, macs });
         Ok(())
     }
 
-    /// Where a value that is to be read back will be.
+    fn storage(&self, binding: Binding) -> Storage {
+        match binding {
+            Binding::Tensor(id) => self.tensors[id.0 as usize].storage,
+            Binding::Weights(id) => self.weights[id.0 as usize].storage,
+            Binding::Picture | Binding::Tables => Storage::Buffer,
+        }
+    }
+
+    /// Where a value that is to be read back will be: in a buffer, copied there if it is a view of
+    /// another value that lies in a texture.
     pub fn output(&mut self, id: NodeId) -> Result<Output> {
-        let Operand { tensor, first_plane, layout, .. } = self.operand(id)?;
+        let Operand { mut tensor, mut first_plane, planes, layout } = self.operand(id)?;
+        if self.storage(Binding::Tensor(tensor)) == Storage::Texture {
+            let into = self.allocate_in(Storage::Buffer, id, planes)?;
+            let channels: Vec<Option<usize>> = (0..planes * 4).map(Some).collect();
+            gather::push(self, Piece { tensor, first_plane, planes }, self.pixels(id), &channels, into)?;
+            (tensor, first_plane) = (into.tensor, 0);
+        }
         Ok(Output { node: id, shape: self.shape(id), tensor, first_plane, layout })
     }
 

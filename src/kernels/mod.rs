@@ -5,11 +5,12 @@
 //! it holds the [`Kernel`] declaration and the lowering of the operators it computes.
 //!
 //! A shader's text is put together from whole files, in this order: a generated prelude of
-//! `const NAME: u32 = …;` lines ([`Step::prelude`]), the kernel's shared files, the kernel's own
-//! file. Shapes are therefore literals for the driver's compiler, and every file stays plain WGSL.
+//! `const NAME: u32 = …;` lines ([`Step::prelude`]), an accessor file for each argument (one for
+//! buffers, one for textures), the kernel's shared files, the kernel's own file. Shapes are therefore literals for the driver's compiler, and every file stays plain WGSL.
 
 mod add;
 mod affine;
+mod argument;
 mod avg_pool;
 mod conv;
 mod copy_conv;
@@ -22,17 +23,22 @@ mod linear;
 mod lowering;
 mod pointwise;
 mod preprocess;
+mod target;
 mod tile;
 mod token_mixer;
 mod values;
 mod views;
 
+pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
+pub use target::Target;
 pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
+
+use argument::{PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
 
 use crate::ops::Activation;
 
@@ -46,18 +52,16 @@ pub struct Source {
 }
 
 macro_rules! source {
-    ($file:literal) => {
+    ($file:expr) => {
         $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)) }
     };
 }
 pub(crate) use source;
 
-/// Input activations in a storage buffer, `x_at(i)`, at binding 0.
-static X_BUFFER: Source = source!("operands/x_buffer.wgsl");
-/// Packed weights in a storage buffer, `w_at(i)`, at binding 1.
-static W_BUFFER: Source = source!("operands/w_buffer.wgsl");
 /// `activate(v)` by the constant `ACTIVATION`.
 static ACTIVATION: Source = source!("activation.wgsl");
+/// `store(plane, pixel, sum)`: residual, activation, output.
+static EPILOGUE: Source = source!("epilogue.wgsl");
 
 /// The values of the constant `ACTIVATION`.
 const ACTIVATIONS: &[(&str, u32)] = &[
@@ -66,41 +70,15 @@ const ACTIVATIONS: &[(&str, u32)] = &[
     ("SIGMOID", tile::activation(Activation::Sigmoid) as u32),
 ];
 
-/// How a kernel uses one of its bindings, all of them storage buffers in group 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// `var<storage, read>`.
-    Read,
-    /// `var<storage, read_write>`; kernels only write it.
-    Write,
-}
-
-/// One binding of a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot {
-    /// Name of the WGSL variable.
-    pub name: &'static str,
-    /// How it is used.
-    pub access: Access,
-}
-
-const fn read(name: &'static str) -> Slot {
-    Slot { name, access: Access::Read }
-}
-
-const fn write(name: &'static str) -> Slot {
-    Slot { name, access: Access::Write }
-}
-
 /// A compute kernel: its text, bindings and the constants that its prelude has to define.
 #[derive(Debug)]
 pub struct Kernel {
     /// Name in plans, profiles and messages.
     pub name: &'static str,
-    /// Files put behind the prelude, in order; the last is the kernel's own.
+    /// What it binds, in the order in which steps give it.
+    pub arguments: &'static [&'static Argument],
+    /// Files put behind the arguments' accessors, in order; the last is the kernel's own.
     pub sources: &'static [&'static Source],
-    /// `@group(0) @binding(i)` for each i.
-    pub bindings: &'static [Slot],
     /// Names of the constants, all u32, in the order in which steps give them.
     pub constants: &'static [&'static str],
     /// Invocations of a workgroup along x; y and z are 1.
@@ -163,8 +141,10 @@ pub struct Step {
     pub kernel: &'static Kernel,
     /// Values for [`Kernel::constants`], in that order.
     pub constants: Vec<u32>,
-    /// What is bound, in the order of [`Kernel::bindings`].
+    /// What is bound, in the order of [`Kernel::arguments`].
     pub bindings: Vec<Binding>,
+    /// The kind of memory that each of them lies in.
+    pub storage: Vec<Storage>,
     /// Number of workgroups.
     pub grid: [u32; 3],
     /// Multiply-accumulates, for the whole batch.
@@ -174,15 +154,20 @@ pub struct Step {
 impl Step {
     /// The generated head of the shader: one `const` line per constant.
     pub fn prelude(&self) -> String {
-        let workgroup = format!("const WORKGROUP: u32 = {}u;\n", self.kernel.workgroup);
+        let mut text = format!("const WORKGROUP: u32 = {}u;\n", self.kernel.workgroup);
+        if self.storage.contains(&Storage::Texture) {
+            text += &format!("const TEXTURE_WIDTH: u32 = {TEXTURE_WIDTH}u;\n");
+        }
         let fixed = self.kernel.fixed.iter().map(|(name, value)| (name, value));
         let constants = fixed.chain(self.kernel.constants.iter().zip(&self.constants));
-        constants.fold(workgroup, |text, (name, value)| text + &format!("const {name}: u32 = {value}u;\n"))
+        constants.fold(text, |text, (name, value)| text + &format!("const {name}: u32 = {value}u;\n"))
     }
 
     /// The whole shader. Steps of equal kernel and constants share it, and so share a pipeline.
     pub fn shader(&self) -> String {
-        self.kernel.sources.iter().fold(self.prelude(), |text, source| text + source.text)
+        let arguments = self.kernel.arguments.iter().zip(&self.storage);
+        let accessors = arguments.filter_map(|(argument, storage)| argument.accessor(*storage));
+        accessors.chain(self.kernel.sources.iter().copied()).fold(self.prelude(), |text, source| text + source.text)
     }
 }
 
@@ -191,12 +176,12 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [x, y, z] = self.grid;
         write!(f, "{} {x}×{y}×{z}", self.kernel.name)?;
-        for (slot, binding) in self.kernel.bindings.iter().zip(&self.bindings) {
+        for (argument, binding) in self.kernel.arguments.iter().zip(&self.bindings) {
             match binding {
-                Binding::Tensor(id) => write!(f, " {}=t{}", slot.name, id.0)?,
-                Binding::Weights(id) => write!(f, " {}=w{}", slot.name, id.0)?,
-                Binding::Picture => write!(f, " {}=picture", slot.name)?,
-                Binding::Tables => write!(f, " {}=tables", slot.name)?,
+                Binding::Tensor(id) => write!(f, " {}=t{}", argument.name, id.0)?,
+                Binding::Weights(id) => write!(f, " {}=w{}", argument.name, id.0)?,
+                Binding::Picture => write!(f, " {}=picture", argument.name)?,
+                Binding::Tables => write!(f, " {}=tables", argument.name)?,
             }
         }
         for (name, value) in self.kernel.constants.iter().zip(&self.constants) {

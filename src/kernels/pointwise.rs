@@ -5,15 +5,15 @@
 
 use super::conv::pack;
 use super::lowering::{Piece, words};
-use super::{ACTIVATION, ACTIVATIONS, Binding, Kernel, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, RESIDUAL, W, X, X2, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "pointwise",
-    sources: &[&X_BUFFER, &W_BUFFER, &ACTIVATION, &source!("pointwise.wgsl")],
-    bindings: &[read("x"), read("w"), read("x2"), read("residual"), write("y")],
+    arguments: &[&X, &W, &X2, &RESIDUAL, &Y],
+    sources: &[&ACTIVATION, &EPILOGUE, &source!("pointwise.wgsl")],
     constants: &[
         "PIXELS",
         "IN_PLANES",

@@ -3,14 +3,14 @@
 //! Everything that depends on the picture is data, not a constant: pictures of any size run
 //! through one pipeline.
 
-use super::{Binding, Kernel, Step, TensorId, read, source, write};
+use super::{Binding, Kernel, PICTURE, Step, Storage, TABLES, TensorId, Y, source};
 use crate::error::Result;
 use crate::preprocess::{Preprocess, Taps};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "preprocess",
+    arguments: &[&PICTURE, &TABLES, &Y],
     sources: &[&source!("preprocess.wgsl")],
-    bindings: &[read("picture"), read("tables"), write("y")],
     constants: &["OUT_H", "OUT_W"],
     workgroup: 64,
     fixed: HEADER,
@@ -33,8 +33,9 @@ const HEADER: &[(&str, u32)] = &[
 pub fn preprocess_step(input: TensorId, crop: [u32; 2]) -> Step {
     let constants = crop.to_vec();
     let bindings = vec![Binding::Picture, Binding::Tables, Binding::Tensor(input)];
+    let storage = vec![Storage::Buffer; bindings.len()];
     let grid = [(crop[0] * crop[1]).div_ceil(KERNEL.workgroup), 1, 1];
-    Step { node: "input".into(), kernel: &KERNEL, constants, bindings, grid, macs: 0 }
+    Step { node: "input".into(), kernel: &KERNEL, constants, bindings, storage, grid, macs: 0 }
 }
 
 /// What the shader has to know of a picture of that size: header, then for each axis the first

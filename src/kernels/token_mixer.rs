@@ -5,15 +5,15 @@
 
 use super::depthwise::{DEPTHWISE_ROW, pack};
 use super::lowering::{Piece, per_channel, words};
-use super::{Kernel, Lower, Lowering, W_BUFFER, X_BUFFER, read, source, tile, write};
+use super::{Kernel, Lower, Lowering, W, X, Y, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{ChunkConv, Depthwise};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "token_mixer",
-    sources: &[&X_BUFFER, &W_BUFFER, &DEPTHWISE_ROW, &source!("token_mixer.wgsl")],
-    bindings: &[read("x"), read("w"), write("y")],
+    arguments: &[&X, &W, &Y],
+    sources: &[&DEPTHWISE_ROW, &source!("token_mixer.wgsl")],
     constants: &[
         "BATCH",
         "IN_H",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Layout, TensorId};
+use super::{Layout, Storage, TensorId};
 use crate::graph::{NodeId, Shape};
 
 /// A physical activation tensor: `[planes][batch · pixels]` of `vec4<f32>`.
@@ -14,12 +14,19 @@ pub struct TensorInfo {
     pub planes: usize,
     /// Pixels of one plane, batch included.
     pub pixels: usize,
+    /// The kind of memory that it lies in.
+    pub storage: Storage,
 }
 
 impl TensorInfo {
+    /// How many vec4s it has.
+    pub fn vec4s(&self) -> u64 {
+        self.planes as u64 * self.pixels as u64
+    }
+
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.planes as u64 * self.pixels as u64 * 16
+        self.storage.bytes(self.vec4s())
     }
 }
 
@@ -30,12 +37,19 @@ pub struct WeightBlob {
     pub name: String,
     /// The words, little-endian on upload.
     pub words: Arc<Vec<u32>>,
+    /// How many words there are, also once they have gone to the device and are no longer kept here.
+    pub len: usize,
+    /// The kind of memory that they lie in.
+    pub storage: Storage,
 }
 
 impl WeightBlob {
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.words.len() as u64 * 4
+        match self.storage {
+            Storage::Buffer => self.len as u64 * 4,
+            Storage::Texture => self.storage.bytes(self.len as u64 / 4),
+        }
     }
 }
 

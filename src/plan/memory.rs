@@ -1,19 +1,21 @@
 //! Which tensors share a buffer: those whose lives do not overlap.
 //!
-//! Every slot becomes a buffer of its own, because WebGPU refuses to read and write two ranges of
+//! Every slot becomes a buffer or texture of its own, because WebGPU refuses to read and write two ranges of
 //! one buffer in one dispatch. Tensors are placed largest first, each in the first slot where it
 //! meets no other living tensor (greedy by size, Pisarchyk and Lee 2020).
 
 use std::ops::RangeInclusive;
 
 use super::{Output, TensorInfo};
-use crate::kernels::{Binding, Step, TensorId};
+use crate::kernels::{Binding, Step, Storage, TensorId};
 
-/// A buffer, and the tensors that take turns in it.
+/// A buffer or texture, and the tensors that take turns in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// Size: that of its largest tensor.
     pub bytes: u64,
+    /// The kind of memory.
+    pub storage: Storage,
     /// The tensors.
     pub tensors: Vec<TensorId>,
 }
@@ -44,9 +46,12 @@ impl Memory {
         let mut slots: Vec<Slot> = Vec::new();
         let mut slot_of = vec![0; tensors.len()];
         for tensor in order {
-            let free = |slot: &Slot| slot.tensors.iter().all(|t| !overlap(&lives[t.0 as usize], &lives[tensor]));
+            let TensorInfo { storage, .. } = tensors[tensor];
+            let free = |slot: &Slot| {
+                slot.storage == storage && slot.tensors.iter().all(|t| !overlap(&lives[t.0 as usize], &lives[tensor]))
+            };
             let index = slots.iter().position(free).unwrap_or_else(|| {
-                slots.push(Slot { bytes: tensors[tensor].bytes(), tensors: Vec::new() });
+                slots.push(Slot { bytes: tensors[tensor].bytes(), storage, tensors: Vec::new() });
                 slots.len() - 1
             });
             slots[index].tensors.push(TensorId(tensor as u32));

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
-use crate::kernels::{Lowering, Step, TensorId};
+use crate::kernels::{Lowering, Step, Storage, Target, TensorId};
 
 pub use crate::kernels::{Output, TensorInfo, WeightBlob};
 
@@ -43,6 +43,14 @@ impl Plan {
     /// # Errors
     /// [`Error::Plan`] if a size overflows the shaders' 32-bit indices or no kernel takes a node.
     pub fn new(graph: &Graph, batch: usize, wanted: &[NodeId]) -> Result<Plan> {
+        Plan::for_target(graph, batch, wanted, Target::default())
+    }
+
+    /// As [`Plan::new`], for a device that is good at certain things.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn for_target(graph: &Graph, batch: usize, wanted: &[NodeId], target: Target) -> Result<Plan> {
         if batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
@@ -54,12 +62,12 @@ impl Plan {
                 return Err(Error::Plan { node: node.name.clone(), reason });
             }
         }
+        let read_back: Vec<NodeId> = [graph.output()].into_iter().chain(wanted.iter().copied()).collect();
         let layouts = layouts::assign(graph);
-        let mut lowering = Lowering::new(graph, batch, layouts)?;
+        let mut lowering = Lowering::new(graph, batch, target, &read_back, layouts)?;
         for id in graph.ids().skip(1) {
             lowering.node(id)?;
         }
-        let read_back: Vec<NodeId> = [graph.output()].into_iter().chain(wanted.iter().copied()).collect();
         let outputs = read_back.iter().map(|&id| lowering.output(id)).collect::<Result<Vec<_>>>()?;
         let (input, steps, tensors, weights) = lowering.finish();
         let memory = Memory::assign(&steps, &tensors, input, &outputs);
@@ -92,7 +100,11 @@ impl fmt::Display for Plan {
         )?;
         for (i, slot) in memory.slots.iter().enumerate() {
             let tensors: Vec<String> = slot.tensors.iter().map(|t| format!("t{}", t.0)).collect();
-            writeln!(f, "buffer {i}: {} bytes, {}", slot.bytes, tensors.join(" "))?;
+            let kind = match slot.storage {
+                Storage::Buffer => "buffer",
+                Storage::Texture => "texture",
+            };
+            writeln!(f, "{kind} {i}: {} bytes, {}", slot.bytes, tensors.join(" "))?;
         }
         for (i, step) in self.steps.iter().enumerate() {
             writeln!(f, "{i:3} {} [{}]", step, step.node)?;

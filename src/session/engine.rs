@@ -23,7 +23,7 @@ impl Engine {
 
     /// Plans the network for the device and builds its pipelines.
     pub(super) async fn gpu(context: &GpuContext, model: &Model, batch: usize, safe_shaders: bool) -> Result<Self> {
-        let plan = Plan::new(model.graph(), batch, &[])?;
+        let plan = Plan::for_target(model.graph(), batch, &[], context.target())?;
         let preprocess = Some(model.preprocess().clone());
         let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
         Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
