@@ -149,7 +149,7 @@ impl fmt::Display for Why {
             Why::NumberFormat => "tensors without floating-point numbers",
             Why::NoTensor => "entries that are no tensors",
             Why::Wrapper => "entries around the weights",
-            Why::OtherCopy => "the other copy of the weights",
+            Why::OtherCopy => "tensors of the other copy of the weights",
         })
     }
 }

@@ -55,8 +55,12 @@ impl fmt::Display for Branch {
 }
 
 impl fmt::Display for BlockLayout {
-    /// `3×3 BN | 1×1 plain | identity plain | post-BN`.
+    /// `3×3 BN | 1×1 plain | identity plain | post-BN`, or `no BN: 3×3 | 3×1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.post_batch_norm && self.branches.iter().all(|branch| !branch.batch_norm) {
+            let paths: Vec<&str> = self.branches.iter().map(|branch| branch.path.as_str()).collect();
+            return write!(f, "no BN: {}", paths.join(" | "));
+        }
         for (i, branch) in self.branches.iter().enumerate() {
             write!(f, "{}{branch}", if i > 0 { " | " } else { "" })?;
         }

@@ -17,8 +17,9 @@ use serde::Serialize;
 use crate::checkpoint::{Contents, FileFacts, Ignored, LoadedModel};
 use crate::error::Result;
 use crate::graph::{Graph, Shape};
-use crate::models::{Architecture, Family, Form, Zeros};
-use crate::passes::{self, Note};
+use crate::models::repvgg::BlockKind;
+use crate::models::{Architecture, Config, Family, Form, Zeros};
+use crate::passes::{self, Note, Report};
 use crate::preprocess::Preprocess;
 
 /// All that can be said of a network. Serialises as what `foveate info --json` prints.
@@ -94,7 +95,8 @@ impl ModelInfo {
     pub fn of(model: &LoadedModel) -> Result<ModelInfo> {
         let built_in = model.file.as_ref().is_none_or(|file| file.contents != Contents::ModelFile);
         let labels = model.labels.clone().map(|names| Labels { built_in, names });
-        let info = describe(&model.graph, &model.architecture, &model.preprocess, labels)?;
+        let folded = passes::fuse(&model.graph)?;
+        let info = describe(&model.graph, folded, &model.architecture, &model.preprocess, labels);
         let mut notes = model.notes.clone();
         let same = built_in && model.form == Form::Fused && info.family == Some(Family::RepVgg);
         if same && info.family_name == Some(REPVGG) {
@@ -119,18 +121,40 @@ impl ModelInfo {
     pub fn named(name: &str) -> Result<ModelInfo> {
         let architecture = Architecture::named(name)?;
         let graph = architecture.build(Form::Train, &mut Zeros)?;
+        // Folding zeros tells nothing that the fused form does not, and takes seconds for the large
+        // networks; but norms behind gates are not in that form, and have to be kept.
+        let folded = if norms_behind_gates(&architecture.config) {
+            passes::fuse(&graph)?
+        } else {
+            passes::fuse(&architecture.build(Form::Fused, &mut Zeros)?)?
+        };
         let labels = architecture.labels.map(|names| Labels { built_in: true, names });
-        describe(&graph, &architecture.name, &architecture.preprocess, labels)
+        Ok(describe(&graph, folded, &architecture.name, &architecture.preprocess, labels))
     }
 }
 
-/// What graph and preprocessing tell.
-fn describe(graph: &Graph, name: &str, preprocess: &Preprocess, labels: Option<Labels>) -> Result<ModelInfo> {
-    let (fused, report) = passes::fuse(graph)?;
+/// Whether batch norms follow squeeze-and-excitation gates, through which they cannot be folded.
+fn norms_behind_gates(config: &Config) -> bool {
+    match config {
+        Config::RepVgg(config) => {
+            config.kind.post && config.stages.iter().flatten().any(|block| block.squeeze.is_some())
+        }
+        Config::MobileOne(_) | Config::RepNext(_) => false,
+    }
+}
+
+/// What a graph, the same fused, and the preprocessing tell.
+fn describe(
+    graph: &Graph,
+    (fused, report): (Graph, Report),
+    name: &str,
+    preprocess: &Preprocess,
+    labels: Option<Labels>,
+) -> ModelInfo {
     let family = family(name);
     let branches = Branches::of(graph, family);
     let [rows, columns] = preprocess.crop;
-    Ok(ModelInfo {
+    ModelInfo {
         family,
         family_name: family.map(|family| family_name(family, name, branches.as_ref())),
         architecture: name.to_owned(),
@@ -151,7 +175,7 @@ fn describe(graph: &Graph, name: &str, preprocess: &Preprocess, labels: Option<L
         renamed: Vec::new(),
         ignored: Vec::new(),
         notes: Vec::new(),
-    })
+    }
 }
 
 const REPVGG: &str = "RepVGG";
@@ -172,7 +196,7 @@ fn family_name(family: Family, name: &str, branches: Option<&Branches>) -> &'sta
     let kind = branches.and_then(|branches| branches.kind);
     match family {
         Family::RepVgg if name.starts_with("qarepvgg") => QAREPVGG,
-        Family::RepVgg if kind.is_some_and(|kind| kind != crate::models::repvgg::BlockKind::REPVGG) => QAREPVGG,
+        Family::RepVgg if kind.is_some_and(|kind| kind != BlockKind::REPVGG) => QAREPVGG,
         Family::RepVgg => REPVGG,
         Family::MobileOne => "MobileOne",
         Family::RepNext => "RepNeXt",

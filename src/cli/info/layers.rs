@@ -2,7 +2,7 @@
 
 use foveate::Shape;
 use foveate::describe::{FormInfo, LayerInfo};
-use foveate::ops::{Activation, Window};
+use foveate::ops::{Activate, Activation, Conv2d, Operator, Window};
 
 use crate::cli::table::{Align, Table, grouped, rounded, shown};
 
@@ -42,11 +42,15 @@ pub fn lines(form: &FormInfo, what: &str) -> Vec<String> {
 }
 
 fn row(layer: &LayerInfo, name: &str) -> [String; 8] {
-    let activation = match layer.activation {
-        _ if layer.operator == "activate" => layer.activation.name().to_owned(),
-        Activation::None => layer.operator.to_owned(),
-        other => format!("{}+{}", layer.operator, other.name()),
-    };
+    let mut operator = layer.operator.to_owned();
+    if layer.operator == Conv2d::NAME && layer.inputs.len() > 1 {
+        operator += "+add";
+    }
+    if layer.operator == Activate::NAME {
+        operator = layer.activation.name().to_owned();
+    } else if layer.activation != Activation::None {
+        operator += &format!("+{}", layer.activation.name());
+    }
     let Shape { channels, height, width } = layer.output;
     let output = if (height, width) == (1, 1) { channels.to_string() } else { layer.output.to_string() };
     let count = |number: u64| if number == 0 { String::new() } else { grouped(number) };
@@ -54,7 +58,7 @@ fn row(layer: &LayerInfo, name: &str) -> [String; 8] {
     let kernels: Vec<String> = layer.windows.iter().map(kernel).collect();
     [
         shown(name),
-        activation,
+        operator,
         output,
         kernels.join(" "),
         each(&layer.windows, |window| pair(window.stride, "×")),

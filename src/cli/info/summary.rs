@@ -48,7 +48,9 @@ pub fn lines(info: &ModelInfo) -> Vec<String> {
         Some(file) => weights(info, file, &mut lines),
         None => lines.fact("file", "none: no weights are at hand, this is what the name stands for"),
     }
-    lines.facts("kept", info.kept.iter().map(|note| format!("{}: {}", note.node, note.what)));
+    let more = info.kept.len().saturating_sub(LISTED);
+    let kept = info.kept.iter().take(LISTED).map(|note| format!("{}: {}", note.node, note.what));
+    lines.facts("kept", kept.chain((more > 0).then(|| format!("and {more} more; --json lists them"))));
     lines.facts("note", info.notes.iter().cloned());
     lines.0
 }
@@ -82,30 +84,28 @@ fn network(info: &ModelInfo, lines: &mut Lines) {
     };
     lines.fact("classes", format!("{}; {labels}", info.classes));
     lines.fact("input", info.input.to_string());
-    lines.fact("pictures", preprocess(info));
+    lines.facts("pictures", preprocess(info));
     let both = |stored: String, fused: String| {
         if stored == fused {
             stored
         } else {
-            format!("{stored} {}, {fused} fused", if info.form.is_some() { "in the file" } else { "to train" })
+            format!("{stored} {}, {fused} fused", if info.form.is_some() { "in the file" } else { "in training form" })
         }
     };
     lines.fact("parameters", both(grouped(info.stored.parameters), grouped(info.fused.parameters)));
     lines.fact("MACs", format!("{} ({}) fused, at {}", rounded(info.fused.macs), grouped(info.fused.macs), info.input));
 }
 
-fn preprocess(info: &ModelInfo) -> String {
+fn preprocess(info: &ModelInfo) -> [String; 2] {
     let preprocess = &info.preprocess;
     let [rows, columns] = preprocess.crop;
     let filter = format!("{:?}", preprocess.resize.filter).to_lowercase();
     let list = |values: [f32; 3]| values.map(|v| v.to_string()).join(" ");
-    format!(
-        "shorter side to {} ({filter}), centre {rows}×{columns} (crop ratio {:.3}), mean {}, std {}",
-        preprocess.resize.shorter,
-        info.crop_ratio,
-        list(preprocess.mean),
-        list(preprocess.std)
-    )
+    let geometry = format!(
+        "shorter side to {} ({filter}), centre {rows}×{columns} (crop ratio {:.3})",
+        preprocess.resize.shorter, info.crop_ratio
+    );
+    [geometry, format!("mean {}, std {}", list(preprocess.mean), list(preprocess.std))]
 }
 
 fn branches(info: &ModelInfo, lines: &mut Lines) {
