@@ -363,7 +363,13 @@ impl Graph {
     /// Number of learned values: every parameter's, but for the running statistics of batch
     /// norms, as papers count them.
     pub fn parameter_count(&self) -> u64 {
-        let learned = self.nodes.iter().flat_map(|n| n.op.params()).filter(|(what, _)| !what.starts_with("running_"));
+        self.ids().map(|id| self.node_parameters(id)).sum()
+    }
+
+    /// Number of learned values of one node.
+    pub fn node_parameters(&self, id: NodeId) -> u64 {
+        let params = self.node(id).op.params();
+        let learned = params.into_iter().filter(|(what, _)| !what.starts_with("running_"));
         learned.map(|(_, p)| self.params.tensor(p).len() as u64).sum()
     }
 

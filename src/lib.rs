@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 pub mod cpu;
+pub mod describe;
 pub mod error;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;

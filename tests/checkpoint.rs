@@ -5,6 +5,8 @@
 mod bad_archives;
 #[path = "checkpoint/bad_files.rs"]
 mod bad_files;
+#[path = "checkpoint/describe.rs"]
+mod describe;
 #[path = "checkpoint/forge.rs"]
 mod forge;
 #[path = "checkpoint/golden.rs"]

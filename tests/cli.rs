@@ -2,5 +2,7 @@
 
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/info.rs"]
+mod info;
 #[path = "cli/run.rs"]
 mod run;

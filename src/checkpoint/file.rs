@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{names, safetensors, torch};
+use super::facts::{Average, Container, Contents, FileFacts, Ignored, Why};
+use super::names::{self, Chosen};
+use super::weights::Format;
+use super::{model_file, safetensors, torch};
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 
@@ -15,11 +18,11 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
     /// The file's metadata, text by name.
     pub metadata: BTreeMap<String, String>,
-    /// SHA-256 of the whole file, in lower-case hexadecimals.
-    pub sha256: String,
+    /// What is known of the file itself.
+    pub facts: FileFacts,
     /// What inference has no use for and was left out: batch norms' step counters, integers,
     /// optimizers, epochs.
-    pub dropped: Vec<String>,
+    pub dropped: Vec<Ignored>,
     /// What had to be chosen and might be worth saying.
     pub notes: Vec<String>,
 }
@@ -43,32 +46,89 @@ impl Checkpoint {
     /// Also if `use_ema` and there is none.
     pub fn read_ema(bytes: &[u8], origin: &str, use_ema: bool) -> Result<Self> {
         let fail = |reason: String| Error::Checkpoint { origin: origin.to_owned(), reason };
-        let mut averaged = false;
-        let mut checkpoint = match torch::kind(bytes) {
-            Some(kind) => {
-                let torch::Contents { tensors, ema, dropped, notes } =
-                    torch::read(bytes, kind, use_ema).map_err(fail)?;
-                averaged = ema;
-                Checkpoint { tensors, metadata: BTreeMap::new(), sha256: sha256(bytes), dropped, notes }
-            }
-            None => {
-                let safetensors::Contents { tensors, metadata, dropped } = safetensors::read(bytes).map_err(fail)?;
-                Checkpoint { tensors, metadata, sha256: sha256(bytes), dropped, notes: Vec::new() }
-            }
-        };
+        let (mut checkpoint, formats) = match torch::kind(bytes) {
+            Some(kind) => torch_checkpoint(bytes, kind, use_ema),
+            None => safetensors_checkpoint(bytes),
+        }
+        .map_err(fail)?;
         if checkpoint.tensors.is_empty() {
             return Err(fail("holds no tensors".into()));
         }
-        if !averaged {
-            let left = names::choose_average(&mut checkpoint.tensors, use_ema);
-            let left = left.ok_or_else(|| fail("holds no exponential moving average; leave out --use-ema".into()))?;
-            if !left.is_empty() && !use_ema {
-                let note = "holds an exponential moving average of the weights too; --use-ema takes that";
-                checkpoint.notes.push(note.to_owned());
+        let mut counted: BTreeMap<String, (Format, usize)> = formats
+            .into_iter()
+            .filter_map(|(name, format)| {
+                Some((format, checkpoint.tensors.get(&name)?.len())).map(|value| (name, value))
+            })
+            .collect();
+        if checkpoint.facts.average != Average::Taken {
+            let chosen = names::choose_average(&mut checkpoint.tensors, use_ema);
+            let Chosen { averaged, prefix, left } =
+                chosen.ok_or_else(|| fail("holds no exponential moving average; leave out --use-ema".into()))?;
+            if averaged {
+                checkpoint.facts.average = Average::Taken;
+                checkpoint.notes.extend((!use_ema).then(|| AVERAGE_ALONE.to_owned()));
+            } else if !left.is_empty() {
+                checkpoint.facts.average = Average::Beside;
+                checkpoint.notes.push(AVERAGE_LEFT.to_owned());
             }
-            checkpoint.dropped.extend(left);
+            for name in &left {
+                counted.remove(name);
+            }
+            checkpoint.facts.prefix = prefix;
+            checkpoint.dropped.extend(Ignored::all(left, Why::OtherCopy));
+        }
+        for (format, values) in counted.into_values() {
+            let count = checkpoint.facts.formats.entry(format).or_default();
+            count.tensors += 1;
+            count.values += values as u64;
         }
         Ok(checkpoint)
+    }
+}
+
+/// Said where there was a choice.
+pub(super) const AVERAGE_LEFT: &str = "holds an exponential moving average of the weights too; --use-ema takes that";
+
+/// Said where there was none.
+pub(super) const AVERAGE_ALONE: &str = "holds no weights but an exponential moving average, which is taken";
+
+/// A checkpoint, and what its numbers were in the file.
+type Read = (Checkpoint, BTreeMap<String, Format>);
+
+fn torch_checkpoint(bytes: &[u8], kind: torch::Kind, use_ema: bool) -> Result<Read, String> {
+    let torch::Read { tensors, formats, contents, ema, ema_left, dropped, notes } = torch::read(bytes, kind, use_ema)?;
+    let container = match kind {
+        torch::Kind::Archive => Container::TorchZip,
+        torch::Kind::Legacy => Container::TorchLegacy,
+    };
+    let average = match (ema, ema_left) {
+        (true, _) => Average::Taken,
+        (false, true) => Average::Beside,
+        (false, false) => Average::Absent,
+    };
+    let facts = FileFacts { average, ..facts(bytes, container, contents) };
+    Ok((Checkpoint { tensors, metadata: BTreeMap::new(), facts, dropped, notes }, formats))
+}
+
+fn safetensors_checkpoint(bytes: &[u8]) -> Result<Read, String> {
+    let safetensors::Read { tensors, formats, metadata, dropped } = safetensors::read(bytes)?;
+    let contents = if model_file::is_model_file(&metadata) { Contents::ModelFile } else { Contents::StateDict };
+    let facts = facts(bytes, Container::Safetensors, contents);
+    Ok((Checkpoint { tensors, metadata, facts, dropped, notes: Vec::new() }, formats))
+}
+
+/// The facts that the bytes tell by themselves.
+fn facts(bytes: &[u8], container: Container, contents: Contents) -> FileFacts {
+    FileFacts {
+        container,
+        contents,
+        bytes: bytes.len() as u64,
+        sha256: sha256(bytes),
+        formats: BTreeMap::new(),
+        average: Average::Absent,
+        prefix: String::new(),
+        naming: None,
+        renamings: Vec::new(),
     }
 }
 

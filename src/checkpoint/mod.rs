@@ -3,6 +3,7 @@
 
 mod detect;
 mod diagnose;
+mod facts;
 mod file;
 pub mod model_file;
 mod names;
@@ -12,9 +13,11 @@ mod source;
 mod torch;
 mod weights;
 
+pub use facts::{Average, Container, Contents, Count, FileFacts, Ignored, Renaming, Why};
 pub use file::Checkpoint;
 pub use names::Naming;
 pub use options::LoadOptions;
+pub use weights::Format;
 
 use std::collections::BTreeMap;
 
@@ -47,10 +50,13 @@ pub struct LoadedModel {
     pub labels: Option<Vec<String>>,
     /// SHA-256 of the checkpoint that the weights come from, in lower-case hexadecimals.
     pub source_sha256: String,
-    /// Tensors that were given their official names: (name in the file, official name).
+    /// What is known of the file; `None` for a network that comes from none.
+    pub file: Option<FileFacts>,
+    /// Tensors that were given their official names: (name in the file without
+    /// [`FileFacts::prefix`], official name).
     pub renamed: Vec<(String, String)>,
     /// Tensors, and entries of wrappers around them, that inference has no use for.
-    pub ignored: Vec<String>,
+    pub ignored: Vec<Ignored>,
     /// What was assumed and might be worth saying.
     pub notes: Vec<String>,
 }
@@ -65,16 +71,19 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
     let LoadOptions { arch, use_ema } = options.into();
     let named = arch.as_deref().map(Architecture::named).transpose()?;
     let mut checkpoint = Checkpoint::read_ema(bytes, origin, use_ema)?;
-    if model_file::is_model_file(&checkpoint) {
+    if checkpoint.facts.contents == Contents::ModelFile {
         return model_file::from_checkpoint(checkpoint, origin, named.as_ref());
     }
-    names::unwrap(&mut checkpoint.tensors);
+    let mut facts = checkpoint.facts.clone();
+    facts.prefix += &names::unwrap(&mut checkpoint.tensors);
     let kind = detect::kind(&checkpoint.tensors).ok_or_else(|| unknown_family(&checkpoint, origin))?;
     let (tensors, renamed) = rename(std::mem::take(&mut checkpoint.tensors), kind, origin)?;
     let named = match named {
         Some(named) => Some(named),
         None => ARCHITECTURE_KEYS.iter().find_map(|key| Architecture::named(checkpoint.metadata.get(*key)?).ok()),
     };
+    facts.naming = Some(kind.naming);
+    facts.renamings = names::renamings(kind.family, kind.naming, renamed.values().map(String::as_str));
     let original = |name: &str| original_name(&renamed, kind, name);
     let view = Tensors { tensors: &tensors, model: origin.to_owned(), original: &original };
     let Detected { architecture, notes } = match named {
@@ -91,7 +100,8 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
         form: kind.form,
         preprocess: architecture.preprocess,
         labels: architecture.labels,
-        source_sha256: checkpoint.sha256,
+        source_sha256: facts.sha256.clone(),
+        file: Some(facts),
         renamed: renamed.into_iter().map(|(official, original)| (original, official)).collect(),
         ignored: checkpoint.dropped,
         notes: [checkpoint.notes, notes].concat(),

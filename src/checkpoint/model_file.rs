@@ -50,8 +50,8 @@ struct Structure {
 }
 
 /// Whether the file says that it is one of ours, of whatever version.
-pub(super) fn is_model_file(checkpoint: &Checkpoint) -> bool {
-    checkpoint.metadata.contains_key(FORMAT)
+pub(super) fn is_model_file(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.contains_key(FORMAT)
 }
 
 /// The bytes of a model file; the same model always gives the same bytes.
@@ -155,8 +155,18 @@ pub(super) fn from_checkpoint(
     if let Some(unused) = checkpoint.tensors.keys().next() {
         return Err(fail(format!("{} tensors belong to no parameter, such as {unused:?}", checkpoint.tensors.len())));
     }
-    let (renamed, ignored, notes) = (Vec::new(), checkpoint.dropped, Vec::new());
-    Ok(LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes })
+    Ok(LoadedModel {
+        graph,
+        architecture,
+        form,
+        preprocess,
+        labels,
+        source_sha256,
+        file: Some(checkpoint.facts),
+        renamed: Vec::new(),
+        ignored: checkpoint.dropped,
+        notes: Vec::new(),
+    })
 }
 
 fn graph(structure: Structure, checkpoint: &mut Checkpoint) -> Result<Graph, String> {

@@ -6,48 +6,55 @@ use ::safetensors::tensor::TensorInfo;
 use ::safetensors::{Dtype, SafeTensors};
 
 use super::diagnose::diagnose;
+use super::facts::{Ignored, Why};
 use super::weights::{self, Format};
 use crate::tensor::Tensor;
 
 /// What is in a file.
-pub(super) struct Contents {
+pub(super) struct Read {
     pub tensors: BTreeMap<String, Tensor>,
+    /// What their numbers were in the file.
+    pub formats: BTreeMap<String, Format>,
     pub metadata: BTreeMap<String, String>,
     /// Tensors that were left out.
-    pub dropped: Vec<String>,
+    pub dropped: Vec<Ignored>,
 }
 
 /// Reads a file.
 ///
 /// # Errors
 /// What is wrong, to follow the file's name.
-pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
+pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| diagnose(bytes, &error))?;
     let data = bytes.get(8 + header..).unwrap_or_default();
     let mut tensors = BTreeMap::new();
-    let mut dropped = Vec::new();
+    let (mut formats, mut dropped) = (BTreeMap::new(), Vec::new());
     // In order of names, so that the same file always gives the same message.
     for (name, info) in metadata.tensors().into_iter().collect::<BTreeMap<_, _>>() {
         if name.ends_with("num_batches_tracked") {
-            dropped.push(name);
+            dropped.push(Ignored { name, why: Why::StepCounter });
             continue;
         }
         let raw = data.get(info.data_offsets.0..info.data_offsets.1);
         let raw = raw.ok_or_else(|| format!("tensor {name:?} lies outside the file"))?;
-        let tensor = tensor(raw, info).map_err(|reason| format!("tensor {name:?} {reason}"))?;
+        let read = || -> Result<_, String> {
+            let format = format(info)?;
+            Ok((format, weights::tensor(info.shape.clone(), weights::numbers(raw, format, false))?))
+        };
+        let (format, tensor) = read().map_err(|reason| format!("tensor {name:?} {reason}"))?;
+        formats.insert(name.clone(), format);
         tensors.insert(name, tensor);
     }
     let metadata = metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    Ok(Contents { tensors, metadata, dropped })
+    Ok(Read { tensors, formats, metadata, dropped })
 }
 
-fn tensor(raw: &[u8], info: &TensorInfo) -> Result<Tensor, String> {
-    let format = match info.dtype {
-        Dtype::F32 => Format::F32,
-        Dtype::F16 => Format::F16,
-        Dtype::BF16 => Format::BF16,
-        Dtype::F64 => Format::F64,
-        other => return Err(format!("has dtype {other}; weights are read from F32, F16, BF16 and F64")),
-    };
-    weights::tensor(info.shape.clone(), weights::numbers(raw, format, false))
+fn format(info: &TensorInfo) -> Result<Format, String> {
+    match info.dtype {
+        Dtype::F32 => Ok(Format::F32),
+        Dtype::F16 => Ok(Format::F16),
+        Dtype::BF16 => Ok(Format::BF16),
+        Dtype::F64 => Ok(Format::F64),
+        other => Err(format!("has dtype {other}; weights are read from F32, F16, BF16 and F64")),
+    }
 }

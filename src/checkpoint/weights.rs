@@ -1,16 +1,35 @@
 //! Raw numbers of a file to tensors of f32, whatever the kind of file.
 
+use std::fmt;
+
 use half::{bf16, f16};
+use serde::Serialize;
 
 use crate::tensor::Tensor;
 
 /// Number formats that weights are read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// 32-bit floats.
     F32,
+    /// 16-bit floats of IEEE 754.
     F16,
+    /// The upper half of 32-bit floats.
     BF16,
+    /// 64-bit floats.
     F64,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::F32 => "f32",
+            Format::F16 => "f16",
+            Format::BF16 => "bf16",
+            Format::F64 => "f64",
+        })
+    }
 }
 
 /// The numbers of a row-major array.

@@ -7,12 +7,14 @@ mod args;
 mod classify;
 mod device;
 mod fuse;
+mod info;
 mod labels;
 mod log;
 mod models;
 mod plan;
 mod progress;
 mod source;
+mod table;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,7 @@ pub fn main() -> ExitCode {
         Command::Adapters(args) => adapters::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Fuse(args) => fuse::run(&args),
+        Command::Info(args) => info::run(&args),
         Command::Models => models::run(),
     };
     match result {

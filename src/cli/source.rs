@@ -36,7 +36,8 @@ fn resolve(args: &ModelArgs) -> Result<Model> {
     }
 }
 
-fn looks_like_a_path(text: &str) -> bool {
+/// Whether a text that names no network is meant as a file.
+pub fn looks_like_a_path(text: &str) -> bool {
     text.contains(['/', '\\', '.'])
 }
 

@@ -30,7 +30,8 @@ use crate::graph::{Graph, Shape};
 use crate::preprocess::Preprocess;
 
 /// A family of networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Family {
     /// RepVGG and QARepVGG.
     RepVgg,

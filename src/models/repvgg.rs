@@ -1,5 +1,9 @@
 //! RepVGG (Ding et al. 2021) and QARepVGG (Chu et al. 2022): 3×3, 1×1 and identity branches.
 
+use std::fmt;
+
+use serde::Serialize;
+
 use super::layers::{Conv, Layers};
 use super::{Architecture, Form, ParamSource};
 use crate::error::Result;
@@ -8,7 +12,7 @@ use crate::ops::Activation;
 
 /// Which parts of a block carry a batch norm; the variants differ in nothing else (QARepVGG,
 /// tables 3 and 5). The identity branch itself exists where input and output agree in shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct BlockKind {
     /// Batch norm after the 3×3 convolution.
     pub dense: bool,
@@ -36,9 +40,28 @@ impl BlockKind {
         (BlockKind { dense: false, ..Self::QAREPVGG }, "batch norm after the sum only"),
     ];
 
+    /// What table 3 of the QARepVGG paper calls it; S0 and S1 differ only in how they were trained.
+    pub fn table3(self) -> Option<&'static str> {
+        match self.name() {
+            "RepVGG" => Some("S0/S1"),
+            name @ ("S2" | "S3" | "S4") => Some(name),
+            _ => None,
+        }
+    }
+
     /// What the papers call it, where they do.
     pub fn name(self) -> &'static str {
         Self::NAMED.iter().find(|(kind, _)| *kind == self).map_or("batch norms of its own choice", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for BlockKind {
+    /// `BN on 3×3 | 1×1 plain | identity plain | post-BN`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let branches = [(self.dense, "3×3"), (self.pointwise, "1×1"), (self.identity, "identity")];
+        let branches =
+            branches.map(|(norm, branch)| if norm { format!("BN on {branch}") } else { format!("{branch} plain") });
+        write!(f, "{} | {}", branches.join(" | "), if self.post { "post-BN" } else { "no post-BN" })
     }
 }
 

@@ -39,6 +39,11 @@ impl Operator for AvgPool {
         Ok(Shape::new(x.channels, len(x.height)?, len(x.width)?))
     }
 
+    fn windows(&self, inputs: &[Shape], _params: &Params) -> Vec<Window> {
+        let groups = inputs.first().map_or(1, |x| x.channels);
+        vec![Window { kernel: [self.kernel; 2], stride: [self.stride; 2], dilation: [1; 2], groups }]
+    }
+
     fn reach(&self, _params: &Params) -> [usize; 2] {
         [self.padding.max((self.kernel - 1).saturating_sub(self.padding)); 2]
     }

@@ -16,6 +16,12 @@ impl Depthwise {
         [shape[2], shape[3]]
     }
 
+    /// Its window; every channel is a group.
+    pub(super) fn window(&self, stride: usize, params: &Params) -> Window {
+        let groups = params.shape(self.weight)[0];
+        Window { kernel: self.kernel(params), stride: [stride; 2], dilation: [1; 2], groups }
+    }
+
     pub(super) fn check(&self, what: &str, channels: usize, params: &Params) -> Result<(), String> {
         let shape = params.shape(self.weight);
         let fits = matches!(shape, &[c, 1, kh, kw] if c == channels && kh % 2 == 1 && kw % 2 == 1);
@@ -98,6 +104,10 @@ impl Operator for ChunkConv {
     fn macs(&self, _inputs: &[Shape], output: Shape, params: &Params) -> u64 {
         let taps: usize = self.parts().iter().map(|(_, part)| params.tensor(part.weight).len()).sum();
         taps as u64 * output.pixels() as u64
+    }
+
+    fn windows(&self, _inputs: &[Shape], params: &Params) -> Vec<Window> {
+        self.parts().map(|(_, part)| part.window(1, params)).to_vec()
     }
 
     fn reach(&self, params: &Params) -> [usize; 2] {

@@ -111,6 +111,11 @@ impl Operator for Conv2d {
         params.tensor(self.weight).len() as u64 * output.pixels() as u64
     }
 
+    fn windows(&self, _inputs: &[Shape], params: &Params) -> Vec<Window> {
+        let Conv2d { stride, dilation, groups, .. } = *self;
+        vec![Window { kernel: self.kernel(params), stride, dilation, groups }]
+    }
+
     fn reach(&self, params: &Params) -> [usize; 2] {
         let kernel = self.kernel(params);
         [0, 1].map(|axis| {

@@ -51,6 +51,10 @@ impl Operator for CopyConv {
         taps as u64 * output.pixels() as u64
     }
 
+    fn windows(&self, _inputs: &[Shape], params: &Params) -> Vec<Window> {
+        [self.small, self.medium].map(|part| part.window(Self::STRIDE, params)).to_vec()
+    }
+
     fn reach(&self, params: &Params) -> [usize; 2] {
         let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params));
         [0, 1].map(|axis| (small[axis] / 2).max(medium[axis] / 2))

@@ -59,6 +59,12 @@ pub trait Operator {
         0
     }
 
+    /// The windows that it moves over its input; several for operators that are made of several
+    /// convolutions.
+    fn windows(&self, _inputs: &[Shape], _params: &Params) -> Vec<Window> {
+        Vec::new()
+    }
+
     /// How far from its own pixel an output looks, along (rows, columns), in the input's pixels: 1 for
     /// a 3×3 window. Proofs choose maps large enough for every tap to meet a pixel.
     fn reach(&self, _params: &Params) -> [usize; 2] {
@@ -74,6 +80,19 @@ pub trait Operator {
     fn attributes(&self, _params: &Params) -> String {
         String::new()
     }
+}
+
+/// A window of a convolution or a pooling. Pairs are (vertical, horizontal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Window {
+    /// Its size, without dilation.
+    pub kernel: [usize; 2],
+    /// Step between windows.
+    pub stride: [usize; 2],
+    /// Step between the pixels of a window.
+    pub dilation: [usize; 2],
+    /// Groups of channels that see only their own: as many as channels where each is by itself.
+    pub groups: usize,
 }
 
 /// Calls the macro `$then` with the list of all operators.
@@ -124,6 +143,11 @@ macro_rules! define_op {
             /// [`Operator::macs`].
             pub fn macs(&self, inputs: &[Shape], output: Shape, params: &Params) -> u64 {
                 match self { $(Op::$op(op) => op.macs(inputs, output, params)),* }
+            }
+
+            /// [`Operator::windows`].
+            pub fn windows(&self, inputs: &[Shape], params: &Params) -> Vec<Window> {
+                match self { $(Op::$op(op) => op.windows(inputs, params)),* }
             }
 
             /// [`Operator::reach`].

@@ -114,10 +114,18 @@ impl Model {
         let noise = seeded_input(2, input.channels, input.height, input.width, seed)?;
         settle_batch_norms(&mut graph, &noise)?;
         let source_sha256 = format!("random, seed {seed}");
-        let (renamed, ignored, notes) = (vec![], vec![], vec![]);
-        let (architecture, form) = (name, Form::Train);
-        let train =
-            LoadedModel { graph, architecture, form, preprocess, labels, source_sha256, renamed, ignored, notes };
+        let train = LoadedModel {
+            graph,
+            architecture: name,
+            form: Form::Train,
+            preprocess,
+            labels,
+            source_sha256,
+            file: None,
+            renamed: vec![],
+            ignored: vec![],
+            notes: vec![],
+        };
         Model::fuse(train, prove, start)
     }
 

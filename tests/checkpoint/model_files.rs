@@ -1,7 +1,7 @@
 //! The project's own model file: what is saved is what is loaded, and nothing is believed.
 
 use foveate::checkpoint::model_file::{FORMAT_VERSION, save, write_file};
-use foveate::checkpoint::{self, LoadedModel, load};
+use foveate::checkpoint::{self, Contents, LoadedModel, load};
 use foveate::models::Form;
 use proptest::prelude::*;
 
@@ -43,7 +43,10 @@ fn what_is_saved_is_what_is_loaded() {
         let loaded = load(&saved, "test", None).unwrap();
         assert!(loaded.graph == model.graph, "{file}");
         assert_eq!(loaded.form, if file.contains("deploy") { Form::Fused } else { Form::Train });
-        let expected = LoadedModel { renamed: vec![], ignored: vec![], notes: vec![], ..model };
+        // The file is another one, of whose names nothing had to be changed.
+        assert_eq!(loaded.file.as_ref().map(|file| file.contents), Some(Contents::ModelFile), "{file}");
+        let of_file = loaded.file.clone();
+        let expected = LoadedModel { file: of_file, renamed: vec![], ignored: vec![], notes: vec![], ..model };
         assert!(loaded == expected, "{file}");
         assert_eq!(save(&loaded).unwrap(), saved, "{file}: saving again gives other bytes");
     }

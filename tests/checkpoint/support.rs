@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
+use foveate::checkpoint::Ignored;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -11,6 +12,11 @@ pub type Raw = (Dtype, Vec<usize>, Vec<u8>);
 
 pub fn data(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+}
+
+/// Names of what was left out.
+pub fn names(ignored: &[Ignored]) -> Vec<&str> {
+    ignored.iter().map(|ignored| ignored.name.as_str()).collect()
 }
 
 pub fn bytes(path: &str) -> Vec<u8> {

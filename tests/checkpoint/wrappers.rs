@@ -1,8 +1,9 @@
 //! What training scripts put around weights, in pickles put together by hand.
 
-use foveate::checkpoint::Checkpoint;
+use foveate::checkpoint::{Average, Checkpoint};
 
 use crate::forge::{Pickle, archive};
+use crate::support::names;
 
 const FOUR: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
 
@@ -87,7 +88,8 @@ fn a_module_gives_what_its_state_dict_would() {
 fn an_average_is_taken_and_told_of_when_there_is_nothing_else() {
     let checkpoint = read(dict(Pickle::new(), &[("epoch", nothing), ("ema", weights::<1>)]).stop(), false);
     assert!(checkpoint.notes[0].contains("an exponential moving average, which is taken"), "{:?}", checkpoint.notes);
-    assert_eq!(checkpoint.dropped, ["epoch"]);
+    assert_eq!(names(&checkpoint.dropped), ["epoch"]);
+    assert_eq!(checkpoint.facts.average, Average::Taken);
 }
 
 #[test]

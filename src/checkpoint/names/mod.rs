@@ -6,11 +6,15 @@ mod repvgg;
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
+use super::facts::Renaming;
 use crate::models::Family;
 use crate::tensor::Tensor;
 
 /// Whose names a checkpoint uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Naming {
     /// The family's official implementation.
     Official,
@@ -40,25 +44,76 @@ pub(super) fn unwrap(tensors: &mut BTreeMap<String, Tensor>) -> String {
 /// What training scripts put in front of the names of averaged weights, beside those of others.
 const AVERAGES: [&str; 4] = ["state_dict_ema.", "model_ema.", "ema_model.", "ema."];
 
+/// What [`choose_average`] did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Chosen {
+    /// Whether what was chosen is the average.
+    pub averaged: bool,
+    /// What was taken off the names of what was chosen.
+    pub prefix: String,
+    /// The names of what was not chosen.
+    pub left: Vec<String>,
+}
+
 /// Chooses between weights and their exponential moving average, where one dictionary holds both.
-/// Returns the names of what was not chosen; `None` if an average is wanted and there is none.
-pub(super) fn choose_average(tensors: &mut BTreeMap<String, Tensor>, wanted: bool) -> Option<Vec<String>> {
+/// Returns `None` if an average is wanted and there is none.
+pub(super) fn choose_average(tensors: &mut BTreeMap<String, Tensor>, wanted: bool) -> Option<Chosen> {
     let average = AVERAGES.iter().find(|prefix| tensors.keys().any(|name| name.starts_with(**prefix)));
-    let Some(average) = average else { return (!wanted).then(Vec::new) };
+    let Some(average) = average else { return (!wanted).then(Chosen::default) };
     let (averaged, plain): (BTreeMap<_, _>, BTreeMap<_, _>) =
         std::mem::take(tensors).into_iter().partition(|(name, _)| name.starts_with(average));
-    let (chosen, left) = if wanted || plain.is_empty() { (averaged, plain) } else { (plain, averaged) };
+    let averages = wanted || plain.is_empty();
+    let (chosen, left) = if averages { (averaged, plain) } else { (plain, averaged) };
     *tensors = chosen.into_iter().map(|(n, t)| (n.strip_prefix(average).unwrap_or(&n).to_owned(), t)).collect();
-    Some(left.into_keys().collect())
+    let prefix = if averages { (*average).to_owned() } else { String::new() };
+    Some(Chosen { averaged: averages, prefix, left: left.into_keys().collect() })
 }
 
 /// The official name of a tensor.
 pub(super) fn official(family: Family, naming: Naming, name: &str) -> String {
     let name = match naming {
         Naming::Official => name.to_owned(),
-        Naming::Timm => replace(&stage_from_timm(name), table(family), |(timm, official)| (timm, official)),
+        Naming::Timm => replace(&stage_from_timm(name), table(family), |pair| pair),
     };
     if family == Family::RepVgg { repvgg::bare_weight(name) } else { name }
+}
+
+/// The rules by which these names became official ones, with how many tensors each was applied to,
+/// in the order of [`official`].
+pub(super) fn renamings<'a>(family: Family, naming: Naming, originals: impl Iterator<Item = &'a str>) -> Vec<Renaming> {
+    let mut applied: BTreeMap<(usize, (&str, &str)), u64> = BTreeMap::new();
+    for name in originals {
+        for step in steps(family, naming, name) {
+            *applied.entry(step).or_default() += 1;
+        }
+    }
+    let renaming = |((_, (from, to)), tensors): ((_, (&str, &str)), _)| Renaming {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        tensors,
+    };
+    applied.into_iter().map(renaming).collect()
+}
+
+/// The parts of a name that [`official`] changes, each with the number of its step.
+fn steps(family: Family, naming: Naming, name: &str) -> Vec<(usize, (&'static str, &'static str))> {
+    let mut steps = Vec::new();
+    let mut name = name.to_owned();
+    if naming == Naming::Timm {
+        let staged = stage_from_timm(&name);
+        if staged != name {
+            steps.push((
+                0,
+                if name.starts_with("stem.") { ("stem.", "stage0.") } else { ("stages.{s}.", "stage{s+1}.") },
+            ));
+        }
+        steps.extend(table(family).iter().find(|(timm, _)| staged.contains(timm)).map(|pair| (1, *pair)));
+        name = replace(&staged, table(family), |pair| pair);
+    }
+    if family == Family::RepVgg {
+        steps.extend(repvgg::BARE.iter().find(|(bare, _)| name.ends_with(bare)).map(|pair| (2, *pair)));
+    }
+    steps
 }
 
 /// The name that a tensor of this official name has in a checkpoint of that naming, for messages.
@@ -144,6 +199,30 @@ mod tests {
     }
 
     #[test]
+    fn renamings_are_counted_by_rule_and_leave_out_what_keeps_its_name() {
+        let rules = |family, naming, names: &[&str]| -> Vec<(String, String, u64)> {
+            let rules = renamings(family, naming, names.iter().copied());
+            rules.into_iter().map(|rule| (rule.from, rule.to, rule.tensors)).collect()
+        };
+        let rule = |from: &str, to: &str, tensors| (from.to_owned(), to.to_owned(), tensors);
+        let timm = ["stem.conv_kxk.conv.weight", "stages.2.13.conv_1x1.bn.bias", "stages.0.0.conv_1x1.bn.bias", "x"];
+        let expected = [
+            rule("stages.{s}.", "stage{s+1}.", 2),
+            rule("stem.", "stage0.", 1),
+            rule(".conv_1x1.", ".rbr_1x1.", 2),
+            rule(".conv_kxk.", ".rbr_dense.", 1),
+        ];
+        assert_eq!(rules(Family::RepVgg, Naming::Timm, &timm), expected);
+        let bare = ["stage1.0.rbr_1x1.weight", "stage1.0.rbr_1x1.conv.weight", "stage1.0.rbr_dense.weight"];
+        let expected = [
+            rule(".rbr_1x1.weight", ".rbr_1x1.conv.weight", 1),
+            rule(".rbr_dense.weight", ".rbr_dense.conv.weight", 1),
+        ];
+        assert_eq!(rules(Family::RepVgg, Naming::Official, &bare), expected);
+        assert_eq!(rules(Family::RepNext, Naming::Official, &bare), []);
+    }
+
+    #[test]
     fn odd_stage_numbers_are_left_alone() {
         for name in ["stages.99999999999.0.x", "stages.x.0", "stages.", "stage", "stage.x"] {
             assert_eq!(official(Family::MobileOne, Naming::Timm, name), name);
@@ -170,15 +249,19 @@ mod tests {
             |names: &[&str]| names.iter().map(|n| (n.to_string(), Tensor::zeros([1]))).collect::<BTreeMap<_, _>>();
         let both = map(&["model.a", "model_ema.a", "model_ema.b"]);
         let mut plain = both.clone();
-        assert_eq!(choose_average(&mut plain, false).unwrap(), ["model_ema.a", "model_ema.b"]);
+        let chosen = |averaged, prefix: &str, left: &[&str]| {
+            let left = left.iter().map(|name| name.to_string()).collect();
+            Some(Chosen { averaged, prefix: prefix.to_owned(), left })
+        };
+        assert_eq!(choose_average(&mut plain, false), chosen(false, "", &["model_ema.a", "model_ema.b"]));
         assert_eq!(plain, map(&["model.a"]));
         let mut average = both;
-        assert_eq!(choose_average(&mut average, true).unwrap(), ["model.a"]);
+        assert_eq!(choose_average(&mut average, true), chosen(true, "model_ema.", &["model.a"]));
         assert_eq!(average, map(&["a", "b"]));
         let mut only = map(&["ema.a"]);
-        assert_eq!(choose_average(&mut only, false).unwrap(), [""; 0]);
+        assert_eq!(choose_average(&mut only, false), chosen(true, "ema.", &[]));
         assert_eq!(only, map(&["a"]));
         assert_eq!(choose_average(&mut map(&["a"]), true), None);
-        assert_eq!(choose_average(&mut map(&["a"]), false), Some(vec![]));
+        assert_eq!(choose_average(&mut map(&["a"]), false), Some(Chosen::default()));
     }
 }

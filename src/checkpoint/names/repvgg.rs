@@ -13,11 +13,13 @@ pub(super) const TIMM: Table = &[
 
 /// A branch without batch norm may be the convolution itself (`rbr_1x1.weight`) instead of holding
 /// it (`rbr_1x1.conv.weight`).
+pub(super) const BARE: Table =
+    &[(".rbr_1x1.weight", ".rbr_1x1.conv.weight"), (".rbr_dense.weight", ".rbr_dense.conv.weight")];
+
+/// Gives the weight of such a branch the name that it has in others.
 pub(super) fn bare_weight(name: String) -> String {
-    match name.strip_suffix(".weight") {
-        Some(branch) if branch.ends_with(".rbr_1x1") || branch.ends_with(".rbr_dense") => {
-            format!("{branch}.conv.weight")
-        }
-        _ => name,
+    match BARE.iter().find_map(|(bare, held)| Some((name.strip_suffix(bare)?, held))) {
+        Some((block, held)) => format!("{block}{held}"),
+        None => name,
     }
 }

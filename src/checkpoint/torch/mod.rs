@@ -15,6 +15,8 @@ mod zip;
 
 use std::collections::BTreeMap;
 
+use super::facts::{Contents, Ignored, Why};
+use super::weights::Format;
 use crate::tensor::Tensor;
 use pickle::{Fallible, Pickle};
 use storages::Storages;
@@ -36,12 +38,17 @@ struct File<'a> {
 }
 
 /// What is of use in a file, and what was left out.
-pub(super) struct Contents {
+pub(super) struct Read {
     pub tensors: BTreeMap<String, Tensor>,
+    /// What their numbers were in the file.
+    pub formats: BTreeMap<String, Format>,
+    pub contents: Contents,
     /// Whether the tensors are an exponential moving average that was kept apart from others.
     pub ema: bool,
-    /// Names of tensors and entries that were left out.
-    pub dropped: Vec<String>,
+    /// Whether there is such an average that was not taken.
+    pub ema_left: bool,
+    /// Tensors and entries that were left out.
+    pub dropped: Vec<Ignored>,
     pub notes: Vec<String>,
 }
 
@@ -67,7 +74,7 @@ pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
 ///
 /// # Errors
 /// What is wrong, to follow the file's name.
-pub(super) fn read(bytes: &[u8], kind: Kind, use_ema: bool) -> Fallible<Contents> {
+pub(super) fn read(bytes: &[u8], kind: Kind, use_ema: bool) -> Fallible<Read> {
     let File { pickle, storages } = match kind {
         Kind::Archive => archive::read(bytes)?,
         Kind::Legacy => legacy::read(bytes)?,
@@ -75,27 +82,37 @@ pub(super) fn read(bytes: &[u8], kind: Kind, use_ema: bool) -> Fallible<Contents
     let found = wrappers::find(&pickle.heap, pickle.root, use_ema)?;
     let collected = modules::collect(&pickle.heap, &found)?;
     let mut reader = Tensors::new(&pickle.heap, storages, bytes.len());
-    let mut tensors = BTreeMap::new();
-    let mut dropped = [collected.ignored, found.ignored].concat();
+    let (mut tensors, mut formats) = (BTreeMap::new(), BTreeMap::new());
+    let wrapper = Ignored::all(found.ignored, Why::Wrapper);
+    let mut dropped: Vec<Ignored> = Ignored::all(collected.ignored, Why::NoTensor).chain(wrapper).collect();
     for (name, tensor) in collected.tensors {
         if name.ends_with("num_batches_tracked") {
-            dropped.push(name);
+            dropped.push(Ignored { name, why: Why::StepCounter });
             continue;
         }
         match reader.read(&tensor).map_err(|reason| format!("tensor {name:?} {reason}"))? {
-            Some(tensor) if tensors.contains_key(&name) => {
+            Some((tensor, _)) if tensors.contains_key(&name) => {
                 return Err(format!("holds two tensors {name:?} (shape {:?})", tensor.shape()));
             }
-            Some(tensor) => drop(tensors.insert(name, tensor)),
-            None => dropped.push(name),
+            Some((tensor, format)) => {
+                formats.insert(name.clone(), format);
+                tensors.insert(name, tensor);
+            }
+            None => dropped.push(Ignored { name, why: Why::NumberFormat }),
         }
     }
     let note = if found.ema && !use_ema {
-        Some("holds no weights but an exponential moving average, which is taken")
+        Some(super::file::AVERAGE_ALONE)
     } else if found.ema_left {
-        Some("holds an exponential moving average of the weights too; --use-ema takes that")
+        Some(super::file::AVERAGE_LEFT)
     } else {
         None
     };
-    Ok(Contents { tensors, ema: found.ema, dropped, notes: note.map(str::to_owned).into_iter().collect() })
+    let contents = match found.is_module {
+        true if wrappers::is_script(&pickle.heap, found.weights) => Contents::TorchScript,
+        true => Contents::Module,
+        false => Contents::StateDict,
+    };
+    let notes = note.map(str::to_owned).into_iter().collect();
+    Ok(Read { tensors, formats, contents, ema: found.ema, ema_left: found.ema_left, dropped, notes })
 }

@@ -30,11 +30,12 @@ impl<'a, 's> Tensors<'a, 's> {
         Tensors { heap, storages, allowance: (file as u64).saturating_mul(2) }
     }
 
-    /// The numbers of a tensor; `None` if they are of a type that weights do not have.
+    /// The numbers of a tensor and what they are in the file; `None` if they are of a type that
+    /// weights do not have.
     ///
     /// # Errors
     /// What is wrong, to follow the tensor's name.
-    pub fn read(&mut self, tensor: &TensorRef<'a>) -> Fallible<Option<Tensor>> {
+    pub fn read(&mut self, tensor: &TensorRef<'a>) -> Fallible<Option<(Tensor, Format)>> {
         let Some(Object::Storage(storage)) = self.heap.get(tensor.storage) else {
             return Err("has no storage".into());
         };
@@ -56,7 +57,8 @@ impl<'a, 's> Tensors<'a, 's> {
         let big_endian = self.storages.big_endian();
         let width = storage.dtype.size() as usize;
         let gathered = view.gather(bytes, width);
-        weights::tensor(view.size, weights::numbers(&gathered, format, big_endian)).map(Some)
+        let tensor = weights::tensor(view.size, weights::numbers(&gathered, format, big_endian))?;
+        Ok(Some((tensor, format)))
     }
 
     fn view(&self, tensor: &TensorRef<'a>, storage: &StorageRef<'a>) -> Fallible<View> {

@@ -108,8 +108,12 @@ impl<'a> Finder<'a, '_> {
 pub fn is_module<'a>(heap: &Heap<'a>, value: Value<'a>) -> bool {
     let Some(stub) = heap.stub(value) else { return false };
     let state = heap.attributes(stub);
-    stub.class.module.split('.').next() == Some("__torch__")
-        || ["_parameters", "_modules"].iter().any(|key| lookup(state, key).is_some())
+    is_script(heap, value) || ["_parameters", "_modules"].iter().any(|key| lookup(state, key).is_some())
+}
+
+/// Whether it is an instance of a TorchScript class.
+pub fn is_script<'a>(heap: &Heap<'a>, value: Value<'a>) -> bool {
+    heap.stub(value).is_some_and(|stub| stub.class.module.split('.').next() == Some("__torch__"))
 }
 
 /// What a pickle holds instead of weights.
