@@ -12,7 +12,9 @@ mod log;
 mod models;
 mod plan;
 mod progress;
+mod pull;
 mod source;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,7 @@ pub fn main() -> ExitCode {
         Command::Adapters(args) => adapters::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Fuse(args) => fuse::run(&args),
+        Command::Pull(args) => pull::run(&args),
         Command::Models => models::run(),
     };
     match result {
