@@ -2,7 +2,7 @@
 //! ended.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use foveate::registry::Entry;
@@ -143,7 +143,10 @@ impl Download<'_> {
         let mut at = start;
         let mut buffer = vec![0; 1 << 16];
         loop {
-            let read = http::read(&mut body, &mut buffer)?;
+            let read = body.read(&mut buffer).map_err(|error| {
+                let of = version.total.map_or(String::new(), |total| format!(" of {total}"));
+                Fault::Again(format!("the connection broke after {at}{of} bytes: {error}"))
+            })?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
             at += bytes.len() as u64;
             if at > end {
@@ -202,7 +205,6 @@ impl Download<'_> {
 
 /// Whether a file begins as web pages do.
 fn is_web_page(path: &std::path::Path) -> bool {
-    use std::io::Read;
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut start));
     read.is_ok() && start.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<')

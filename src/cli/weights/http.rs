@@ -1,6 +1,6 @@
 //! One request for a file or the rest of it.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use foveate::{Error, Result};
@@ -133,19 +133,21 @@ fn fault(error: ureq::Error) -> Fault {
 }
 
 fn io_fault(error: &std::io::Error) -> Fault {
+    // Names that cannot be looked up have no kind of their own: Unix's resolver speaks in words (and
+    // may be busy for a while), Windows in WSAHOST_NOT_FOUND.
+    let words = error.to_string();
+    let unknown = words.contains("failed to lookup address") && !words.contains("Temporary");
+    if unknown || (cfg!(windows) && error.raw_os_error() == Some(11001)) {
+        return Fault::Final(format!("{words}; is there a network?"));
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused
         | ErrorKind::HostUnreachable
         | ErrorKind::NetworkUnreachable
         | ErrorKind::AddrNotAvailable
-        | ErrorKind::PermissionDenied => Fault::Final(error.to_string()),
-        _ => Fault::Again(error.to_string()),
+        | ErrorKind::PermissionDenied => Fault::Final(words),
+        _ => Fault::Again(words),
     }
-}
-
-/// Reads some of a body; an error means that the connection broke or fell silent.
-pub fn read(body: &mut BodyReader<'static>, buffer: &mut [u8]) -> Result<usize, Fault> {
-    body.read(buffer).map_err(|error| Fault::Again(format!("the connection broke: {error}")))
 }
 
 #[cfg(test)]

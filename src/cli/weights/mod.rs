@@ -42,7 +42,7 @@ impl Weights {
     pub fn new(offline: bool, mirror: Option<&str>, registry: Option<&Path>) -> Result<Self> {
         let offline = offline || variable("FOVEATE_OFFLINE").is_some_and(|value| value != "0");
         let mirror = mirror.map(str::to_owned).or_else(|| variable("FOVEATE_MIRROR"));
-        if let Some(mirror) = mirror.as_ref().filter(|m| !m.starts_with("http://") && !m.starts_with("https://")) {
+        if let Some(mirror) = mirror.as_ref().filter(|mirror| !is_address(mirror)) {
             return Err(Error::argument(format!("the mirror {mirror:?} is no http or https address")));
         }
         let list = registry.map(Path::to_path_buf).or_else(|| variable("FOVEATE_REGISTRY").map(PathBuf::from));
@@ -97,6 +97,14 @@ impl Weights {
             None => entry.url.clone(),
         }
     }
+}
+
+/// Whether a text is an http or https address with a host.
+fn is_address(text: &str) -> bool {
+    let uri = text.parse::<ureq::http::Uri>().ok();
+    uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
+    })
 }
 
 /// A variable of the environment that is set to something.
