@@ -145,7 +145,7 @@ impl Entry {
     /// Most bytes that a file of this entry may have.
     pub fn limit(&self) -> u64 {
         // Pages round to three digits; a twentieth more is still the same file.
-        let rounded = self.size_mb.map(|mb| (mb * 1.05e6) as u64 + 1_000_000);
+        let rounded = self.size_mb.map(|mb| ((mb * 1.05e6) as u64).saturating_add(1_000_000));
         self.size.or(rounded).unwrap_or(MAX_BYTES).min(MAX_BYTES)
     }
 

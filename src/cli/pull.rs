@@ -105,10 +105,10 @@ fn list(args: &Pull, weights: &Weights) -> Outcome {
     }
     let width = |of: fn(&Entry) -> usize| entries.iter().map(|entry| of(entry)).max().unwrap_or(0);
     let (name, licence) = (width(|e| e.name.len()), width(|e| e.licence.name.chars().count()));
-    say(format_args!("{:name$}  {:>8}  {:>7}  {:licence$}  {:6}", "name", "size", "top-1", "licence", "here"));
+    say(format_args!("{:name$}  {:>8}  {:>7}  {:licence$}  here", "name", "size", "top-1", "licence"));
     for entry in entries {
         let here = if weights.cached(entry).is_some() { "cached" } else { "" };
-        let top1 = entry.top1.map_or("?".into(), |top1| format!("{top1:.2} %"));
+        let top1 = entry.top1.map_or("?".into(), |top1| format!("{top1} %"));
         let line =
             format!("{:name$}  {:>8}  {top1:>7}  {:licence$}  {here}", entry.name, size(entry), entry.licence.name);
         say(line.trim_end());
@@ -119,6 +119,9 @@ fn list(args: &Pull, weights: &Weights) -> Outcome {
 
 /// Size in millions of bytes.
 fn size(entry: &Entry) -> String {
-    let megabytes = entry.size.map(|bytes| bytes as f64 / 1e6).or(entry.size_mb);
-    megabytes.map_or("?".into(), |megabytes| format!("{megabytes:.1} MB"))
+    match (entry.size, entry.size_mb) {
+        (Some(bytes), _) => format!("{:.1} MB", bytes as f64 / 1e6),
+        (None, Some(rounded)) => format!("{rounded} MB"),
+        (None, None) => "?".into(),
+    }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::models::Family;
 
+type Change = fn(&mut serde_json::Value);
+
 /// A list of one entry, with what `change` makes of it.
 fn list(change: impl Fn(&mut serde_json::Value)) -> String {
     let mut entry = serde_json::json!({
@@ -90,6 +92,11 @@ fn networks_without_weights_say_what_to_do() {
 fn a_list_of_ones_own_is_laid_over() {
     let own = Registry::parse(&list(|_| ()), "own.json").unwrap();
     assert_eq!(own.get("TINY-v1").unwrap().limit(), 825064);
+    let endless = list(|e| {
+        e["size"] = serde_json::Value::Null;
+        e["size_mb"] = 1e300.into();
+    });
+    assert_eq!(Registry::parse(&endless, "own.json").unwrap().get("tiny_v1").unwrap().limit(), MAX_BYTES);
     let m1 = list(|e| {
         e["architecture"] = "repnext-m1".into();
         e["preprocess"]["input"] = 224.into();
@@ -104,7 +111,7 @@ fn a_list_of_ones_own_is_laid_over() {
 
 #[test]
 fn bad_lists_are_refused_by_entry_and_key() {
-    let bad: [(&str, fn(&mut serde_json::Value), &str); 18] = [
+    let bad: [(&str, Change, &str); 18] = [
         ("out of the folder", |e| e["file"] = "../tiny.safetensors".into(), "file \"../tiny"),
         ("absolute", |e| e["file"] = "/etc/passwd".into(), "no plain name"),
         ("hidden", |e| e["file"] = ".bashrc".into(), "no plain name"),

@@ -125,12 +125,24 @@ fn errors_of_the_server() {
 
     let tries = |status| {
         let bench = Bench::new(move |_| Reply::new(status, b"no"));
-        let stderr = bench.refuses(&["pull", NAME], &[&format!("HTTP {status}"), &bench.server.address]);
-        (bench.server.requests().len(), stderr)
+        bench.refuses(&["pull", NAME], &[&format!("HTTP {status}"), &bench.server.address]);
+        bench.server.requests().len()
     };
-    assert_eq!([tries(404).0, tries(403).0, tries(418).0], [1, 1, 1]);
-    let (count, stderr) = tries(502);
-    assert!(count == 5 && stderr.contains("gave up after 5 tries"), "{count}: {stderr}");
+    assert_eq!([404, 403, 418].map(tries), [1, 1, 1]);
+}
+
+#[test]
+fn tries_end_and_the_next_command_goes_on() {
+    let body = payload();
+    let bench = Bench::new(move |request| match request.index {
+        0..5 => Reply::file(request, &body, ONE).cut(1000),
+        5 => Reply::new(502, b""),
+        _ => Reply::file(request, &body, ONE),
+    });
+    bench.refuses(&["pull", NAME], &["after 5000 of 825064", "gave up after 5 tries", "5000 bytes are kept"]);
+    bench.pulls(&payload());
+    let starts = [0, 1000, 2000, 3000, 4000, 5000, 5000];
+    assert_eq!(bench.ranges(), starts.map(|byte| bytes_from(byte).filter(|_| byte > 0)));
 }
 
 #[test]

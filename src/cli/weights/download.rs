@@ -16,7 +16,7 @@ use super::http::{self, Answer, Fault};
 use super::partial::{Partial, Version};
 use crate::cli::{progress, tell};
 
-/// Tries in a row that may fail; those that bring [`STRIDE`] bytes or more do not count.
+/// Tries in a row that may fail; they count anew when [`STRIDE`] bytes more than ever before have come.
 const TRIES: u32 = 5;
 const STRIDE: u64 = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -57,9 +57,8 @@ impl From<Fault> for Failure {
 
 impl Download<'_> {
     fn run(&self, bar: &ProgressBar) -> Result<Found> {
-        let mut failed = 0;
+        let (mut failed, mut best) = (0, self.have());
         loop {
-            let had = self.have();
             let result = self.attempt(bar);
             let reason = match result {
                 Ok(()) => return self.accept(),
@@ -72,11 +71,14 @@ impl Download<'_> {
                 Err(Failure::Network(Fault::Again(reason))) => reason,
             };
             let have = self.have();
-            failed = if have >= had.saturating_add(STRIDE) { 1 } else { failed + 1 };
+            failed = if have >= best.saturating_add(STRIDE) { 1 } else { failed + 1 };
+            best = best.max(have);
             if failed >= TRIES {
-                let kept =
-                    format!("; gave up after {TRIES} tries, {have} bytes are kept, the same command goes on there");
-                return Err(self.error(&reason, &kept));
+                let kept = match have {
+                    0 => String::new(),
+                    _ => format!("; {have} bytes are kept, and the same command goes on from there"),
+                };
+                return Err(self.error(&reason, &format!("; gave up after {TRIES} tries{kept}")));
             }
             let pause = FIRST_PAUSE * (1 << (failed - 1));
             let line = format!("{}: {reason}; trying again in {:.1} s", self.entry.name, pause.as_secs_f64());

@@ -84,10 +84,8 @@ impl Weights {
         if !afresh && let Some(found) = self.cache.check(entry)? {
             return Ok(found);
         }
-        tell(format_args!(
-            "{}: licence {} ({}); from {}",
-            entry.name, entry.licence.name, entry.licence.url, entry.source
-        ));
+        let Entry { name, licence, source, .. } = entry;
+        tell(format_args!("{name}: licence {}, {}; from {source}", licence.name, licence.url));
         download::fetch(entry, &url, &self.cache, afresh)
     }
 
