@@ -238,6 +238,16 @@ fn nobody_answers() {
 }
 
 #[test]
+fn proxies_of_the_environment_are_used() {
+    let bench = Bench::new(|_| Reply::new(403, b""));
+    bench.list(|entry| entry["url"] = "http://weights.invalid/tiny".into());
+    let output = bench.command(&["pull", NAME]).env("http_proxy", &bench.server.address).output().unwrap();
+    assert_fails(&output, &["http://weights.invalid/tiny"]);
+    let requests = bench.server.requests();
+    assert!(requests.len() == 1 && requests[0].path.contains("weights.invalid"), "{requests:?}");
+}
+
+#[test]
 fn caches_that_cannot_be_used() {
     let body = payload();
     let bench = Bench::new(move |request| Reply::file(request, &body, ONE));

@@ -61,7 +61,10 @@ impl Download<'_> {
         loop {
             let result = self.attempt(bar);
             let reason = match result {
-                Ok(()) => return self.accept(),
+                Ok(()) => {
+                    bar.finish_and_clear();
+                    return self.accept();
+                }
                 Err(Failure::Here(error)) => return Err(error),
                 Err(Failure::Network(Fault::Final(reason))) => return Err(self.error(&reason, "")),
                 Err(Failure::Network(Fault::Changed(reason))) => {
@@ -192,7 +195,9 @@ impl Download<'_> {
             // Nobody published a hash: before this file's is kept to hold later ones to, it must at
             // least be the network that it should be.
             None => {
-                if let Err(error) = checkpoint::load_file(part, self.entry.options()?) {
+                let options = self.entry.options()?;
+                let loaded = progress::during("checking the network", || checkpoint::load_file(part, options));
+                if let Err(error) = loaded {
                     return refuse(if is_web_page(part) { http::WEB_PAGE.into() } else { error.to_string() });
                 }
             }
