@@ -17,6 +17,7 @@ pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod proof;
+pub mod registry;
 pub mod session;
 pub mod tensor;
 

@@ -4,5 +4,13 @@
 mod contract;
 #[path = "cli/info.rs"]
 mod info;
+#[path = "cli/pull.rs"]
+mod pull;
+#[path = "cli/pull_bench.rs"]
+mod pull_bench;
+#[path = "cli/pull_faults.rs"]
+mod pull_faults;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/server.rs"]
+mod server;

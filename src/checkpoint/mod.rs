@@ -68,11 +68,12 @@ pub struct LoadedModel {
 /// [`Error::Checkpoint`] for damaged files, [`Error::Weights`] if the tensors are not those of the
 /// architecture or of any, [`Error::UnknownModel`] for an unknown architecture.
 pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Result<LoadedModel> {
-    let LoadOptions { arch, use_ema } = options.into();
+    let LoadOptions { arch, use_ema, preprocess } = options.into();
     let named = arch.as_deref().map(Architecture::named).transpose()?;
     let mut checkpoint = Checkpoint::read_ema(bytes, origin, use_ema)?;
     if checkpoint.facts.contents == Contents::ModelFile {
-        return model_file::from_checkpoint(checkpoint, origin, named.as_ref());
+        let model = model_file::from_checkpoint(checkpoint, origin, named.as_ref())?;
+        return with_preprocess(model, preprocess, origin);
     }
     let mut facts = checkpoint.facts.clone();
     facts.prefix += &names::unwrap(&mut checkpoint.tensors);
@@ -86,10 +87,13 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
     facts.renamings = names::renamings(kind.family, kind.naming, renamed.values().map(String::as_str));
     let original = |name: &str| original_name(&renamed, kind, name);
     let view = Tensors { tensors: &tensors, model: origin.to_owned(), original: &original };
-    let Detected { architecture, notes } = match named {
+    let Detected { mut architecture, notes } = match named {
         Some(named) => Detected { architecture: detect::adopt(named, &view, kind)?, notes: Vec::new() },
         None => detect::detect(&view, kind)?,
     };
+    if let Some(preprocess) = preprocess {
+        architecture = architecture.with_preprocess(preprocess)?;
+    }
     let mut source = CheckpointSource::new(tensors, format!("{origin} as {}", architecture.name));
     let built = architecture.build(kind.form, &mut source);
     // Faults of the tensors come first: they are why a graph cannot be built.
@@ -117,6 +121,18 @@ pub fn load_file(path: impl AsRef<std::path::Path>, options: impl Into<LoadOptio
     let path = path.as_ref();
     let bytes = crate::files::open("cannot read", path, MAX_BYTES)?;
     load(&bytes, &path.display().to_string(), options)
+}
+
+/// A model file's network with other preprocessing. Its graph is made, so the input size must stay.
+fn with_preprocess(model: LoadedModel, preprocess: Option<Preprocess>, origin: &str) -> Result<LoadedModel> {
+    let Some(preprocess) = preprocess else { return Ok(model) };
+    preprocess.validate()?;
+    let (input, [rows, columns]) = (model.graph.input_shape(), preprocess.crop);
+    if [input.height, input.width] != preprocess.crop.map(|side| side as usize) {
+        let reason = format!("is a model file for an input of {input}, which cannot be made {rows}×{columns} pixels");
+        return Err(Error::Checkpoint { origin: origin.to_owned(), reason });
+    }
+    Ok(LoadedModel { preprocess, ..model })
 }
 
 /// Gives tensors their official names. Returns also which were renamed: official → original.

@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, fuse, info, plan};
+use super::{adapters, classify, fuse, info, plan, pull};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ pub enum Command {
     Fuse(fuse::Fuse),
     /// Describe a checkpoint, a model file or a named network: family, form, sizes, every layer.
     Info(info::Info),
+    /// Fetch published weights into the cache.
+    Pull(pull::Pull),
     /// List the networks that are known by name.
     Models,
 }
@@ -32,7 +34,8 @@ pub enum Command {
 /// Which model.
 #[derive(ClapArgs)]
 pub struct ModelArgs {
-    /// A checkpoint or model file (.safetensors, .pth, .pt, .pth.tar), or the name of a network (see `foveate models`);
+    /// A checkpoint or model file (.safetensors, .pth, .pt, .pth.tar), or the name of a network or of published
+    /// weights (see `foveate models`, `foveate pull --list`), which are fetched if they are not here;
     /// the built-in CIFAR-10 network if not given.
     #[arg(long, value_name = "FILE|NAME")]
     pub model: Option<String>,
@@ -45,6 +48,9 @@ pub struct ModelArgs {
     /// Seeded random weights for the network named by --model.
     #[arg(long, requires = "model", conflicts_with = "arch")]
     pub random: bool,
+    /// Never open a connection: published weights are taken from the cache (also: FOVEATE_OFFLINE=1).
+    #[arg(long, requires = "model")]
+    pub offline: bool,
     /// The seed of --random.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "random")]
     pub seed: u64,

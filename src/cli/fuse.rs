@@ -34,7 +34,7 @@ pub fn run(args: &Fuse) -> Outcome {
         let reason = format!("{} is there already; --force overwrites it", args.output.display());
         return Err(Error::argument(reason).into());
     }
-    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
+    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, ..LoadOptions::default() };
     let mut model = Model::open(&args.file, options, true)?;
     if model.fusion().is_none() {
         tell(format_args!("{}: fused already; writing it as a model file", args.file.display()));

@@ -13,8 +13,10 @@ mod log;
 mod models;
 mod plan;
 mod progress;
+mod pull;
 mod source;
 mod table;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Fuse(args) => fuse::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Pull(args) => pull::run(&args),
         Command::Models => models::run(),
     };
     match result {

@@ -1,8 +1,8 @@
-//! A spinner on stderr for what takes long; nothing where stderr is no terminal.
+//! A spinner or a bar on stderr for what takes long; nothing where stderr is no terminal.
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Runs `work` with a spinner that says `what`.
 pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
@@ -12,4 +12,14 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let result = work();
     spinner.finish_and_clear();
     result
+}
+
+/// A bar of bytes that come in, of a number that may become known; the caller clears it.
+pub fn bytes(what: &str) -> ProgressBar {
+    let template = "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+    let bar = ProgressBar::no_length().with_message(what.to_owned());
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }

@@ -1,38 +1,60 @@
 //! From the model arguments to a model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use foveate::checkpoint::LoadOptions;
-use foveate::{Error, Model, Result, models};
+use foveate::{Error, Model, Result};
 
 use super::args::ModelArgs;
+use super::weights::Weights;
 use super::{progress, tell};
 
-/// Loads what the arguments name and fuses it; what fusing did is told on stderr.
+/// Loads what the arguments name and fuses it; what fusing did is told on stderr. Published weights
+/// that are not in the cache are fetched.
 pub fn load(args: &ModelArgs) -> Result<Model> {
-    let model = progress::during("loading, fusing and proving the model", || resolve(args))?;
+    let source = find(args)?;
+    let model = progress::during("loading, fusing and proving the model", || source.load())?;
     report(&model);
     Ok(model)
 }
 
-fn resolve(args: &ModelArgs) -> Result<Model> {
-    match args.model.as_deref() {
-        None => Model::builtin(),
-        Some(name) if args.random => Model::random(name, args.seed, true),
-        Some(text) if !Path::new(text).exists() && models::Architecture::named(text).is_ok() => {
-            Err(Error::argument(format!(
-                "no weights of {text} are at hand; give a checkpoint with --model FILE, \
-                 or --random for seeded random weights"
-            )))
+/// Where a model comes from.
+enum Source<'a> {
+    Builtin,
+    Random { name: &'a str, seed: u64 },
+    File { path: PathBuf, options: LoadOptions },
+}
+
+impl Source<'_> {
+    fn load(self) -> Result<Model> {
+        match self {
+            Source::Builtin => Model::builtin(),
+            Source::Random { name, seed } => Model::random(name, seed, true),
+            Source::File { path, options } => Model::open(path, options, true),
         }
-        Some(text) if !Path::new(text).exists() && !looks_like_a_path(text) => {
-            let unknown = models::Architecture::named(text).err();
-            Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))))
+    }
+}
+
+fn find(args: &ModelArgs) -> Result<Source<'_>> {
+    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, ..LoadOptions::default() };
+    let Some(text) = args.model.as_deref() else { return Ok(Source::Builtin) };
+    if args.random {
+        return Ok(Source::Random { name: text, seed: args.seed });
+    }
+    if Path::new(text).exists() {
+        return Ok(Source::File { path: text.into(), options });
+    }
+    let weights = Weights::new(args.offline, None, None)?;
+    match weights.registry().resolve(text) {
+        Ok(entry) => {
+            let path = weights.obtain(entry, false)?.path;
+            let published = entry.options()?;
+            let options = LoadOptions { arch: options.arch.or(published.arch), use_ema: args.use_ema, ..published };
+            Ok(Source::File { path, options })
         }
-        Some(file) => {
-            let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
-            Model::open(file, options, true)
-        }
+        // What is no name was meant as a file; opening it says what is wrong.
+        Err(Error::UnknownModel { .. }) if looks_like_a_path(text) => Ok(Source::File { path: text.into(), options }),
+        Err(error) => Err(error),
     }
 }
 

@@ -15,8 +15,8 @@ pub mod repvgg;
 mod source;
 
 pub use mobileone::MobileOne;
-pub(crate) use registry::all;
 pub use registry::names;
+pub(crate) use registry::{all, nearest};
 pub use repnext::RepNext;
 pub use repvgg::RepVgg;
 pub use source::{ParamSource, Random, Role, Zeros};
@@ -131,6 +131,18 @@ impl Architecture {
             self.labels = None;
         }
         self
+    }
+
+    /// The same with other preprocessing, whose crop becomes the size of the input.
+    ///
+    /// # Errors
+    /// Those of [`Preprocess::validate`].
+    pub fn with_preprocess(mut self, preprocess: Preprocess) -> Result<Self> {
+        preprocess.validate()?;
+        let [height, width] = preprocess.crop.map(|side| side as usize);
+        self.input = Shape::new(self.input.channels, height, width);
+        self.preprocess = preprocess;
+        Ok(self)
     }
 
     /// The network's graph. Stage outputs are tapped as `stage0` (the stem) to `stage4`; for

@@ -176,14 +176,19 @@ fn mobile_one_recipe(name: &str) -> Preprocess {
 }
 
 fn unknown(name: &str, wanted: &str) -> Error {
-    let mut near: Vec<_> = names().map(|known| (distance(wanted, known), known)).collect();
-    near.sort();
-    let near: Vec<&str> = near.into_iter().take(3).map(|(_, known)| known).collect();
+    let near = nearest(wanted, names());
     let families = "repvgg-*, qarepvgg-*, repnext-*, mobileone-*";
     Error::UnknownModel {
         name: name.into(),
         hint: format!("nearest names: {} (families: {families})", near.join(", ")),
     }
+}
+
+/// The three names that are nearest to the one wanted.
+pub(crate) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut near: Vec<_> = known.map(|known| (distance(wanted, known), known)).collect();
+    near.sort();
+    near.into_iter().take(3).map(|(_, known)| known).collect()
 }
 
 /// Edits that make one word of the other (Levenshtein).

@@ -28,7 +28,7 @@ const FILES: [(&str, &str, f32); 13] = [
 ];
 
 fn load(file: &str, use_ema: bool) -> foveate::Result<LoadedModel> {
-    checkpoint::load_file(data(&format!("torch/{file}")), LoadOptions { arch: None, use_ema })
+    checkpoint::load_file(data(&format!("torch/{file}")), LoadOptions { use_ema, ..LoadOptions::default() })
 }
 
 /// The largest difference from the golden logits, as a share of the largest of them.

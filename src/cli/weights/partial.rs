@@ -1,0 +1,103 @@
+//! A file on its way, and what is known of the whole that it is a part of.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use foveate::Result;
+use foveate::checkpoint::model_file;
+use foveate::registry::Entry;
+use serde::{Deserialize, Serialize};
+
+use super::cache::Cache;
+
+/// What the server said of a file when the first part of it came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Where it was asked for, before redirects.
+    pub url: String,
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+    /// Size of the whole.
+    pub total: Option<u64>,
+}
+
+impl Version {
+    /// What makes a server send the rest only if the file is still the same: its strong entity tag,
+    /// or its date.
+    pub fn validator(&self) -> Option<&str> {
+        let strong = self.etag.as_deref().filter(|tag| !tag.starts_with("W/"));
+        // It may come from the disk and becomes a header.
+        strong.or(self.last_modified.as_deref()).filter(|v| v.bytes().all(|b| matches!(b, b' '..=b'~')))
+    }
+
+    /// Whether an answer may be of the same file: what both sides know agrees.
+    pub fn agrees(&self, other: &Version) -> bool {
+        fn same<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
+            a.is_none() || b.is_none() || a == b
+        }
+        same(&self.etag, &other.etag)
+            && same(&self.last_modified, &other.last_modified)
+            && same(&self.total, &other.total)
+    }
+}
+
+/// The part of a file that is here.
+pub struct Partial {
+    part: PathBuf,
+    note: PathBuf,
+}
+
+impl Partial {
+    pub fn new(cache: &Cache, entry: &Entry) -> Self {
+        Partial { part: cache.beside(entry, ".part"), note: cache.beside(entry, ".part.json") }
+    }
+
+    /// Where the part lies.
+    pub fn path(&self) -> &Path {
+        &self.part
+    }
+
+    /// Size of the part and what it is a part of, if it is one of this address.
+    pub fn resumable(&self, url: &str) -> Option<(u64, Version)> {
+        let about = std::fs::metadata(&self.part).ok().filter(|about| about.is_file() && about.len() > 0)?;
+        let mut text = String::new();
+        File::open(&self.note).ok()?.take(1 << 16).read_to_string(&mut text).ok()?;
+        let version: Version = serde_json::from_str(&text).ok()?;
+        let within = version.total.is_none_or(|total| about.len() <= total);
+        (version.url == url && within).then_some((about.len(), version))
+    }
+
+    /// An empty part of this version. The note is written behind the old part's end and before the
+    /// first byte of the new one, so that at no time it stands beside bytes of another version.
+    pub fn start(&self, version: &Version) -> std::io::Result<File> {
+        let file = File::create(&self.part)?;
+        let text = serde_json::to_string(version)?;
+        let written: Result<()> = model_file::write_file(&self.note, text.as_bytes());
+        match written {
+            Ok(()) => Ok(file),
+            Err(foveate::Error::Io { source, .. }) => Err(source),
+            Err(error) => Err(std::io::Error::other(error)),
+        }
+    }
+
+    /// The part, to be written on at its end.
+    pub fn append(&self) -> std::io::Result<File> {
+        File::options().append(true).open(&self.part)
+    }
+
+    /// Removes it.
+    pub fn discard(&self) {
+        // What is not there need not be removed, and what cannot be is written over.
+        let _ = std::fs::remove_file(&self.note);
+        let _ = std::fs::remove_file(&self.part);
+    }
+
+    /// Gives it its final name.
+    pub fn finish(&self, path: &Path) -> std::io::Result<()> {
+        File::options().write(true).open(&self.part)?.sync_all()?;
+        std::fs::rename(&self.part, path)?;
+        let _ = std::fs::remove_file(&self.note);
+        Ok(())
+    }
+}
