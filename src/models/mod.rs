@@ -15,8 +15,8 @@ pub mod repvgg;
 mod source;
 
 pub use mobileone::MobileOne;
-pub(crate) use registry::all;
 pub use registry::names;
+pub(crate) use registry::{all, distance};
 pub use repnext::RepNext;
 pub use repvgg::RepVgg;
 pub use source::{ParamSource, Random, Role, Zeros};
