@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, fuse, plan};
+use super::{adapters, classify, features, fuse, plan};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ pub enum Command {
     Plan(plan::Plan),
     /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
     Fuse(fuse::Fuse),
+    /// Draw what a network sees in a picture: its stages and token mixers, or any of its nodes.
+    Features(features::Features),
     /// List the networks that are known by name.
     Models,
 }

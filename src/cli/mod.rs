@@ -6,6 +6,7 @@ mod adapters;
 mod args;
 mod classify;
 mod device;
+mod features;
 mod fuse;
 mod labels;
 mod log;
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
         Command::Adapters(args) => adapters::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Fuse(args) => fuse::run(&args),
+        Command::Features(args) => features::run(&args),
         Command::Models => models::run(),
     };
     match result {

@@ -8,12 +8,14 @@
 
 mod colour;
 mod draw;
+mod file;
 mod font;
 mod select;
 mod stats;
 
 pub use colour::Colormap;
 pub use draw::{MAX_CHANNELS, Scale, Style, branches as draw_branches, grid as draw_grid, input as draw_input};
+pub use file::to_safetensors;
 pub use select::{Selected, mixers, select, stages, strides};
 pub use stats::Stats;
 
