@@ -2,5 +2,7 @@
 
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/features.rs"]
+mod features;
 #[path = "cli/run.rs"]
 mod run;

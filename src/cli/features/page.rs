@@ -78,14 +78,16 @@ impl Figure {
                 write!(caption, ", stride {rows}×{columns}")
             };
         }
-        if let Some(stage) = map.stage().filter(|stage| *stage != map.node()) {
-            let _ = write!(caption, ", output of {} ({stage})", map.node());
+        if name(map) != map.node() {
+            let _ = write!(caption, ", node {}", map.node());
         }
         let parts = branches.len().max(1);
-        let (all, shown) = (shape.channels / parts, channels.div_ceil(parts).min(shape.channels / parts));
-        let first = if shown < all { format!("the first {shown} of {all} channels") } else { "every channel".into() };
-        let what = if branches.is_empty() { first } else { format!("mean over channels, below it {first}") };
-        let _ = write!(caption, "; shown: {what}");
+        let all = shape.channels / parts;
+        let shown = channels.div_ceil(parts).min(all);
+        let channels =
+            if shown < all { format!("the first {shown} of {all} channels") } else { format!("all {all} channels") };
+        let above = if branches.is_empty() { "" } else { "mean over each branch, and " };
+        let _ = write!(caption, "; {above}{channels}");
         let mut rows = vec![("all".to_owned(), map.stats())];
         rows.extend(branches.iter().map(|b| (format!("{} {}", b.name, b.kernel), b.stats())));
         Figure { kind, file, title: name(map), caption, rows }
@@ -149,7 +151,7 @@ impl Page {
 
 impl Group {
     fn write(&self, f: &mut fmt::Formatter<'_>, index: usize) -> fmt::Result {
-        writeln!(f, "<section id=\"picture-{index}\">\n<h2>{}</h2>\n<div class=\"row\">", escape(&self.image))?;
+        writeln!(f, "<section id=\"picture-{index}\">\n<h2>{}</h2>\n<div class=\"row input\">", escape(&self.image))?;
         self.input.write(f)?;
         f.write_str("</div>\n")?;
         for (kind, title) in [(Kind::Stage, "Stages"), (Kind::Mixer, "Token mixers, by branch"), (Kind::Other, "Nodes")]
