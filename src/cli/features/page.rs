@@ -203,3 +203,21 @@ fn escape(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_files_cannot_add_to_the_page() {
+        let shape = Shape::new(3, 2, 4);
+        let evil = "<script>alert(\"x\")</script>&\u{1b}";
+        let mut page = Page::new(evil, "CPU", Style::default());
+        page.groups.push(Group::new(evil, "", Figure::input("input.png".into(), shape, 8, 4)));
+        page.groups.push(Group::new("b.png", "b", Figure::input("b/input.png".into(), shape, 8, 4)));
+        let html = page.to_string();
+        assert!(!html.contains("<script") && !html.contains('\u{1b}'), "{html}");
+        assert_eq!(html.matches("&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;\u{fffd}").count(), 4);
+        assert!(html.contains("4×2 pixels, from a picture of 8×4") && html.contains("href=\"#picture-1\">b.png"));
+    }
+}
