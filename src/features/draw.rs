@@ -18,6 +18,7 @@ pub const MAX_CHANNELS: usize = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scale {
     /// Each map goes from its own smallest value to its own largest: shows the shape of all.
+    /// The values of a vector share one range all the same.
     #[default]
     Map,
     /// All maps of a picture share one range: shows which are strong.
@@ -38,6 +39,14 @@ pub struct Style {
 impl Default for Style {
     fn default() -> Self {
         Style { channels: 64, colormap: Colormap::default(), scale: Scale::default() }
+    }
+}
+
+impl Style {
+    /// Whether maps of that size share a range. The values of a vector do in any case: each by itself
+    /// would be its own lowest.
+    fn shares(&self, size: [usize; 2]) -> bool {
+        self.scale == Scale::Tensor || size == [1, 1]
     }
 }
 
@@ -66,7 +75,7 @@ const NOT_FINITE: [u8; 3] = [255, 0, 255];
 pub fn grid(tensor: &Tensor, sample: usize, style: &Style) -> Result<Picture> {
     let maps = Maps::of(tensor, sample)?;
     let count = maps.count.min(style.channels.clamp(1, MAX_CHANNELS));
-    let shared = (style.scale == Scale::Tensor).then(|| Range::of(maps.values()));
+    let shared = style.shares(maps.size).then(|| Range::of(maps.values()));
     let cells: Vec<Vec<f32>> = (0..count).map(|c| maps.channel(c).to_vec()).collect();
     let grid = Grid::new(&cells, maps.size, columns(count), Zoom::new(maps.size, count, SIDE));
     let mut canvas = Canvas::new(grid.width(), grid.height());
@@ -85,7 +94,7 @@ pub fn branches(branches: &[Branch], sample: usize, style: &Style) -> Result<Pic
     let first = all.first().ok_or_else(|| Error::argument("there are no branches to be drawn"))?;
     let (size, each) = (first.size, style.channels.clamp(1, MAX_CHANNELS).div_ceil(all.len()));
     let means: Vec<Vec<f32>> = all.iter().map(Maps::mean).collect();
-    let shared = |values: &mut dyn Iterator<Item = f32>| (style.scale == Scale::Tensor).then(|| Range::of(values));
+    let shared = |values: &mut dyn Iterator<Item = f32>| style.shares(size).then(|| Range::of(values));
     let of_means = shared(&mut means.iter().flatten().copied());
     let of_channels = shared(&mut all.iter().flat_map(Maps::values));
     let columns: Vec<(Grid, Grid)> = all

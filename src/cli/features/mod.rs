@@ -72,7 +72,7 @@ enum ScaleArg {
 }
 
 /// The most that one `--tensors` file may take; all of it is held in memory.
-const MAX_TENSORS: usize = 4 << 30;
+const MAX_TENSORS: u64 = 4 << 30;
 
 /// A value's line of JSON.
 #[derive(Serialize)]
@@ -109,8 +109,8 @@ pub fn run(args: &Features) -> Outcome {
         model = model.with_input_size(height, width)?;
     }
     let selected = features::select(model.graph(), &names(args, &model))?;
-    let bytes = selected.iter().map(|s| s.shape.len().saturating_mul(4)).fold(0, usize::saturating_add);
-    if args.tensors && bytes.saturating_mul(args.images.len()) > MAX_TENSORS {
+    let bytes = selected.iter().map(|s| s.shape.len() as u64 * 4).fold(0, u64::saturating_add);
+    if args.tensors && bytes.saturating_mul(args.images.len() as u64) > MAX_TENSORS {
         let reason = "the values are more than 4 GiB, too many for one file; give fewer pictures or nodes";
         return Err(Error::argument(reason).into());
     }
@@ -186,8 +186,7 @@ fn show(args: &Features, image: &str, model: &str, map: &Feature, branches: &[Br
         say(format_args!("{name}  {shape}  {}  {file}", page::numbers(&stats)));
         return Ok(());
     }
-    let branch = |b: &'_ Branch| b.stats();
-    let branches = branches.iter().map(|b| BranchLine { name: b.name, kernel: &b.kernel, stats: branch(b) }).collect();
+    let branches = branches.iter().map(|b| BranchLine { name: b.name, kernel: &b.kernel, stats: b.stats() }).collect();
     let (node, stage, stride) = (map.node(), map.stage(), map.stride());
     let shape = [shape.channels, shape.height, shape.width];
     let line = Line { schema_version: 1, image, model, node, stage, shape, stride, stats, branches, file };

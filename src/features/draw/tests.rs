@@ -44,6 +44,11 @@ fn one_range_for_all_shows_which_map_is_strong() {
     let second = columns(3) as u32 >= 2;
     let (x, y) = if second { (114, 0) } else { (0, 58) };
     assert_eq!(pixel(&picture, x, y), opaque(Colormap::Gray.colour(100.0 / 207.0)));
+    // A vector's values are told apart, whatever the scale.
+    let vector = Tensor::new([1, 2, 1, 1], vec![-1.0, 3.0]).unwrap();
+    let vector = grid(&vector, 0, &Style::default()).unwrap();
+    assert_eq!(pixel(&vector, 0, 0), opaque(Colormap::Viridis.colour(0.0)));
+    assert_eq!(pixel(&vector, 22, 0), opaque(Colormap::Viridis.colour(1.0)));
     // All values alike: the lowest colour, and no division by zero.
     let flat = grid(&ramps(), 0, &Style::default()).unwrap();
     assert_eq!(pixel(&flat, 5, 5), opaque(Colormap::Viridis.colour(0.0)));
