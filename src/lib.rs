@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod cpu;
 pub mod describe;
 pub mod error;
+pub mod features;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
 pub mod gpu;
@@ -22,6 +23,7 @@ pub mod session;
 pub mod tensor;
 
 pub use error::{Error, Result};
+pub use features::{Feature, Features};
 pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;

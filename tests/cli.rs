@@ -2,6 +2,8 @@
 
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/features.rs"]
+mod features;
 #[path = "cli/info.rs"]
 mod info;
 #[path = "cli/pull.rs"]

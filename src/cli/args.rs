@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, fuse, info, plan, pull};
+use super::{adapters, classify, features, fuse, info, plan, pull};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ pub enum Command {
     Info(info::Info),
     /// Fetch published weights into the cache.
     Pull(pull::Pull),
+    /// Draw what a network sees in a picture: its stages and token mixers, or any of its nodes.
+    Features(features::Features),
     /// List the networks that are known by name.
     Models,
 }

@@ -1,6 +1,6 @@
 //! From the device arguments to a session.
 
-use foveate::{Model, Result, Session};
+use foveate::{Model, Result, Session, SessionBuilder};
 
 use super::args::{DeviceArgs, PrecisionArg};
 use super::{progress, tell};
@@ -8,6 +8,11 @@ use super::{progress, tell};
 /// Puts the model on the device that the arguments name, `batch` pictures to a run, and tells which
 /// device that is on stderr.
 pub fn open(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> Result<Session> {
+    start(builder(model, device, precision, batch))
+}
+
+/// What the arguments say, for commands that want more of the session.
+pub fn builder(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> SessionBuilder {
     let mut builder =
         Session::builder().model(model).device(device.device.clone()).safe_shaders(device.safe_shaders).batch(batch);
     if let Some(backend) = device.backend {
@@ -16,6 +21,11 @@ pub fn open(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg>, 
     if let Some(precision) = precision {
         builder = builder.precision(precision.into());
     }
+    builder
+}
+
+/// Opens the device and tells on stderr which one it is.
+pub fn start(builder: SessionBuilder) -> Result<Session> {
     let session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
     tell(format_args!("device: {}", session.device()));
     Ok(session)

@@ -76,6 +76,6 @@ fn describe(args: &Info) -> Result<ModelInfo> {
             Err(_) => {}
         }
     }
-    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
+    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, preprocess: None };
     ModelInfo::of(&checkpoint::load_file(text, options)?)
 }

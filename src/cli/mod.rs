@@ -6,6 +6,7 @@ mod adapters;
 mod args;
 mod classify;
 mod device;
+mod features;
 mod fuse;
 mod info;
 mod labels;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Fuse(args) => fuse::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Pull(args) => pull::run(&args),
+        Command::Features(args) => features::run(&args),
         Command::Models => models::run(),
     };
     match result {

@@ -16,7 +16,7 @@ mod source;
 
 pub use mobileone::MobileOne;
 pub use registry::names;
-pub(crate) use registry::{all, nearest};
+pub(crate) use registry::{all, distance, nearest};
 pub use repnext::RepNext;
 pub use repvgg::RepVgg;
 pub use source::{ParamSource, Random, Role, Zeros};

@@ -4,8 +4,11 @@ mod jpeg;
 
 use std::io::Cursor;
 
+use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits,
+};
 
 use crate::error::{Error, Result};
 
@@ -98,6 +101,18 @@ impl Picture {
         let path = path.as_ref();
         let bytes = crate::files::read("cannot read", path, MAX_BYTES)?;
         Picture::decode(&bytes, &path.to_string_lossy())
+    }
+
+    /// The picture as a PNG file, alpha included.
+    ///
+    /// # Errors
+    /// None but for pictures larger than PNG allows.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let encoder = PngEncoder::new(&mut bytes);
+        let written = encoder.write_image(&self.rgba, self.width, self.height, ExtendedColorType::Rgba8);
+        written.map_err(|e| Error::argument(format!("cannot encode {self:?} as PNG: {e}")))?;
+        Ok(bytes)
     }
 
     /// Columns.

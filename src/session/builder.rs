@@ -8,7 +8,9 @@ use super::model::{Model, Precision};
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
+use crate::features;
 use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
+use crate::graph::NodeId;
 
 /// Where the model comes from.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +40,9 @@ pub struct SessionBuilder {
     batch: usize,
     prove: bool,
     safe_shaders: bool,
+    input_size: Option<[usize; 2]>,
+    stages: bool,
+    features: Vec<String>,
 }
 
 impl Default for SessionBuilder {
@@ -53,6 +58,9 @@ impl Default for SessionBuilder {
             batch: 1,
             prove: false,
             safe_shaders: false,
+            input_size: None,
+            stages: false,
+            features: Vec::new(),
         }
     }
 }
@@ -146,10 +154,33 @@ impl SessionBuilder {
         self
     }
 
+    /// Rows and columns of the network's input; what the model was trained with if not called. See
+    /// [`Model::with_input_size`].
+    pub fn input_size(mut self, height: usize, width: usize) -> Self {
+        self.input_size = Some([height, width]);
+        self
+    }
+
+    /// Keeps the output of every stage, for [`Session::features`]: what detection and segmentation
+    /// heads take.
+    pub fn stage_features(mut self) -> Self {
+        self.stages = true;
+        self
+    }
+
+    /// Keeps these values, for [`Session::features`], besides those of earlier calls: stages by
+    /// their name (`stage2`), any other node of the fused graph by its own. Each costs memory, and
+    /// every run reads it back from the device.
+    pub fn features<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.features.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Loads the model, opens the device, builds the pipelines.
     ///
     /// # Errors
-    /// Those of [`Model::from_bytes`]; [`Error::Device`] if no device fits; [`Error::Limit`] if the
+    /// Those of [`Model::from_bytes`] and [`Model::with_input_size`]; [`Error::Argument`] for a
+    /// feature that the fused graph does not have ([`features::select`]); [`Error::Device`] if no device fits; [`Error::Limit`] if the
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
         let (options, prove) = (self.options, self.prove);
@@ -174,6 +205,13 @@ impl SessionBuilder {
         if let Some(labels) = self.labels {
             model = model.with_labels(labels)?;
         }
+        if let Some([height, width]) = self.input_size {
+            model = model.with_input_size(height, width)?;
+        }
+        let stages = if self.stages { features::stages(model.graph()) } else { Vec::new() };
+        let names: Vec<String> = stages.into_iter().chain(self.features).collect();
+        let kept = features::select(model.graph(), &names)?;
+        let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
         let precision = self.precision.unwrap_or(model.precision());
         if precision != model.precision() {
             let (name, held) = (model.name(), model.precision());
@@ -188,13 +226,13 @@ impl SessionBuilder {
         let start = Instant::now();
         let (batch, safe_shaders) = (self.batch, self.safe_shaders);
         let (engine, device) = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, &model, batch, safe_shaders).await?
+            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted).await?
         } else {
-            open(&self.device, self.backend, &model, batch, safe_shaders).await?
+            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted).await?
         };
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels })
+        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept })
     }
 }
 
@@ -204,21 +242,22 @@ async fn open(
     model: &Model,
     batch: usize,
     safe_shaders: bool,
+    wanted: &[NodeId],
 ) -> Result<(Engine, DeviceInfo)> {
     let Some(request) = choice.request() else {
         if let Some(backend) = backend {
             return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));
         }
-        return Ok((Engine::cpu(model)?, DeviceInfo::cpu("as asked for")));
+        return Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu("as asked for")));
     };
-    match open_gpu(&request, backend, model, batch, safe_shaders).await {
+    match open_gpu(&request, backend, model, batch, safe_shaders, wanted).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
             let reason = match error {
                 Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
                 other => other.to_string(),
             };
-            Ok((Engine::cpu(model)?, DeviceInfo::cpu(reason)))
+            Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu(reason)))
         }
         opened => opened,
     }
@@ -230,9 +269,10 @@ async fn open_gpu(
     model: &Model,
     batch: usize,
     safe_shaders: bool,
+    wanted: &[NodeId],
 ) -> Result<(Engine, DeviceInfo)> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
     let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Ok((Engine::gpu(&context, model, batch, safe_shaders).await?, info))
+    Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use web_time::Instant;
 
 use crate::error::{Error, Result};
+use crate::features::{Features, Selected};
 use crate::gpu::{Device, Queue};
 use crate::graph::NodeId;
 use crate::picture::Picture;
@@ -42,6 +43,8 @@ pub struct Session {
     safe_shaders: bool,
     /// One name per class, shared by all answers.
     labels: Arc<[String]>,
+    /// The values that every run returns beside the output.
+    kept: Vec<Selected>,
 }
 
 impl Session {
@@ -65,11 +68,8 @@ impl Session {
     /// # Errors
     /// As [`Session::run`]; also if there are no pictures, or more than the batch.
     pub async fn run_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Answer>> {
-        if pictures.is_empty() || pictures.len() > self.batch {
-            let (given, batch) = (pictures.len(), self.batch);
-            return Err(Error::argument(format!("{given} pictures given, this session takes 1 to {batch} at once")));
-        }
-        let logits = self.engine.run_pictures(pictures).await?;
+        self.check_count(pictures.len())?;
+        let logits = self.engine.run_pictures(pictures).await?.output;
         let classes = self.model.graph().node(self.model.graph().output()).shape.len();
         let rows = logits.data().chunks(classes).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
@@ -82,6 +82,60 @@ impl Session {
     /// # Errors
     /// As [`Session::run`]; also if the shape is another.
     pub async fn run_tensor(&mut self, input: &Tensor) -> Result<Tensor> {
+        self.check_samples(input)?;
+        Ok(self.engine.run_tensor(input).await?.output)
+    }
+
+    /// The values that the session keeps ([`SessionBuilder::features`],
+    /// [`SessionBuilder::stage_features`]) for one picture, each `[1, c, h, w]`.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; also if the session keeps none. A NaN or an infinity is no error here.
+    pub async fn features(&mut self, picture: &Picture) -> Result<Features> {
+        self.features_batch(std::slice::from_ref(picture)).await
+    }
+
+    /// The values that the session keeps for up to [`Session::batch`] pictures, each
+    /// `[n, c, h, w]`.
+    ///
+    /// # Errors
+    /// As [`Session::features`] and [`Session::run_batch`].
+    pub async fn features_batch(&mut self, pictures: &[Picture]) -> Result<Features> {
+        self.check_kept()?;
+        self.check_count(pictures.len())?;
+        let outputs = self.engine.run_pictures(pictures).await?;
+        Features::new(&self.kept, outputs.wanted, outputs.output)
+    }
+
+    /// The values that the session keeps for a tensor that is already preprocessed; see
+    /// [`Session::run_tensor`].
+    ///
+    /// # Errors
+    /// As [`Session::features`] and [`Session::run_tensor`].
+    pub async fn features_of_tensor(&mut self, input: &Tensor) -> Result<Features> {
+        self.check_kept()?;
+        self.check_samples(input)?;
+        let outputs = self.engine.run_tensor(input).await?;
+        Features::new(&self.kept, outputs.wanted, outputs.output)
+    }
+
+    fn check_kept(&self) -> Result<()> {
+        if self.kept.is_empty() {
+            let how = "ask for some with SessionBuilder::stage_features() or features([…])";
+            return Err(Error::argument(format!("this session keeps no intermediate values; {how}")));
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, given: usize) -> Result<()> {
+        let batch = self.batch;
+        if !(1..=batch).contains(&given) {
+            return Err(Error::argument(format!("{given} pictures given, this session takes 1 to {batch} at once")));
+        }
+        Ok(())
+    }
+
+    fn check_samples(&self, input: &Tensor) -> Result<()> {
         let samples = input.shape().first().copied().unwrap_or(0);
         if !(1..=self.batch).contains(&samples) {
             let (shape, batch) = (input.shape(), self.batch);
@@ -89,7 +143,7 @@ impl Session {
                 "the input has shape {shape:?}, this session takes 1 to {batch} samples"
             )));
         }
-        self.engine.run_tensor(input).await
+        Ok(())
     }
 
     /// The fused network with its preprocessing and labels.
@@ -119,7 +173,9 @@ impl Session {
     /// As [`SessionBuilder::load`]; the session stays as it was.
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let (engine, info) = Engine::borrowed(device, queue, &self.model, self.batch, self.safe_shaders).await?;
+        let wanted: Vec<NodeId> = self.kept.iter().map(|feature| feature.id).collect();
+        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
+        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
         (self.engine, self.device) = (engine, info);
         self.timing.compile = milliseconds(start);
         Ok(())

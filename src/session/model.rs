@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Shape};
 use crate::models::{self, Architecture, Form};
 use crate::passes::{self, Report};
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Preprocess, Resize};
 use crate::proof::{self, Proof};
 use crate::tensor::Tensor;
 
@@ -154,6 +154,32 @@ impl Model {
             )));
         }
         self.fused.labels = Some(labels);
+        Ok(self)
+    }
+
+    /// The same network for inputs of `height × width` pixels. It is fully convolutional up to its
+    /// pooling, so any size that leaves something of the last stage will do; accuracy is best near
+    /// the size it was trained with.
+    ///
+    /// Pictures are still resized by their shorter side and cropped in the centre, in the same
+    /// proportion: where 224×224 were cropped out of 256, 320×480 are cropped out of a shorter side
+    /// of 549. For another way, such as padding to the picture's aspect ratio, prepare tensors
+    /// yourself ([`Session::run_tensor`](super::Session::run_tensor)).
+    ///
+    /// # Errors
+    /// If the size is zero, above [`MAX_SIDE`](crate::preprocess::MAX_SIDE), or too small for the
+    /// network.
+    pub fn with_input_size(mut self, height: usize, width: usize) -> Result<Model> {
+        let old = self.preprocess();
+        let sides = [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        let [before, after] = [old.crop, sides].map(|crop| u64::from(crop[0].max(crop[1])));
+        let shorter = (u64::from(old.resize.shorter) * after).div_ceil(before.max(1));
+        let shorter = u32::try_from(shorter).unwrap_or(u32::MAX);
+        let preprocess = Preprocess { crop: sides, resize: Resize { shorter, ..old.resize }, ..old.clone() };
+        preprocess.validate()?;
+        let channels = self.graph().input_shape().channels;
+        self.fused.graph = self.graph().with_input(Shape::new(channels, height, width))?;
+        self.fused.preprocess = preprocess;
         Ok(self)
     }
 
