@@ -195,7 +195,7 @@ fn kinds_of_torch_files_and_their_numbers_are_told() {
 fn averages_are_told_whether_taken_or_left() {
     for name in ["ema.pth", "ema_flat.pth"] {
         for (use_ema, average) in [(false, Average::Beside), (true, Average::Taken)] {
-            let model = load(&format!("torch/{name}"), LoadOptions { arch: None, use_ema });
+            let model = load(&format!("torch/{name}"), LoadOptions { use_ema, ..LoadOptions::default() });
             let file = model.file.as_ref().unwrap();
             assert_eq!(file.average, average, "{name}");
             // The copy that was not taken does not count.
