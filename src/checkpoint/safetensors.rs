@@ -6,6 +6,7 @@ use ::safetensors::tensor::TensorInfo;
 use ::safetensors::{Dtype, SafeTensors};
 
 use super::diagnose::diagnose;
+use super::duplicates;
 use super::weights::{self, Format};
 use crate::tensor::Tensor;
 
@@ -22,6 +23,9 @@ pub(super) struct Contents {
 /// # Errors
 /// What is wrong, to follow the file's name.
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
+    if let Some(twice) = header(bytes).and_then(duplicates::find) {
+        return Err(twice);
+    }
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| diagnose(bytes, &error))?;
     let data = bytes.get(8 + header..).unwrap_or_default();
     let mut tensors = BTreeMap::new();
@@ -39,6 +43,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Contents, String> {
     }
     let metadata = metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(Contents { tensors, metadata, dropped })
+}
+
+/// The bytes of the header, if they are all there.
+fn header(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
 }
 
 fn tensor(raw: &[u8], info: &TensorInfo) -> Result<Tensor, String> {

@@ -84,6 +84,28 @@ fn a_header_that_lies_about_a_tensor() {
 }
 
 #[test]
+fn names_that_are_there_twice() {
+    let tensor = |from: u64| format!("{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[{from},{}]}}", from + 8);
+    let (first, second) = (tensor(0), tensor(8));
+    let header =
+        |names: [&str; 2]| with_header(&format!("{{\"{}\":{first},\"{}\":{second}}}", names[0], names[1]), &[0; 16]);
+    assert_says(
+        &refused(&header(["stem.weight", "stem.weight"])),
+        &["net.safetensors: tensor \"stem.weight\" is in the header twice"],
+    );
+    // The same name, written otherwise; and the same place.
+    assert_says(&refused(&header(["w", "\\u0077"])), &["tensor \"w\" is in the header twice"]);
+    let same = with_header(&format!("{{\"w\":{first},\"w\":{first}}}"), &[0; 8]);
+    assert_says(&refused(&same), &["tensor \"w\" is in the header twice"]);
+    let entries = "{\"a\":\"1\",\"b\":\"2\",\"a\":\"3\"}";
+    let file = with_header(&format!("{{\"__metadata__\":{entries},\"w\":{first}}}"), &[0; 8]);
+    assert_says(&refused(&file), &["metadata entry \"a\" is in the header twice"]);
+    let file = with_header(&format!("{{\"__metadata__\":{{}},\"__metadata__\":{{}},\"w\":{first}}}"), &[0; 8]);
+    assert_says(&refused(&file), &["the metadata is in the header twice"]);
+    assert!(!refused(&header(["v", "w"])).contains("twice"));
+}
+
+#[test]
 fn tensors_that_overlap() {
     let header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\
                    \"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}";
