@@ -13,6 +13,8 @@ mod golden;
 mod hostile_pickles;
 #[path = "checkpoint/model_files.rs"]
 mod model_files;
+#[path = "checkpoint/numpy_files.rs"]
+mod numpy_files;
 #[path = "checkpoint/support.rs"]
 mod support;
 #[path = "checkpoint/torch_files.rs"]

@@ -1,7 +1,5 @@
 //! From the model arguments to a model.
 
-use std::path::Path;
-
 use foveate::checkpoint::LoadOptions;
 use foveate::{Error, Model, Result, models};
 
@@ -16,24 +14,24 @@ pub fn load(args: &ModelArgs) -> Result<Model> {
 }
 
 fn resolve(args: &ModelArgs) -> Result<Model> {
-    match args.model.as_deref() {
-        None => Model::builtin(),
-        Some(name) if args.random => Model::random(name, args.seed, true),
-        Some(text) if !Path::new(text).exists() && models::Architecture::named(text).is_ok() => {
-            Err(Error::argument(format!(
-                "no weights of {text} are at hand; give a checkpoint with --model FILE, \
-                 or --random for seeded random weights"
-            )))
-        }
-        Some(text) if !Path::new(text).exists() && !looks_like_a_path(text) => {
-            let unknown = models::Architecture::named(text).err();
-            Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))))
-        }
-        Some(file) => {
-            let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
-            Model::open(file, options, true)
-        }
+    let Some(path) = args.model.as_deref() else { return Model::builtin() };
+    // Empty if it is no valid Unicode, which no name is.
+    let text = args.name().unwrap_or_default();
+    if args.random {
+        return Model::random(text, args.seed, true);
     }
+    if !path.exists() && models::Architecture::named(text).is_ok() {
+        return Err(Error::argument(format!(
+            "no weights of {text} are at hand; give a checkpoint with --model FILE, \
+             or --random for seeded random weights"
+        )));
+    }
+    if !path.exists() && !text.is_empty() && !looks_like_a_path(text) {
+        let unknown = models::Architecture::named(text).err();
+        return Err(unknown.unwrap_or_else(|| Error::argument(format!("there is no file {text}"))));
+    }
+    let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema };
+    Model::open(path, options, true)
 }
 
 fn looks_like_a_path(text: &str) -> bool {

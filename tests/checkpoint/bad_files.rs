@@ -41,7 +41,7 @@ fn an_empty_or_short_file() {
 #[test]
 fn other_kinds_of_file_are_called_by_name() {
     assert_says(&refused(b"PK\x03\x04 and so on"), &["zip archive", "truncated"]);
-    assert_says(&refused(b"\x80\x02}q\x00."), &["Python pickle", "not one that torch.save has written"]);
+    assert_says(&refused(b"\x80\x02}q\x00."), &["Python pickle", "neither one that torch.save has written"]);
     assert_says(&refused(b"\x89HDF\r\n\x1a\n and so on"), &["HDF5 file", "safetensors.torch.save_file"]);
     assert_says(&refused(b"GIF89a, certainly no weights"), &["header claims", "not a safetensors file"]);
 }

@@ -4,6 +4,7 @@ import collections
 import pickle
 import zipfile
 
+import numpy
 import torch
 from torch import nn
 
@@ -38,6 +39,11 @@ for name, value in files.items():
     # A legacy file of a module has the source of its classes in it, which is PyTorch's.
     if name != "module.pt":
         torch.save(value, f"pickle/legacy_{name}", _use_new_zipfile_serialization=False)
+arrays = {"w": numpy.arange(6, dtype="f4").reshape(2, 3), "columns": numpy.asfortranarray(numpy.array([[0.5, 1, 1.5], [2, 2.5, 3]])),
+          "half": numpy.array([1.5, -2], ">f2"), "count": numpy.array(3), "scalar": numpy.float32(2)}
+for protocol in [2, 4, 5]:
+    with open(f"pickle/numpy{protocol}.pkl", "wb") as out:
+        pickle.dump(arrays, out, protocol=protocol)
 torch.jit.trace(module, torch.zeros(1, 2, 4, 4)).save("torch_zip/traced.pt")
 for name in ["wrapped.pth.tar", "module.pt", "traced.pt"]:
     with zipfile.ZipFile(f"torch_zip/{name}") as archive:

@@ -8,6 +8,7 @@ mod constants;
 mod containers;
 mod globals;
 mod memo;
+mod numpy;
 mod objects;
 mod opcodes;
 mod reader;
