@@ -172,6 +172,11 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 6);
+        let long = Param { name: "w".into(), tensor: Tensor::zeros([1, 1, 1, 4099]).into() };
+        let conv = Conv2d::new(crate::graph::ParamId(0), None).padding([0, 2049]);
+        let nodes = vec![input(Shape::new(1, 3, 4)), node("c", conv, &[0], Shape::new(1, 3, 4))];
+        let message = Graph::from_parts("test", nodes, vec![long], NodeId(1), vec![]).unwrap_err().to_string();
+        assert!(message.contains("a 1×4099 kernel is over 4096"), "{message}");
         let slice = node("s", Slice { start: huge, channels: 2 }, &[0], Shape::new(2, 3, 4));
         assert!(refused(vec![input(Shape::new(2, 3, 4)), slice], 1, &[]).contains("are not all in"));
     }
