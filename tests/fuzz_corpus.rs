@@ -9,6 +9,7 @@ mod seeds;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use fuzz::forge::Pickle;
 use fuzz::{Kind, memory, mutate};
 use seeds::Seed;
 
@@ -86,6 +87,43 @@ fn pictures() {
 #[test]
 fn model_files() {
     check(Kind::ModelFile);
+}
+
+/// What `tests/checkpoint/hostile_pickles.rs` shows to be inert or refused, here for its memory.
+#[test]
+fn hostile_pickles_take_little_memory() {
+    const DEPTH: usize = 300_000;
+    let _turn = alone();
+    let nested = |open: &[u8], close: &[u8]| [&open.repeat(DEPTH)[..], b"N", &close.repeat(DEPTH)].concat();
+    let laughs = (0..60u32).fold(Pickle(b"N".to_vec()).put(0), |p, level| {
+        (0..10).fold(p.raw(b"]("), |p, _| p.get(level)).raw(b"e").put(level + 1)
+    });
+    let sizes = [i64::MAX, 1 << 62, 1 << 32, -1];
+    let sizes = sizes.map(|n| Pickle(b"}".to_vec()).text("w").tensor(n, 0, &[n, n], &[n, 1]).raw(b"s").0);
+    let lengths = [&b"\x8d"[..], b"\x8e", b"\x96"].map(|opcode| [opcode, &(1u64 << 63).to_le_bytes()].concat());
+    let call = Pickle(Vec::new()).global("os", "system").text("false").raw(b"\x85R").0;
+    let deep = [
+        nested(b"]", b"a"),
+        nested(b"(", b"t"),
+        nested(b"", b"\x85"),
+        nested(b"(", b"l"),
+        nested(b"}N", b"s"),
+        nested(b"", b"}"),
+        nested(b"cos\nsystem\n", b"\x85R"),
+        nested(b"c__torch__\nA\n)\x81}X\x01\0\0\0m", b"sb"),
+        nested(b"", b"2"),
+        nested(b"(", b"0"),
+        nested(b"", b"q\0"),
+        (0..DEPTH as u32).fold(Pickle(b"N".to_vec()), Pickle::put).0,
+    ];
+    let programs = deep.into_iter().chain(sizes).chain(lengths).chain([call, laughs.0]);
+    let mut seen = 0;
+    for program in programs {
+        let pickle = [b"\x80\x02", &program[..], b"."].concat();
+        assert!(!run(Kind::Pickle, &pickle, &format!("hostile-{seen}")));
+        seen += 1;
+    }
+    assert_eq!(seen, 21);
 }
 
 #[test]

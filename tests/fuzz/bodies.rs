@@ -15,6 +15,8 @@ use super::memory::bounded;
 /// Memory that may be taken besides a multiple of the input.
 const BASE: usize = 64 << 20;
 const FACTOR: usize = 8;
+/// In a pickle every byte may make an object, up to four million of them.
+const PICKLE_FACTOR: usize = 96;
 
 /// Pictures with more pixels take too long to be tried often.
 const MAX_PIXELS: usize = 1 << 20;
@@ -62,7 +64,12 @@ pub fn pickle(bytes: &[u8]) -> bool {
     let storages = names.iter().map(|name| forge::entry(name, &storage));
     let archive = forge::zip(&std::iter::once(forge::entry("net/data.pkl", bytes)).chain(storages).collect::<Vec<_>>());
     let legacy = forge::legacy(bytes, &[0.5; 64]);
-    [&archive[..], &legacy, bytes].map(|file| limited(file, || Checkpoint::read(file, "input").is_ok())).contains(&true)
+    [&archive[..], &legacy, bytes]
+        .map(|file| {
+            let bound = BASE + PICKLE_FACTOR * file.len();
+            bounded(bound, "the pickle", || Checkpoint::read(file, "input").is_ok())
+        })
+        .contains(&true)
 }
 
 /// Decodes a picture by its content and by a name, and prepares it for a network.
