@@ -156,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn every_network_is_far_from_the_bound_on_channels() {
+        let mut most = 0;
+        for name in crate::models::names() {
+            let architecture = crate::models::Architecture::named(name).unwrap();
+            let graph = architecture.build(crate::models::Form::Train, &mut crate::models::Zeros).unwrap();
+            check_size(&graph).unwrap();
+            most = most.max(graph.nodes().iter().map(|node| node.shape.channels).sum());
+        }
+        assert!((MAX_CHANNELS / 32..MAX_CHANNELS / 4).contains(&most), "{most}");
+    }
+
+    #[test]
     fn huge_and_empty_sizes_are_refused_without_overflow() {
         let huge = usize::MAX;
         assert!(refused(vec![input(Shape::new(huge, huge, huge))], 0, &[]).contains("more than"));

@@ -194,7 +194,7 @@ fn weights_are_not_shared_without_end() {
 #[test]
 fn channels_that_nothing_pays_for_are_refused() {
     let wide = |text: &str| text.replacen("\"channels\":3", "\"channels\":1000000000", 1);
-    let message = refused(&with_entry("foveate.graph", |text| wide(&text)));
+    let message = refused(&with_entry("foveate.graph", |text| wide(text)));
     assert!(message.contains("more than"), "{message}");
     let mut model = model("golden/mobileone_tiny.deploy.safetensors", None);
     let mut graph = foveate::Graph::new("wide", foveate::Shape::new(1 << 21, 1, 1));
