@@ -6,7 +6,9 @@ use super::{Rng, bytes, pickle};
 /// `None` if it is no archive of stored entries.
 pub fn change(file: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
     let entries = read(file);
-    if entries.is_empty() {
+    // Entries that overlap would take more room each time that they are written apart.
+    let length: usize = entries.iter().map(|(_, data)| data.len()).sum();
+    if entries.is_empty() || length > file.len() {
         return None;
     }
     let at = match entries.iter().position(|(name, _)| name.ends_with("data.pkl")) {
