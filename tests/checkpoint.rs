@@ -15,6 +15,8 @@ mod golden;
 mod hostile_pickles;
 #[path = "checkpoint/model_files.rs"]
 mod model_files;
+#[path = "checkpoint/numpy_files.rs"]
+mod numpy_files;
 #[path = "checkpoint/preprocess.rs"]
 mod preprocess;
 #[path = "checkpoint/support.rs"]

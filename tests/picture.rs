@@ -99,6 +99,60 @@ fn every_format_of_the_message_is_read() {
     }
 }
 
+/// An icon with these pictures: side, bits per pixel, bytes.
+fn icon(pictures: &[(u8, u16, &[u8])]) -> Vec<u8> {
+    let mut file = [0, 0, 1, 0, pictures.len() as u8, 0].to_vec();
+    let mut offset = file.len() + 16 * pictures.len();
+    for (side, bits, bytes) in pictures {
+        file.extend([*side, *side, 0, 0, 1, 0]);
+        file.extend(bits.to_le_bytes());
+        file.extend((bytes.len() as u32).to_le_bytes());
+        file.extend((offset as u32).to_le_bytes());
+        offset += bytes.len();
+    }
+    pictures.iter().for_each(|(.., bytes)| file.extend(*bytes));
+    file
+}
+
+#[test]
+fn icons_may_hold_any_png() {
+    let mut seen = 0;
+    for name in ["photo.png", "grey.png", "alpha.png", "pixel.png"] {
+        let (png, other) = (bytes_of(name), bytes_of("edges.png"));
+        let picture = Picture::decode(&png, "image").unwrap();
+        let icon = icon(&[(16, 8, &other), (32, 24, &png), (16, 24, &other)]);
+        assert_eq!(Picture::decode(&icon, "image").unwrap(), picture, "{name}");
+        refused(&icon[..icon.len() - other.len() - 20], &["ICO"]);
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
+    refused(&icon(&[]), &["ICO"]);
+    refused(&icon(&[(16, 32, b"\x89PNG\r\n\x1a\n")]), &["PNG"]);
+}
+
+/// A BMP of 24 bits per pixel that says it is of this size, with four pixels.
+fn bmp(width: i32, height: i32) -> Vec<u8> {
+    let header = [&54u32.to_le_bytes()[..], &40u32.to_le_bytes(), &width.to_le_bytes(), &height.to_le_bytes()].concat();
+    let rows = [1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 11, 12, 0, 0];
+    [&b"BM\x46\0\0\0\0\0\0\0"[..], &header, &[1, 0, 24, 0], &[0; 24], &rows].concat()
+}
+
+#[test]
+fn bitmaps_may_be_upside_down_and_not_the_wrong_way_round() {
+    let (up, down) = (Picture::decode(&bmp(2, 2), "a").unwrap(), Picture::decode(&bmp(2, -2), "a").unwrap());
+    assert_eq!((down.width(), down.height()), (2, 2));
+    assert_eq!(down.rgba()[..8], [3, 2, 1, 255, 6, 5, 4, 255]);
+    assert_eq!((&up.rgba()[..8], &up.rgba()[8..]), (&down.rgba()[8..], &down.rgba()[..8]));
+    refused(&bmp(-2, 2), &["damaged", "BMP", "its width is -2"]);
+    refused(&bmp(2, i32::MIN), &["2×2147483648 pixels", "512 MiB"]);
+    refused(&bmp(0, 2), &["has no pixels"]);
+    refused(&bmp(2, 0), &["has no pixels"]);
+    refused(&bmp(2, -3), &["damaged", "BMP"]);
+    refused(&bmp(i32::MAX, 1), &["512 MiB"]);
+    refused(&bmp(i32::MIN, i32::MIN), &["its width is -2147483648"]);
+    refused(&bmp(60_000, -60_000), &["512 MiB"]);
+}
+
 #[test]
 fn missing_file() {
     let error = Picture::open("no/such/picture.png").unwrap_err();

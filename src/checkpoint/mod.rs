@@ -3,6 +3,7 @@
 
 mod detect;
 mod diagnose;
+mod duplicates;
 mod facts;
 mod file;
 pub mod model_file;

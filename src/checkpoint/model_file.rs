@@ -89,34 +89,14 @@ pub fn save(model: &LoadedModel) -> Result<Vec<u8>> {
     with_metadata(&file, &json(serde_json::to_string(&metadata))?)
 }
 
-/// Writes a file whole or not at all: beside its place first, then renamed.
+/// Writes a file whole or not at all; see [`load_file`](super::load_file) for reading. A file that is there keeps its
+/// permissions, a link goes on leading to its target.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn write_file(path: impl AsRef<std::path::Path>, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let path = path.as_ref();
-    // Renaming over a device or a pipe would destroy it.
-    if std::fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() && !found.is_symlink()) {
-        let source = std::io::Error::other("there is something that is no regular file");
-        return Err(Error::io("cannot write", path, source));
-    }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let write = || {
-        // `create_new` follows no link that somebody may have put there.
-        let mut file = std::fs::File::create_new(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    let written = write();
-    written.map_err(|source| {
-        // Nothing to be done if even that fails: the first error is the one to report.
-        let _ = std::fs::remove_file(&beside);
-        Error::io("cannot write", path, source)
-    })
+    crate::files::write(path.as_ref(), bytes)
 }
 
 /// The model of a file that [`is_model_file`].

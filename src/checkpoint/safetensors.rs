@@ -6,6 +6,7 @@ use ::safetensors::tensor::TensorInfo;
 use ::safetensors::{Dtype, SafeTensors};
 
 use super::diagnose::diagnose;
+use super::duplicates;
 use super::facts::{Ignored, Why};
 use super::weights::{self, Format};
 use crate::tensor::Tensor;
@@ -25,6 +26,9 @@ pub(super) struct Read {
 /// # Errors
 /// What is wrong, to follow the file's name.
 pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
+    if let Some(twice) = header(bytes).and_then(duplicates::find) {
+        return Err(twice);
+    }
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| diagnose(bytes, &error))?;
     let data = bytes.get(8 + header..).unwrap_or_default();
     let mut tensors = BTreeMap::new();
@@ -47,6 +51,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, String> {
     }
     let metadata = metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(Read { tensors, formats, metadata, dropped })
+}
+
+/// The bytes of the header, if they are all there.
+fn header(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
 }
 
 fn format(info: &TensorInfo) -> Result<Format, String> {

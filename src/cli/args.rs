@@ -1,5 +1,7 @@
 //! The commands, and the arguments that several of them share.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
@@ -40,7 +42,7 @@ pub struct ModelArgs {
     /// weights (see `foveate models`, `foveate pull --list`), which are fetched if they are not here;
     /// the built-in CIFAR-10 network if not given.
     #[arg(long, value_name = "FILE|NAME")]
-    pub model: Option<String>,
+    pub model: Option<PathBuf>,
     /// The architecture of the file, where its keys and shapes cannot tell it.
     #[arg(long, value_name = "NAME", requires = "model")]
     pub arch: Option<String>,
@@ -56,6 +58,13 @@ pub struct ModelArgs {
     /// The seed of --random.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "random")]
     pub seed: u64,
+}
+
+impl ModelArgs {
+    /// What may be the name of a network: paths need not be valid Unicode, names are.
+    pub fn name(&self) -> Option<&str> {
+        self.model.as_deref()?.to_str()
+    }
 }
 
 /// Which device.

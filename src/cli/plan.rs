@@ -27,7 +27,7 @@ pub fn run(args: &Plan) -> Outcome {
 
 /// The fused graph. A plan depends on no weight's value, so a name is enough.
 pub fn graph(args: &ModelArgs) -> Result<Graph> {
-    let name = args.model.as_deref().filter(|name| !args.random && Architecture::named(name).is_ok());
+    let name = args.name().filter(|name| !args.random && Architecture::named(name).is_ok());
     match name {
         Some(name) if !std::path::Path::new(name).exists() => {
             Ok(passes::fuse(&Architecture::named(name)?.build(Form::Fused, &mut Zeros)?)?.0)

@@ -1,6 +1,6 @@
 //! From the model arguments to a model.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use foveate::checkpoint::LoadOptions;
 use foveate::{Error, Model, Result};
@@ -37,12 +37,14 @@ impl Source<'_> {
 
 fn find(args: &ModelArgs) -> Result<Source<'_>> {
     let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, ..LoadOptions::default() };
-    let Some(text) = args.model.as_deref() else { return Ok(Source::Builtin) };
+    let Some(path) = args.model.as_deref() else { return Ok(Source::Builtin) };
+    // Empty if it is no valid Unicode, which no name is.
+    let text = args.name().unwrap_or_default();
     if args.random {
         return Ok(Source::Random { name: text, seed: args.seed });
     }
-    if Path::new(text).exists() {
-        return Ok(Source::File { path: text.into(), options });
+    if path.exists() || text.is_empty() {
+        return Ok(Source::File { path: path.into(), options });
     }
     let weights = Weights::new(args.offline, None, None)?;
     match weights.registry().resolve(text) {

@@ -13,8 +13,8 @@ impl Graph {
     /// operator infers; names are unique and not empty, those of taps too.
     ///
     /// # Errors
-    /// [`Error::Graph`] naming the node at fault, [`Error::Argument`] for output, taps and names
-    /// of parameters.
+    /// [`Error::Graph`] naming the node at fault, [`Error::Argument`] for output, taps, names of
+    /// parameters, and graphs that are far larger than the weights that they come with.
     pub fn from_parts(
         name: impl Into<String>,
         nodes: Vec<Node>,
@@ -40,6 +40,7 @@ impl Graph {
                 return Err(fail(&node, format!("its shape is given as {}, but is {inferred}", node.shape)));
             }
         }
+        check_size(&graph)?;
         unique(graph.nodes.iter().map(|n| n.name.as_str()), "node")?;
         unique(taps.iter().map(|(name, _)| name.as_str()), "tap")?;
         let named = [("output", output)].into_iter().chain(taps.iter().map(|(name, id)| (name.as_str(), *id)));
@@ -52,6 +53,35 @@ impl Graph {
         (graph.output, graph.taps) = (output, taps);
         Ok(graph)
     }
+}
+
+/// The most channels that all nodes of a file may have together; the largest network of these
+/// families, in training form, has a quarter of it. What is prepared per channel stays small.
+const MAX_CHANNELS: usize = 1 << 22;
+
+/// The nodes of a file may share weights, as long as each would not need a copy many times as large
+/// as the file: fusing and planning make one per node.
+const MAX_SHARING: usize = 2;
+
+/// Refuses graphs that are far larger than their file.
+fn check_size(graph: &Graph) -> Result<()> {
+    let channels = graph.nodes.iter().fold(0usize, |sum, node| sum.saturating_add(node.shape.channels));
+    if channels > MAX_CHANNELS {
+        let count = graph.nodes.len();
+        return Err(Error::argument(format!(
+            "its {count} nodes have {channels} channels together; networks of these families have at most {MAX_CHANNELS}"
+        )));
+    }
+    let held: usize = graph.params.iter().map(|(_, param)| param.tensor.len()).sum();
+    let wanted = graph.nodes.iter().flat_map(|node| node.op.params());
+    let wanted = wanted.fold(0usize, |sum, (_, id)| sum.saturating_add(graph.params.tensor(id).len()));
+    if wanted > held.saturating_mul(MAX_SHARING).saturating_add(1 << 20) {
+        return Err(Error::argument(format!(
+            "its nodes share their weights so often that they use {wanted} values, of {held} in the file; \
+             at most {MAX_SHARING} times as many are taken"
+        )));
+    }
+    Ok(())
 }
 
 /// Refuses names that are empty or there twice.
@@ -126,6 +156,18 @@ mod tests {
     }
 
     #[test]
+    fn every_network_is_far_from_the_bound_on_channels() {
+        let mut most = 0;
+        for name in crate::models::names() {
+            let architecture = crate::models::Architecture::named(name).unwrap();
+            let graph = architecture.build(crate::models::Form::Train, &mut crate::models::Zeros).unwrap();
+            check_size(&graph).unwrap();
+            most = most.max(graph.nodes().iter().map(|node| node.shape.channels).sum());
+        }
+        assert!((MAX_CHANNELS / 32..MAX_CHANNELS / 4).contains(&most), "{most}");
+    }
+
+    #[test]
     fn huge_and_empty_sizes_are_refused_without_overflow() {
         let huge = usize::MAX;
         assert!(refused(vec![input(Shape::new(huge, huge, huge))], 0, &[]).contains("more than"));
@@ -142,6 +184,11 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 6);
+        let long = Param { name: "w".into(), tensor: Tensor::zeros([1, 1, 1, 4099]).into() };
+        let conv = Conv2d::new(crate::graph::ParamId(0), None).padding([0, 2049]);
+        let nodes = vec![input(Shape::new(1, 3, 4)), node("c", conv, &[0], Shape::new(1, 3, 4))];
+        let message = Graph::from_parts("test", nodes, vec![long], NodeId(1), vec![]).unwrap_err().to_string();
+        assert!(message.contains("a 1×4099 kernel is over 4096"), "{message}");
         let slice = node("s", Slice { start: huge, channels: 2 }, &[0], Shape::new(2, 3, 4));
         assert!(refused(vec![input(Shape::new(2, 3, 4)), slice], 1, &[]).contains("are not all in"));
     }

@@ -28,6 +28,9 @@ impl Depthwise {
         if !fits {
             return Err(format!("{what} weight has shape {shape:?}, expected [{channels}, 1, odd, odd]"));
         }
+        if shape[2..].iter().any(|side| *side > Conv2d::MAX_ATTRIBUTE) {
+            return Err(format!("{what} weight has shape {shape:?}, a kernel over {}", Conv2d::MAX_ATTRIBUTE));
+        }
         param_shape(params, what, self.bias, &[channels])
     }
 

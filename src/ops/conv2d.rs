@@ -23,7 +23,7 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// The largest stride, padding and dilation: positions then fit 32-bit integers.
+    /// The largest kernel side, stride, padding and dilation: positions then fit 32-bit integers.
     pub const MAX_ATTRIBUTE: usize = 1 << 12;
 
     /// A convolution of stride 1 without padding, dilation, groups or activation.
@@ -81,6 +81,9 @@ impl Operator for Conv2d {
         let attributes = [self.stride, self.padding, self.dilation];
         if attributes.iter().flatten().any(|a| *a > Self::MAX_ATTRIBUTE) {
             return Err(format!("stride, padding or dilation is over {}: {attributes:?}", Self::MAX_ATTRIBUTE));
+        }
+        if kh.max(kw) > Self::MAX_ATTRIBUTE {
+            return Err(format!("a {kh}×{kw} kernel is over {} in a direction", Self::MAX_ATTRIBUTE));
         }
         let len = |axis: usize, input: usize, kernel: usize| {
             let (stride, padding, dilation) = (self.stride[axis], self.padding[axis], self.dilation[axis]);

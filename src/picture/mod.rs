@@ -1,5 +1,7 @@
 //! Pictures: decoding of any enabled format, upright, to RGBA8.
 
+mod bmp;
+mod ico;
 mod jpeg;
 
 use std::io::Cursor;
@@ -68,9 +70,16 @@ impl Picture {
                 "not a picture of a known format; use PNG, JPEG, GIF, WebP, BMP, TIFF, PNM, TGA, ICO or QOI".to_owned(),
             )
         })?;
+        let (bytes, format) = match ico::png_within(bytes).filter(|_| format == ImageFormat::Ico) {
+            Some(png) => (png, ImageFormat::Png),
+            None => (bytes, format),
+        };
         let damaged = |e: ImageError| fail(describe(&e, format));
         if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
             return Err(fail(cut_short(format, "its end marker is missing")));
+        }
+        if let Some((width, height)) = bmp::size(bytes).filter(|_| format == ImageFormat::Bmp) {
+            check_claim(width.into(), height.into(), format).map_err(fail)?;
         }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
@@ -78,12 +87,9 @@ impl Picture {
         reader.limits(limits);
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if decoder.total_bytes().max(pixels.saturating_mul(4)) > MAX_BYTES {
+        check_claim(width.into(), height.into(), format).map_err(fail)?;
+        if decoder.total_bytes() > MAX_BYTES {
             return Err(fail(too_large(&format!("{width}×{height} pixels take"))));
-        }
-        if width == 0 || height == 0 {
-            return Err(fail(format!("the picture is {width}×{height}; it has no pixels")));
         }
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
@@ -146,6 +152,21 @@ fn check_size(width: u32, height: u32, channels: u64, bytes: usize) -> Result<()
         return Err(Error::argument(format!(
             "a picture of {width}×{height} with {channels} bytes per pixel cannot be made of {bytes} bytes"
         )));
+    }
+    Ok(())
+}
+
+/// Refuses a size without pixels or with too many. Rows may be counted backwards, columns not.
+fn check_claim(width: i64, height: i64, format: ImageFormat) -> Result<(), String> {
+    let pixels = width.unsigned_abs().saturating_mul(height.unsigned_abs());
+    if width < 0 {
+        return Err(cut_short(format, format_args!("its width is {width}")));
+    }
+    if pixels == 0 {
+        return Err(format!("the picture is {width}×{height}; it has no pixels"));
+    }
+    if pixels.saturating_mul(4) > MAX_BYTES {
+        return Err(too_large(&format!("{width}×{} pixels take", height.unsigned_abs())));
     }
     Ok(())
 }

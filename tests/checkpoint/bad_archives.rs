@@ -3,7 +3,7 @@
 use foveate::checkpoint::Checkpoint;
 use proptest::prelude::*;
 
-use crate::forge::{Entry, archive, entry, floats, small, zip};
+use crate::forge::{Entry, Pickle, archive, entry, floats, small, zip};
 
 const FOUR: [f32; 4] = [1.0, 2.0, 3.0, 4.0];
 
@@ -49,6 +49,36 @@ fn zip64_fields_are_read() {
     assert!(Checkpoint::read(&wide, "net.pth").unwrap().tensors == whole.tensors);
     refused(&[body, &record, &locator[..8], &[0xff; 12], &end].concat(), "damaged");
     refused(&[body, &locator, &end].concat(), "directory");
+}
+
+#[test]
+fn entries_within_each_other_are_refused() {
+    const COUNT: usize = 30;
+    let names: Vec<String> = (0..COUNT).map(|key| format!("net/data/{key}")).collect();
+    // Each entry's data are all the entries after it, so that all are as large as the file.
+    let (mut tail, mut parts) = (vec![0; 4000], Vec::new());
+    for name in names.iter().rev() {
+        let local = zip(&[entry(name, &tail)]);
+        parts.push((name, tail.clone()));
+        tail = local[..30 + name.len() + tail.len()].to_vec();
+    }
+    let whole = tail.len();
+    let pickle = (0..COUNT).fold(Pickle::new().raw(b"}("), |p, key| {
+        let p = p.text(&format!("w{key}")).global("torch._utils", "_rebuild_tensor_v2").raw(b"(");
+        p.storage("FloatStorage", &key.to_string(), 1).int(0).ints(&[1]).ints(&[1]).raw(b"\x89NtR")
+    });
+    let pickle = pickle.raw(b"u").stop();
+    let front = zip(&[entry("net/data.pkl", &pickle)])[..30 + 12 + pickle.len()].to_vec();
+    let place = |data: &[u8], name: &str| (front.len() + whole - data.len() - name.len() - 30) as u64;
+    let mut entries = vec![entry("net/data.pkl", &pickle)];
+    entries.extend(parts.iter().map(|(name, data)| Entry { offset: Some(place(data, name)), ..entry(name, data) }));
+    let apart = zip(&entries);
+    let (body, end) = apart.split_at(apart.len() - 22);
+    let size = u32::from_le_bytes(end[12..16].try_into().unwrap()) as usize;
+    let directory = &body[body.len() - size..];
+    let offset = ((front.len() + whole) as u32).to_le_bytes();
+    let file = [&front[..], &tail, directory, &end[..16], &offset, &end[20..]].concat();
+    refused(&file, "an archive whose entries overlap");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn an_empty_or_short_file() {
 #[test]
 fn other_kinds_of_file_are_called_by_name() {
     assert_says(&refused(b"PK\x03\x04 and so on"), &["zip archive", "truncated"]);
-    assert_says(&refused(b"\x80\x02}q\x00."), &["Python pickle", "not one that torch.save has written"]);
+    assert_says(&refused(b"\x80\x02}q\x00."), &["Python pickle", "neither one that torch.save has written"]);
     assert_says(&refused(b"\x89HDF\r\n\x1a\n and so on"), &["HDF5 file", "safetensors.torch.save_file"]);
     assert_says(&refused(b"GIF89a, certainly no weights"), &["header claims", "not a safetensors file"]);
 }
@@ -81,6 +81,28 @@ fn a_header_that_lies_about_a_tensor() {
     assert_says(&refused(&tensor("[3]", 4, 16)), &["4 bytes before tensor \"w\""]);
     assert_says(&refused(&tensor("[4294967296,4294967296,4]", 0, 16)), &["\"w\"", "not 16 bytes"]);
     assert_says(&refused(&tensor("[-4]", 0, 16)), &["\"w\""]);
+}
+
+#[test]
+fn names_that_are_there_twice() {
+    let tensor = |from: u64| format!("{{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[{from},{}]}}", from + 8);
+    let (first, second) = (tensor(0), tensor(8));
+    let header =
+        |names: [&str; 2]| with_header(&format!("{{\"{}\":{first},\"{}\":{second}}}", names[0], names[1]), &[0; 16]);
+    assert_says(
+        &refused(&header(["stem.weight", "stem.weight"])),
+        &["net.safetensors: tensor \"stem.weight\" is in the header twice"],
+    );
+    // The same name, written otherwise; and the same place.
+    assert_says(&refused(&header(["w", "\\u0077"])), &["tensor \"w\" is in the header twice"]);
+    let same = with_header(&format!("{{\"w\":{first},\"w\":{first}}}"), &[0; 8]);
+    assert_says(&refused(&same), &["tensor \"w\" is in the header twice"]);
+    let entries = "{\"a\":\"1\",\"b\":\"2\",\"a\":\"3\"}";
+    let file = with_header(&format!("{{\"__metadata__\":{entries},\"w\":{first}}}"), &[0; 8]);
+    assert_says(&refused(&file), &["metadata entry \"a\" is in the header twice"]);
+    let file = with_header(&format!("{{\"__metadata__\":{{}},\"__metadata__\":{{}},\"w\":{first}}}"), &[0; 8]);
+    assert_says(&refused(&file), &["the metadata is in the header twice"]);
+    assert!(!refused(&header(["v", "w"])).contains("twice"));
 }
 
 #[test]

@@ -170,6 +170,47 @@ fn damaged_graphs_are_refused() {
     }
 }
 
+/// A chain of convolutions of four channels that all share one kernel of these values.
+fn sharing(kernel: [usize; 2], nodes: usize) -> Vec<u8> {
+    let mut model = model("golden/mobileone_tiny.deploy.safetensors", None);
+    let mut graph = foveate::Graph::new("sharing", foveate::Shape::new(4, 64, 64));
+    let weight = graph.param("w", foveate::Tensor::full([4, 4, kernel[0], kernel[1]], 0.1));
+    for n in 0..nodes {
+        let conv = foveate::ops::Conv2d::new(weight, None).padding(kernel.map(|k| k / 2));
+        let last = graph.add(format!("conv{n}"), conv, &[graph.output()]).unwrap();
+        graph.set_output(last);
+    }
+    (model.graph, model.labels) = (graph, None);
+    save(&model).unwrap()
+}
+
+#[test]
+fn weights_are_not_shared_without_end() {
+    assert_eq!(load(&sharing([3, 3], 50), "test", None).unwrap().graph.nodes().len(), 51);
+    let message = refused(&sharing([63, 63], 20));
+    assert!(
+        message.contains("share their weights so often") && message.contains("1270080 values, of 63504"),
+        "{message}"
+    );
+}
+
+#[test]
+fn channels_that_nothing_pays_for_are_refused() {
+    let wide = |text: &str| text.replacen("\"channels\":3", "\"channels\":1000000000", 1);
+    let message = refused(&with_entry("foveate.graph", |text| wide(text)));
+    assert!(message.contains("more than"), "{message}");
+    let mut model = model("golden/mobileone_tiny.deploy.safetensors", None);
+    let mut graph = foveate::Graph::new("wide", foveate::Shape::new(1 << 21, 1, 1));
+    let weight = graph.param("w", foveate::Tensor::full([1, 1, 1, 1], 0.1));
+    let all = graph.add("relu", foveate::ops::Activate(foveate::ops::Activation::Relu), &[graph.input()]).unwrap();
+    let one = graph.add("slice", foveate::ops::Slice { start: 7, channels: 1 }, &[all]).unwrap();
+    let conv = graph.add("conv", foveate::ops::Conv2d::new(weight, None), &[one]).unwrap();
+    graph.set_output(conv);
+    (model.graph, model.labels) = (graph, None);
+    let message = refused(&save(&model).unwrap());
+    assert!(message.contains("4 nodes have 4194306 channels together"), "{message}");
+}
+
 #[test]
 fn tensors_have_to_be_those_of_the_graph() {
     let message = refused(&edited(&small(), |tensors| drop(tensors.remove("linear.bias"))));

@@ -285,3 +285,31 @@ fn files_of_pytorch_are_models_too() {
     fails(1, &["classify", CAT, "--model", "tests/data/torch/traced.pt", "--use-ema"], &["traced.pt", "--use-ema"]);
     fails(2, &["classify", CAT, "--use-ema"], &["--model"]);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn paths_need_not_be_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let named = |name: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(name));
+    let (net, picture, out) = (named(b"net\xff.pth"), named(b"cat\xfe.png"), named(b"out\xfd.safetensors"));
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    std::fs::copy(data.join("torch/state_dict.pth"), &net).unwrap();
+    std::fs::copy(data.join("preprocess/photo.png"), &picture).unwrap();
+    let run = |args: &[&std::ffi::OsStr]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_foveate")).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    };
+    run(&["fuse".as_ref(), net.as_ref(), "-o".as_ref(), out.as_ref()]);
+    assert!(out.exists());
+    let classify = |model: &std::path::Path| {
+        run(&["classify".as_ref(), "--device=cpu".as_ref(), "--model".as_ref(), model.as_ref(), picture.as_ref()])
+    };
+    assert!(!classify(&net).stdout.is_empty() && !classify(&out).stdout.is_empty());
+    let missing = named(b"none\xff");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_foveate"));
+    let output = { output }.arg("plan").arg("--model").arg(&missing).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("none"));
+}

@@ -212,3 +212,40 @@ fn a_chain_of_many_sums_is_no_burden() {
     let nodes = small_stack.spawn(move || fuse(&graph).unwrap().0.nodes().len()).unwrap().join().unwrap();
     assert_eq!(nodes, 20_002);
 }
+
+#[test]
+fn pools_and_factors_that_nothing_pays_for_stay() {
+    // A million channels from nowhere: their kernels would take gigabytes.
+    let mut graph = foveate::Graph::new("wide", Shape::new(1 << 20, 1, 1));
+    let pool = |kernel: usize| AvgPool { kernel, stride: 1, padding: kernel / 2 };
+    let a = graph.add("a", pool(15), &[graph.input()]).unwrap();
+    let b = graph.add("b", pool(13), &[graph.input()]).unwrap();
+    let c = graph.add("c", Scale { factor: 2.0 }, &[graph.input()]).unwrap();
+    let sum = graph.add("sum", Add::default(), &[a, b, c]).unwrap();
+    graph.set_output(sum);
+    assert_eq!(ops(&reparameterise(&graph).unwrap().0), ["avg_pool", "avg_pool", "scale", "add"]);
+    // With a convolution beside it the pool of YOLOv6 does become a kernel.
+    let mut b = Build::new(input(4));
+    let x = b.graph.input();
+    let conv = b.conv("conv", x, conv(4, [3, 3], 1, 1));
+    let pool = b.graph.add("pool", pool(3), &[x]).unwrap();
+    let sum = b.sum("sum", &[conv, pool]);
+    assert_eq!(ops(&fuse_proved(&b.output(sum)).0), ["conv2d"]);
+}
+
+#[test]
+fn chains_of_dilated_windows_do_not_become_one_kernel() {
+    let mut b = Build::new(Shape::new(1, 401, 401));
+    let x = b.graph.input();
+    let weight = b.graph.param("w", foveate::Tensor::full([1, 1, 2, 2], 0.25));
+    let mut y = x;
+    for n in 0..20 {
+        let conv = Conv2d { dilation: [8, 8], ..Conv2d::new(weight, None) };
+        y = b.graph.add(format!("conv{n}"), conv, &[y]).unwrap();
+    }
+    let z = b.graph.add("one", Conv2d { dilation: [160, 160], ..Conv2d::new(weight, None) }, &[x]).unwrap();
+    let sum = b.sum("sum", &[y, z]);
+    let (fused, _) = reparameterise(&b.output(sum)).unwrap();
+    let largest = fused.params().iter().map(|(_, p)| p.tensor.len()).max().unwrap();
+    assert!(largest <= 4096, "{largest} weights of chains of four each");
+}

@@ -18,7 +18,11 @@ pub fn read(bytes: &[u8]) -> Fallible<File<'_>> {
     let mut rest = bytes;
     let magic = next(&mut rest)?;
     if magic.root != Value::Long(&MAGIC) {
-        return Err("is a Python pickle, but not one that torch.save has written".into());
+        // Plain `pickle.dump` of a state dict of NumPy arrays.
+        if magic.heap.has_arrays() && rest.is_empty() {
+            return Ok(File { pickle: magic, storages: Storages::found(HashMap::new(), false) });
+        }
+        return Err("is a Python pickle, but neither one that torch.save has written nor one of NumPy arrays".into());
     }
     match next(&mut rest)?.root {
         Value::Int(PROTOCOL) => {}

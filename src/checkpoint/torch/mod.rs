@@ -59,7 +59,7 @@ pub(super) enum Kind {
     Legacy,
 }
 
-/// Whether a file is one of PyTorch, by its first bytes.
+/// Whether a file is one of PyTorch or a pickle, by its first bytes.
 pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
     match bytes {
         // The length of a safetensors header may be these very bytes; only the brace tells.

@@ -13,6 +13,8 @@ pub struct Storages<'a> {
     /// but once.
     by_key: HashMap<&'a str, &'a [u8]>,
     big_endian: bool,
+    /// Bytes of the archive's entries that were read.
+    read: usize,
 }
 
 enum Source<'a> {
@@ -24,12 +26,12 @@ enum Source<'a> {
 impl<'a> Storages<'a> {
     /// Storages that are entries of an archive, `folder` and key.
     pub fn of_archive(archive: Archive<'a>, folder: String, big_endian: bool) -> Self {
-        Storages { source: Source::Archive(archive, folder), by_key: HashMap::new(), big_endian }
+        Storages { source: Source::Archive(archive, folder), by_key: HashMap::new(), big_endian, read: 0 }
     }
 
     /// Storages that were found.
     pub fn found(by_key: HashMap<&'a str, &'a [u8]>, big_endian: bool) -> Self {
-        Storages { source: Source::Legacy, by_key, big_endian }
+        Storages { source: Source::Legacy, by_key, big_endian, read: 0 }
     }
 
     /// Whether numbers are stored most significant byte first.
@@ -42,7 +44,15 @@ impl<'a> Storages<'a> {
         let key = storage.key;
         let bytes = match (self.by_key.get(key), &self.source) {
             (Some(bytes), _) => Some(*bytes),
-            (None, Source::Archive(archive, folder)) => archive.read(&format!("{folder}{key}"))?,
+            (None, Source::Archive(archive, folder)) => {
+                let bytes = archive.read(&format!("{folder}{key}"))?;
+                // Each is summed: many that lie within each other would take for ever.
+                self.read = self.read.saturating_add(bytes.map_or(0, <[u8]>::len));
+                if self.read > archive.length() {
+                    return Err("is in an archive whose entries overlap: they are larger than the file".into());
+                }
+                bytes
+            }
             (None, Source::Legacy) => None,
         };
         let bytes = bytes.ok_or_else(|| format!("is stored under {}, which the file lacks", shown(key)))?;

@@ -1,6 +1,8 @@
 //! From the description of a tensor in a pickle to its numbers.
 
-use super::pickle::{DType, Fallible, Heap, Object, StorageRef, TensorRef, Value};
+use std::borrow::Cow;
+
+use super::pickle::{DType, Fallible, Heap, Object, TensorRef, Value};
 use super::storages::Storages;
 use crate::checkpoint::weights::{self, Format};
 use crate::tensor::Tensor;
@@ -36,32 +38,40 @@ impl<'a, 's> Tensors<'a, 's> {
     /// # Errors
     /// What is wrong, to follow the tensor's name.
     pub fn read(&mut self, tensor: &TensorRef<'a>) -> Fallible<Option<(Tensor, Format)>> {
-        let Some(Object::Storage(storage)) = self.heap.get(tensor.storage) else {
-            return Err("has no storage".into());
+        let (dtype, held) = match self.heap.get(tensor.storage) {
+            Some(Object::Storage(storage)) => (storage.dtype, Some(storage.count)),
+            Some(Object::Array(array)) => (array.dtype, None),
+            _ => return Err("has no storage".into()),
         };
-        let format = match storage.dtype {
+        let format = match dtype {
             DType::F32 => Format::F32,
             DType::F16 => Format::F16,
             DType::BF16 => Format::BF16,
             DType::F64 => Format::F64,
             DType::Other(_) => return Ok(None),
         };
-        let view = self.view(tensor, storage)?;
-        let bytes = self.storages.bytes(storage)?;
+        // An array's numbers are counted when its shape is known.
+        let view = self.view(tensor, held.unwrap_or(1 << 40))?;
         let count: usize = view.size.iter().product();
-        let taken = (count as u64).saturating_mul(storage.dtype.size());
+        let (bytes, big_endian) = match self.heap.get(tensor.storage) {
+            Some(Object::Storage(storage)) => {
+                (Cow::Borrowed(self.storages.bytes(storage)?), self.storages.big_endian())
+            }
+            Some(Object::Array(array)) => (array.bytes(self.heap, count as u64)?, array.big_endian),
+            _ => return Err("has no storage".into()),
+        };
+        let taken = (count as u64).saturating_mul(dtype.size());
         self.allowance = self
             .allowance
             .checked_sub(taken)
             .ok_or("shares its numbers with others: together the tensors are more than twice as large as the file")?;
-        let big_endian = self.storages.big_endian();
-        let width = storage.dtype.size() as usize;
-        let gathered = view.gather(bytes, width);
+        let width = dtype.size() as usize;
+        let gathered = view.gather(&bytes, width);
         let tensor = weights::tensor(view.size, weights::numbers(&gathered, format, big_endian))?;
         Ok(Some((tensor, format)))
     }
 
-    fn view(&self, tensor: &TensorRef<'a>, storage: &StorageRef<'a>) -> Fallible<View> {
+    fn view(&self, tensor: &TensorRef<'a>, held: u64) -> Fallible<View> {
         let (size, stride) = (self.indices(tensor.size, "size")?, self.indices(tensor.stride, "stride")?);
         let offset = index(tensor.offset, "offset")?;
         if size.len() != stride.len() || size.len() > MAX_DIMENSIONS {
@@ -87,14 +97,13 @@ impl<'a, 's> Tensors<'a, 's> {
             reach = further.ok_or_else(|| format!("is impossibly large (shape {:?})", self.shown(tensor.size)))?;
         }
         match reach.checked_add(offset) {
-            Some(last) if (last as u64) < storage.count => {
+            Some(last) if (last as u64) < held => {
                 // Strides that are never taken may be anything.
                 let stride = stride.iter().zip(&size).map(|(n, size)| if *size > 1 { *n } else { 0 }).collect();
                 Ok(View { offset, size, stride })
             }
             _ => Err(format!(
-                "of shape {size:?}, strides {stride:?}, offset {offset} does not fit its storage of {} elements",
-                storage.count
+                "of shape {size:?}, strides {stride:?}, offset {offset} does not fit its storage of {held} elements"
             )),
         }
     }
@@ -123,7 +132,7 @@ fn index(value: Value, what: &str) -> Fallible<usize> {
 impl View {
     /// The elements in row-major order, `width` bytes each. The storage's length was checked
     /// against its number of elements, and the view against that.
-    fn gather<'b>(&self, bytes: &'b [u8], width: usize) -> std::borrow::Cow<'b, [u8]> {
+    fn gather<'b>(&self, bytes: &'b [u8], width: usize) -> Cow<'b, [u8]> {
         let count: usize = self.size.iter().product();
         if self.is_contiguous() {
             return bytes.get(self.offset * width..(self.offset + count) * width).unwrap_or_default().into();

@@ -57,6 +57,11 @@ impl<'a> Archive<'a> {
         Ok(Archive { bytes, entries })
     }
 
+    /// Bytes of the whole archive.
+    pub fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The names of all entries, in no order.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.entries.keys().copied()

@@ -5,6 +5,9 @@ use crate::error::Result;
 
 const REWRITE: &str = "composing two convolutions";
 
+/// The largest window that chains of smaller ones are made into: 64×64.
+const MOST_TAPS: usize = 1 << 12;
+
 impl LinearConv {
     /// The map `then ∘ self`: first this one, then the other.
     ///
@@ -72,8 +75,14 @@ impl LinearConv {
     }
 
     /// Whether the composed kernel has far more weights than its two parts: two thin layers through
-    /// one channel make a dense one, which is never wanted and might not fit into memory.
+    /// one channel make a dense one, and a long chain of dilated windows one over the whole map. That
+    /// is never wanted and might not fit into memory.
     pub fn composition_explodes(&self, then: &LinearConv) -> bool {
+        let taps = |map: &LinearConv| map.size[0].saturating_mul(map.size[1]);
+        let span = [0, 1].map(|axis| self.stride[axis] * (then.extent()[axis] - 1) + self.extent()[axis]);
+        if span[0].saturating_mul(span[1]) > MOST_TAPS.max(taps(self)).max(taps(then)) {
+            return true;
+        }
         let axes = [0, 1].map(|axis| self.extent()[axis] * then.extent()[axis]);
         let groups = gcd(self.groups, then.groups).max(1);
         let sizes = [then.outputs, self.inputs / groups, axes[0], axes[1]];

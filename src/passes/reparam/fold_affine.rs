@@ -54,15 +54,19 @@ pub(super) fn fold_through_concat(ws: &mut Workspace, id: NodeId) -> Result<bool
         return Ok(false);
     }
     let concat = node.inputs[0];
-    let Some((affine, Activation::None)) = ws.linear_part(id)? else { return Ok(false) };
     if !ws.single_use(concat) {
         return Ok(false);
     }
     let pieces = ws.graph.node(concat).inputs.clone();
-    let mut maps = Vec::with_capacity(pieces.len());
-    let mut channel = 0;
+    let mut parts = Vec::with_capacity(pieces.len());
     for piece in &pieces {
         let Some(map) = foldable(ws, *piece)? else { return Ok(false) };
+        parts.push(map);
+    }
+    let Some((affine, Activation::None)) = ws.linear_part(id)? else { return Ok(false) };
+    let mut maps = Vec::with_capacity(pieces.len());
+    let mut channel = 0;
+    for map in parts {
         let end = channel + map.outputs();
         let affine: Vec<(f64, f64)> = (channel..end).map(|c| (affine.kernel()[c], affine.bias()[c])).collect();
         maps.push(map.compose(&LinearConv::diagonal(&affine))?);

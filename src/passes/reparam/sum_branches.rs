@@ -125,6 +125,9 @@ fn chain(ws: &Workspace, operand: NodeId) -> Vec<NodeId> {
 }
 
 fn merge_from(ws: &Workspace, branches: &[Branch], source: NodeId) -> Result<Option<Merge>> {
+    if !affordable(ws, branches, source) {
+        return Ok(None);
+    }
     let mut alike: BTreeMap<_, Vec<(&Branch, usize, LinearConv)>> = BTreeMap::new();
     for branch in branches {
         let Some(depth) = branch.depth_to(ws, source) else { continue };
@@ -152,6 +155,27 @@ fn merge_from(ws: &Workspace, branches: &[Branch], source: NodeId) -> Result<Opt
         }
     }
     Ok(None)
+}
+
+/// How many weights may be made of average pools and factors for each weight in the file.
+const MADE_PER_WEIGHT: usize = 16;
+
+/// Whether there are weights, and enough to justify those that pools and factors would get: a
+/// short file may claim millions of channels.
+fn affordable(ws: &Workspace, branches: &[Branch], source: NodeId) -> bool {
+    let (mut given, mut made) = (0usize, 0usize);
+    let parts = branches.iter().filter_map(|branch| Some(&branch.chain[..branch.depth_to(ws, source)?]));
+    for node in parts.flatten().map(|id| ws.graph.node(*id)) {
+        match &node.op {
+            Op::Conv2d(conv) => given += ws.graph.params().tensor(conv.weight).len(),
+            Op::Linear(linear) => given += ws.graph.params().tensor(linear.weight).len(),
+            Op::AvgPool(pool) => {
+                made = pool.kernel.saturating_mul(pool.kernel).saturating_mul(node.shape.channels).saturating_add(made);
+            }
+            _ => made = made.saturating_add(node.shape.channels),
+        }
+    }
+    given > 0 && made / MADE_PER_WEIGHT <= given
 }
 
 /// The chain as one map of `source`, if that is exact.

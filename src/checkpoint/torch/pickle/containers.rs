@@ -7,8 +7,9 @@ impl<'a> Machine<'a> {
         match opcode {
             op::EMPTY_TUPLE => self.push(Object::Tuple(Vec::new())),
             op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => {
-                let mut values = Vec::new();
-                for _ in 0..=(opcode - op::TUPLE1) {
+                let length = opcode - op::TUPLE1 + 1;
+                let mut values = Vec::with_capacity(length.into());
+                for _ in 0..length {
                     values.push(self.pop()?);
                 }
                 values.reverse();
@@ -70,6 +71,8 @@ impl<'a> Machine<'a> {
     fn extend(&mut self, values: Vec<Value<'a>>) -> Fallible<()> {
         let target = self.top()?;
         match self.heap.get_mut(target) {
+            // Taken as it is, without room for more: there may be a million lists of one value.
+            Some(Object::List(list) | Object::Set(list)) if list.is_empty() => *list = values,
             Some(Object::List(list) | Object::Set(list)) => list.extend(values),
             // A class that acts as a list: what is in it is of no use.
             Some(Object::Stub(_)) => {}
@@ -81,6 +84,7 @@ impl<'a> Machine<'a> {
     fn set_items(&mut self, items: Vec<Pair<'a>>) -> Fallible<()> {
         let target = self.top()?;
         match self.heap.get_mut(target) {
+            Some(Object::Dict(dict)) if dict.is_empty() => *dict = items,
             Some(Object::Dict(dict)) => dict.extend(items),
             Some(Object::Stub(stub)) => stub.items.extend(items),
             _ => return Err("items are set in what is no dictionary".into()),

@@ -38,10 +38,12 @@ pub enum Known {
     Dict,
     /// A set, of the elements if given.
     Set,
+    /// `(numbers, type, shape, order)` to a NumPy array.
+    Buffer,
 }
 
 /// The allow-list: module, name, meaning.
-const CALLABLES: [(&str, &str, Known); 16] = [
+const CALLABLES: [(&str, &str, Known); 18] = [
     ("torch._utils", "_rebuild_tensor", Known::Tensor),
     ("torch._utils", "_rebuild_tensor_v2", Known::Tensor),
     ("torch._tensor", "_rebuild_from_type", Known::FromType),
@@ -58,6 +60,8 @@ const CALLABLES: [(&str, &str, Known); 16] = [
     ("builtins", "set", Known::Set),
     ("__builtin__", "set", Known::Set),
     ("builtins", "frozenset", Known::Set),
+    ("numpy.core.numeric", "_frombuffer", Known::Buffer),
+    ("numpy._core.numeric", "_frombuffer", Known::Buffer),
 ];
 
 /// Storage classes of `torch` and `torch.cuda`, and their elements.

@@ -2,12 +2,14 @@
 //! class or function outside a short allow-list becomes an inert stub. Nothing is ever executed.
 //!
 //! Time and memory are bounded by a number of steps that is itself at most the number of bytes:
-//! each opcode is a step, and so is each element that an opcode copies.
+//! each opcode is a step, and so is each element that an opcode copies. A step takes some hundred
+//! bytes at most.
 
 mod constants;
 mod containers;
 mod globals;
 mod memo;
+mod numpy;
 mod objects;
 mod opcodes;
 mod reader;

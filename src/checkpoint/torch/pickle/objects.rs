@@ -76,6 +76,10 @@ impl<'a> Machine<'a> {
                     self.spend(elements.len())?;
                     self.heap.add(Object::Set(elements))
                 }
+                (Some(Known::Buffer), _) => match self.array_of_buffer(args)? {
+                    Some(array) => array,
+                    None => break,
+                },
                 _ => break,
             };
             self.stack.push(made);
@@ -106,6 +110,9 @@ impl<'a> Machine<'a> {
     /// the versions of modules.
     fn build(&mut self, state: Value<'a>) -> Fallible<()> {
         let target = self.top()?;
+        if self.array_of_state(target, state)? {
+            return Ok(());
+        }
         // With slots: (dictionary or nothing, slots).
         let state = match self.heap.sequence(state) {
             Some([Value::None, slots]) => *slots,

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::globals::DType;
+use super::numpy::ArrayRef;
 
 /// A value; copying it never copies what it refers to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +36,7 @@ pub enum Object<'a> {
     Dict(Vec<Pair<'a>>),
     Global(Global<'a>),
     Storage(StorageRef<'a>),
+    Array(ArrayRef<'a>),
     Tensor(Box<TensorRef<'a>>),
     Stub(Box<Stub<'a>>),
 }
@@ -108,6 +110,11 @@ impl<'a> Heap<'a> {
             Value::Object(ObjectId(index)) => self.objects.get_mut(index),
             _ => None,
         }
+    }
+
+    /// Whether there are NumPy arrays.
+    pub fn has_arrays(&self) -> bool {
+        self.objects.iter().any(|object| matches!(object, Object::Array(_)))
     }
 
     /// The elements of a tuple or list.

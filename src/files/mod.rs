@@ -1,4 +1,6 @@
-//! Reading files that may be anything: bounded, whatever the file claims to be.
+//! Reading files that may be anything: bounded, whatever the file claims to be. Writing them whole.
+
+mod write;
 
 use std::fs::File;
 use std::io::{Error as IoError, ErrorKind, Read};
@@ -7,6 +9,8 @@ use std::path::Path;
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
+
+pub use write::write;
 
 /// Reads a file of at most `limit` bytes. The limit is on what is read, not on what the file says
 /// of itself: devices and pipes say zero and never end.

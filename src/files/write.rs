@@ -1,0 +1,160 @@
+//! Writing files whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{Error as IoError, Result as IoResult, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// End of the names of files that are being written.
+const PART: &str = ".part";
+
+/// Links that are followed; as many as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// Writes a file: beside its place first, then renamed. What was there keeps its permissions; of a
+/// link the target is replaced, not the link. What runs that were killed have left beside it is
+/// removed.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = |source: IoError| Error::io("cannot write", path, source);
+    let place = place(path).map_err(fail)?;
+    let found = fs::symlink_metadata(&place).ok();
+    // Renaming over a device or a pipe would destroy it.
+    if found.as_ref().is_some_and(|found| !found.is_file()) {
+        return Err(fail(IoError::other("there is something that is no regular file")));
+    }
+    remove_stale(&place);
+    let beside = with_end(&place, &format!(".{}{PART}", std::process::id()));
+    let written = fill(&beside, bytes, found.as_ref()).and_then(|file| {
+        fs::rename(&beside, &place)?;
+        // Until now the lock said that somebody is at work.
+        drop(file);
+        Ok(())
+    });
+    written.map_err(|source| {
+        // Nothing to be done if even that fails: the first error is the one to report.
+        let _ = fs::remove_file(&beside);
+        fail(source)
+    })
+}
+
+/// Where the file is, after all links; a link may lead to where nothing is yet.
+fn place(path: &Path) -> IoResult<PathBuf> {
+    let mut place = path.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = fs::read_link(&place) else { return Ok(place) };
+        place = place.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    Err(IoError::other("too many symbolic links"))
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// A new file with these contents and the permissions of the old one, locked.
+fn fill(path: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> IoResult<File> {
+    // `create_new` follows no link that somebody may have put there.
+    let mut file = File::create_new(path)?;
+    // Not every file system has locks; without one a second run might take it for left over.
+    let _ = file.try_lock();
+    if let Some(old) = old.filter(|_| cfg!(unix)) {
+        // Before anything is in it: the old file may be nobody else's to read.
+        file.set_permissions(old.permissions())?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(file)
+}
+
+/// Removes what runs that were killed left beside a file: parts that nobody holds a lock on.
+/// Failing is no harm.
+fn remove_stale(place: &Path) {
+    let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if !is_part(&entry.file_name(), name) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Whether a file name is that of a part of another: the name, a number, the end.
+fn is_part(candidate: &std::ffi::OsStr, name: &std::ffi::OsStr) -> bool {
+    let middle = candidate.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
+    let number = middle.and_then(|m| m.strip_prefix(b".")).and_then(|m| m.strip_suffix(PART.as_bytes()));
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        for name in ["net.safetensors.12.part", "net.safetensors.7.part"] {
+            fs::write(folder.path().join(name), "left over").unwrap();
+        }
+        let others = ["net.part", "net.safetensors.1x.part", "net.safetensors..part", "other.safetensors.12.part"];
+        others.iter().for_each(|name| fs::write(folder.path().join(name), "not ours").unwrap());
+        fs::create_dir(folder.path().join("net.safetensors.99.part")).unwrap();
+        // One that a run is still writing.
+        let busy = fill(&folder.path().join("net.safetensors.8.part"), b"half", None).unwrap();
+        write(&path, b"whole").unwrap();
+        let mut expected: Vec<&str> = others
+            .into_iter()
+            .chain(["net.safetensors", "net.safetensors.8.part", "net.safetensors.99.part"])
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(names(folder.path()), expected);
+        drop(busy);
+        write(&path, b"again").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"again");
+        assert!(!names(folder.path()).contains(&"net.safetensors.8.part".to_owned()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_lead_on_and_permissions_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("models")).unwrap();
+        fs::write(path("models/net"), "old").unwrap();
+        fs::set_permissions(path("models/net"), fs::Permissions::from_mode(0o640)).unwrap();
+        symlink("models/net", path("link")).unwrap();
+        symlink(path("link"), path("link of a link")).unwrap();
+        write(&path("link of a link"), b"new").unwrap();
+        assert_eq!(fs::read(path("models/net")).unwrap(), b"new");
+        assert_eq!(fs::metadata(path("models/net")).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+        assert_eq!(names(&path("models")), ["net"]);
+        // A link to where nothing is yet, and one to itself.
+        symlink("models/later", path("dangling")).unwrap();
+        write(&path("dangling"), b"first").unwrap();
+        assert_eq!(fs::read(path("models/later")).unwrap(), b"first");
+        symlink("circle", path("circle")).unwrap();
+        assert!(write(&path("circle"), b"").unwrap_err().to_string().contains("too many symbolic links"));
+        symlink("/dev/null", path("null")).unwrap();
+        assert!(write(&path("null"), b"").unwrap_err().to_string().contains("no regular file"));
+        assert!(write(&path("models"), b"").is_err() && write(&path("none/net"), b"").is_err());
+    }
+}

@@ -1,0 +1,181 @@
+//! Inputs to begin with: files of `tests/data`, small ones made here, and what was found before.
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use foveate::checkpoint::{LoadedModel, model_file};
+use foveate::models::Form;
+use foveate::preprocess::{Filter, Preprocess, Resize};
+use image::{DynamicImage, ImageFormat, RgbaImage};
+use safetensors::tensor::TensorView;
+use safetensors::{SafeTensors, serialize};
+
+use super::cases;
+use super::fuzz::{Kind, forge};
+
+/// An input, and whether it is a good one.
+pub struct Seed {
+    pub name: String,
+    pub bytes: Vec<u8>,
+    pub accepted: bool,
+}
+
+/// The folder of the fuzz targets.
+pub fn fuzz_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz")
+}
+
+/// All seeds of a kind, in order of their names.
+pub fn of(kind: Kind) -> Vec<Seed> {
+    let made = match kind {
+        Kind::Safetensors => checkpoints(),
+        Kind::TorchZip => archives(),
+        Kind::Pickle => pickles(),
+        Kind::Picture => pictures(),
+        Kind::ModelFile => model_files(),
+    };
+    let good = made.into_iter().map(|(name, bytes)| Seed { name, bytes, accepted: true });
+    let mut seeds: Vec<Seed> = good.chain(files(kind)).collect();
+    seeds.sort_by(|a, b| a.name.cmp(&b.name));
+    seeds
+}
+
+/// The files in `seeds/<kind>`; those that are to be refused are named so.
+fn files(kind: Kind) -> Vec<Seed> {
+    let folder = fuzz_folder().join("seeds").join(kind.name());
+    let entries = std::fs::read_dir(&folder).map(|entries| entries.map(|e| e.unwrap().path()).collect::<Vec<_>>());
+    let seed = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        Seed { bytes: std::fs::read(path).unwrap(), accepted: !name.starts_with("refused-"), name }
+    };
+    entries.unwrap_or_default().iter().map(seed).collect()
+}
+
+fn data(path: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)).unwrap()
+}
+
+fn named<const N: usize>(folder: &str, names: [&str; N]) -> Vec<(String, Vec<u8>)> {
+    names.map(|name| (name.to_owned(), data(&format!("{folder}/{name}")))).into()
+}
+
+/// Golden checkpoints with far fewer channels.
+fn checkpoints() -> Vec<(String, Vec<u8>)> {
+    let nets = [
+        ("repvgg_tiny.train", 8),
+        ("repvgg_tiny_se.deploy", 8),
+        ("qarepvgg_tiny_S4.train", 8),
+        ("mobileone_tiny.train", 8),
+        ("timm_mobileone_tiny.deploy", 8),
+        ("timm_repvgg_tiny.train", 8),
+        ("repnext_tiny.train", 2),
+        ("repnext_tiny.deploy", 2),
+    ];
+    let shrunk = nets.map(|(name, by)| (name.to_owned(), shrink(&data(&format!("golden/{name}.safetensors")), by)));
+    shrunk.into()
+}
+
+/// The file with numbers of channels divided that can be.
+fn shrink(file: &[u8], by: usize) -> Vec<u8> {
+    let mut tensors = BTreeMap::new();
+    for (name, tensor) in SafeTensors::deserialize(file).unwrap().tensors() {
+        let mut shape = tensor.shape().to_vec();
+        shape.iter_mut().take(2).filter(|d| d.is_multiple_of(by)).for_each(|d| *d /= by);
+        let length = shape.iter().product::<usize>() * tensor.dtype().bitsize() / 8;
+        tensors.insert(name, (tensor.dtype(), shape, tensor.data()[..length].to_vec()));
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, (dtype, shape, bytes))| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+    serialize(views, None).unwrap()
+}
+
+/// A network for each operator and for pairs that are fused, as model files.
+fn model_files() -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    // A file without a tensor is no model file.
+    for case in cases::all().into_iter().filter(|case| !case.graph.params().is_empty()) {
+        let shape = case.graph.input_shape();
+        let crop = [shape.height as u32, shape.width as u32];
+        let resize = Resize { shorter: crop[0].max(crop[1]), filter: Filter::Bilinear };
+        let mut graph = case.graph;
+        graph.tap("stage0", graph.output());
+        let model = LoadedModel {
+            architecture: graph.name.clone(),
+            graph,
+            form: Form::Train,
+            preprocess: Preprocess { resize, crop, mean: [0.5; 3], std: [0.25; 3] },
+            labels: None,
+            source_sha256: String::new(),
+            renamed: Vec::new(),
+            ignored: Vec::new(),
+            notes: Vec::new(),
+        };
+        let name: String = case.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let bytes = model_file::save(&model).unwrap();
+        if bytes.len() < 20_000 {
+            files.push((name, bytes));
+        }
+    }
+    files
+}
+
+fn archives() -> Vec<(String, Vec<u8>)> {
+    let mut files = named("torch", ["module.pt", "traced.pt", "f16.pth", "views.pth", "repnext_tiny_fused.pt"]);
+    files.iter_mut().for_each(|(name, _)| name.insert_str(0, "net-"));
+    files.push(("small.pth".into(), forge::archive(&forge::small(), &[1.0, 2.0, 3.0, 4.0])));
+    files
+}
+
+fn pickles() -> Vec<(String, Vec<u8>)> {
+    let p = || forge::Pickle::new().raw(b"}(").text("w").tensor(64, 0, &[4, 4], &[4, 1]).text("x");
+    let module =
+        forge::Pickle::new().global("torch.nn", "Module").raw(b")\x81}").text("_parameters").raw(b"}").text("w");
+    let module = module.tensor(64, 1, &[3], &[2]).raw(b"ss").text("_modules").raw(b"}sb");
+    vec![
+        ("small".into(), forge::small()),
+        ("state_dict".into(), p().tensor(64, 16, &[2, 3], &[1, 5]).raw(b"u").stop()),
+        ("call".into(), p().global("os", "system").text("false").raw(b"\x85Ru").stop()),
+        (
+            "wrapped".into(),
+            forge::Pickle::new().raw(b"}").text("state_dict").raw(&p().raw(b"Nu").0[2..]).raw(b"s").stop(),
+        ),
+        ("module".into(), module.stop()),
+    ]
+}
+
+/// A small picture in every format, and the tests' own.
+fn pictures() -> Vec<(String, Vec<u8>)> {
+    use ImageFormat::*;
+    let pixels = RgbaImage::from_fn(9, 7, |x, y| image::Rgba([x as u8 * 25, y as u8 * 30, 90, 255 - x as u8 * 9]));
+    let rgba = DynamicImage::from(pixels);
+    let rgb = DynamicImage::from(rgba.to_rgb8());
+    let wide = DynamicImage::from(rgba.to_rgba16());
+    let grey = DynamicImage::from(rgba.to_luma8());
+    let pictures = [
+        ("rgba.png", Png, &rgba),
+        ("wide.png", Png, &wide),
+        ("grey.png", Png, &grey),
+        ("rgb.jpg", Jpeg, &rgb),
+        ("grey.jpg", Jpeg, &grey),
+        ("rgba.gif", Gif, &rgba),
+        ("rgba.webp", WebP, &rgba),
+        ("rgb.bmp", Bmp, &rgb),
+        ("rgba.bmp", Bmp, &rgba),
+        ("rgb.tiff", Tiff, &rgb),
+        ("wide.tiff", Tiff, &wide),
+        ("grey.pgm", Pnm, &grey),
+        ("rgb.ppm", Pnm, &rgb),
+        ("rgba.tga", Tga, &rgba),
+        ("rgba.ico", Ico, &rgba),
+        ("rgba.qoi", Qoi, &rgba),
+    ];
+    let encoded = pictures.map(|(name, format, picture)| {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        (name.to_owned(), bytes.into_inner())
+    });
+    let own = named("preprocess", ["alpha.png", "tall.png", "orientation3.jpg", "orientation6.jpg", "edges.png"]);
+    encoded.into_iter().chain(own).collect()
+}
