@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, fuse, plan};
+use super::{adapters, classify, eval, fuse, plan};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ pub enum Command {
     Adapters(adapters::Adapters),
     /// Show a network's fused graph, its dispatches and its memory.
     Plan(plan::Plan),
+    /// Count right answers on a folder of pictures, for one model or two compared.
+    Eval(eval::Eval),
     /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
     Fuse(fuse::Fuse),
     /// List the networks that are known by name.

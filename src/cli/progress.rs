@@ -1,8 +1,8 @@
-//! A spinner on stderr for what takes long; nothing where stderr is no terminal.
+//! A spinner or bar on stderr for what takes long; nothing where stderr is no terminal.
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Runs `work` with a spinner that says `what`.
 pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
@@ -12,4 +12,12 @@ pub fn during<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let result = work();
     spinner.finish_and_clear();
     result
+}
+
+/// A bar over that many pictures. Lines on stderr go through its `suspend` while it stands.
+pub fn pictures(count: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} pictures, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(count as u64);
+    // The template is a constant; if it were wrong, the plain bar would do.
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }

@@ -70,8 +70,7 @@ impl Session {
             return Err(Error::argument(format!("{given} pictures given, this session takes 1 to {batch} at once")));
         }
         let logits = self.engine.run_pictures(pictures).await?;
-        let classes = self.model.graph().node(self.model.graph().output()).shape.len();
-        let rows = logits.data().chunks(classes).take(pictures.len());
+        let rows = logits.data().chunks(self.model.classes()).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
 
@@ -92,7 +91,7 @@ impl Session {
         self.engine.run_tensor(input).await
     }
 
-    /// The fused network with its preprocessing and labels.
+    /// The network with its preprocessing and labels.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -125,7 +124,7 @@ impl Session {
         Ok(())
     }
 
-    /// The node of that name in the fused graph.
+    /// The node of that name in the network's graph.
     pub fn node(&self, name: &str) -> Option<NodeId> {
         self.model.graph().find(name)
     }
