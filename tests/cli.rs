@@ -2,5 +2,7 @@
 
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/eval.rs"]
+mod eval;
 #[path = "cli/run.rs"]
 mod run;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use foveate::checkpoint::model_file;
 use foveate::dataset::{ClassIndex, Dataset};
 use foveate::eval::{self, Evaluation, Progress};
+use foveate::labels::normalised;
 use foveate::{Error, Model, Result, Session};
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
@@ -61,6 +62,9 @@ pub struct Eval {
     pub force: bool,
 }
 
+/// What `--compare` takes for the model's own training form.
+const TRAIN: &str = "train";
+
 /// Largest batch: beyond it memory grows and nothing gets faster.
 const MAX_BATCH: u64 = 1024;
 
@@ -83,6 +87,10 @@ pub fn run(args: &Eval) -> Outcome {
         dataset = dataset.limited(limit);
     }
     dataset.notes().iter().for_each(|note| tell(format_args!("{}: {note}", args.dir.display())));
+    if let Some(other) = compared.as_ref().filter(|other| !same_names(&model, other)) {
+        let (a, b) = (model.name(), other.name());
+        tell(format_args!("warning: {a} and {b} call their classes differently; they are compared by number"));
+    }
     let batch = args.batch.min(dataset.samples().len());
     let mut first = device::open(model, &args.device, args.precision, batch)?;
     let mut second = compared.map(|model| device::open(model, &args.device, args.precision, batch)).transpose()?;
@@ -109,7 +117,7 @@ pub fn run(args: &Eval) -> Outcome {
 fn models(args: &Eval) -> Result<(Model, Option<Model>)> {
     let (model, compared) = match args.compare.as_deref() {
         None => (source::load(&args.model)?, None),
-        Some("train") => {
+        Some(TRAIN) => {
             if args.compare_arch.is_some() {
                 return Err(Error::argument("--compare-arch is for a second file; --compare train has the first's"));
             }
@@ -126,6 +134,12 @@ fn models(args: &Eval) -> Result<(Model, Option<Model>)> {
         Some(file) => Ok((model.with_labels(labels::read(file)?)?, compared)),
         None => Ok((model, compared)),
     }
+}
+
+/// Whether two models call their classes the same, as far as both call them anything.
+fn same_names(a: &Model, b: &Model) -> bool {
+    let [a, b] = [a, b].map(|model| Some(model.labels()?.iter().map(|name| normalised(name)).collect::<Vec<_>>()));
+    a.is_none() || b.is_none() || a == b
 }
 
 fn evaluated(first: &mut Session, second: Option<&mut Session>, dataset: &Dataset) -> Result<Evaluation> {
@@ -150,9 +164,12 @@ fn report<'a>(
     let mut rates = evaluation.speed.session_rates();
     let mut rate = || rates.next().unwrap_or_default();
     let names = first.model().labels();
-    let mut contenders = vec![Contender::new(first, names, &evaluation.first, rate())];
+    let source = args.model.model.clone().unwrap_or_else(|| "built-in".to_owned());
+    let other = args.compare.clone().filter(|other| other != TRAIN).unwrap_or_else(|| source.clone());
+    let mut contenders = vec![Contender::new(source, first, names, &evaluation.first, rate())];
     if let (Some(session), Some((tally, ..))) = (second, &evaluation.second) {
-        contenders.push(Contender::new(session, names, tally, rate()));
+        contenders.push(Contender::new(other, session, names, tally, rate()));
     }
-    Report::new(args.dir.display().to_string(), dataset.mapping(), first.model().classes(), contenders, evaluation)
+    let truth = args.truth.as_ref().map(|file| file.display().to_string());
+    Report::new(args.dir.display().to_string(), dataset.mapping(), truth, contenders, evaluation)
 }

@@ -14,6 +14,8 @@ mod run;
 mod speed;
 pub mod statistics;
 mod tally;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests;
 
 pub use paired::{Agreement, Paired};
 #[cfg(not(target_arch = "wasm32"))]

@@ -19,6 +19,8 @@ pub struct Report<'a> {
     dir: String,
     /// How pictures were assigned to classes.
     mapping: Mapping,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truth: Option<String>,
     classes: usize,
     /// Pictures that were run.
     pictures: usize,
@@ -38,6 +40,9 @@ struct Unreadable {
 /// One network's results.
 #[derive(Serialize)]
 pub struct Contender<'a> {
+    /// The file or name that was given; `built-in` if none was.
+    source: String,
+    source_sha256: &'a str,
     model: &'a str,
     form: Form,
     precision: Precision,
@@ -98,10 +103,11 @@ impl<'a> Report<'a> {
     pub fn new(
         dir: String,
         mapping: Mapping,
-        classes: usize,
+        truth: Option<String>,
         contenders: Vec<Contender<'a>>,
         evaluation: &Evaluation,
     ) -> Self {
+        let classes = evaluation.first.classes().len();
         let unreadable = evaluation.unreadable.iter();
         let unreadable =
             unreadable.map(|u| Unreadable { path: u.path.display().to_string(), reason: u.error.to_string() });
@@ -115,6 +121,7 @@ impl<'a> Report<'a> {
             schema_version: 1,
             dir,
             mapping,
+            truth,
             classes,
             pictures: evaluation.speed.pictures,
             unreadable: unreadable.collect(),
@@ -128,11 +135,11 @@ impl<'a> Report<'a> {
     pub fn lines(&self) -> Vec<String> {
         let (dir, count, mapping) = (&self.dir, self.pictures, self.mapping);
         let mut lines = vec![format!("{dir}: {count} pictures; {mapping}")];
-        for contender in &self.contenders {
-            contender.lines(self.classes, &mut lines);
+        let letters: &[&str] = if self.comparison.is_some() { &["A  ", "B  "] } else { &[""] };
+        for (contender, letter) in self.contenders.iter().zip(letters) {
+            contender.lines(letter, self.classes, &mut lines);
         }
-        if let (Some(comparison), [first, second]) = (&self.comparison, &self.contenders[..]) {
-            lines.push(format!("{} against {}", second.name(), first.name()));
+        if let Some(comparison) = &self.comparison {
             comparison.lines(&mut lines);
         }
         lines.push(self.speed.line());
@@ -143,7 +150,13 @@ impl<'a> Report<'a> {
 impl<'a> Contender<'a> {
     /// `labels` are those of the first contender: the second one's classes are the same, whatever it
     /// calls them.
-    pub fn new(session: &'a Session, labels: Option<&[String]>, tally: &Tally, images_per_s: f64) -> Self {
+    pub fn new(
+        source: String,
+        session: &'a Session,
+        labels: Option<&[String]>,
+        tally: &Tally,
+        images_per_s: f64,
+    ) -> Self {
         let label = |class: usize| {
             labels.and_then(|labels| labels.get(class)).cloned().unwrap_or_else(|| format!("class {class}"))
         };
@@ -166,6 +179,8 @@ impl<'a> Contender<'a> {
         let small = tally.classes().len() <= MATRIX;
         let model = session.model();
         Contender {
+            source,
+            source_sha256: &model.details().source_sha256,
             model: model.name(),
             form: model.details().form,
             precision: model.precision(),
@@ -181,13 +196,9 @@ impl<'a> Contender<'a> {
         }
     }
 
-    fn name(&self) -> String {
+    fn lines(&self, letter: &str, classes: usize, lines: &mut Vec<String>) {
         let form = if self.form == Form::Train { "training form" } else { "fused" };
-        format!("{} ({form}, {})", self.model, self.precision)
-    }
-
-    fn lines(&self, classes: usize, lines: &mut Vec<String>) {
-        lines.push(self.name());
+        lines.push(format!("{letter}{}: {}, {form}, {}", self.source, self.model, self.precision));
         lines.push(format!("  top-1  {}", self.top1.text()));
         // Among five classes or fewer, one of five answers is always right.
         if classes > 5 {
@@ -215,14 +226,15 @@ impl Share {
 
 impl Comparison {
     fn lines(&self, lines: &mut Vec<String>) {
+        lines.push("B against A".to_owned());
         let Agreement { samples, same_top1, max_abs, largest } = self.agreement;
         let same = 100.0 * self.agreement.rate();
         lines.push(format!("  same top-1  {same:6.2} %  ({same_top1} of {samples})"));
         let [apart, low, high] = [self.top1_difference, self.interval[0], self.interval[1]].map(|v| 100.0 * v);
         let Paired { first_only, second_only, .. } = self.right;
         lines.push(format!(
-            "  top-1       {apart:+6.2} points  (95 % interval {low:+.2} to {high:+.2}; right alone: the former on \
-             {second_only}, the latter on {first_only})"
+            "  top-1       {apart:+6.2} points  (95 % interval {low:+.2} to {high:+.2}; right are only B on \
+             {second_only}, only A on {first_only})"
         ));
         lines.push(format!("  logits      {max_abs:.1e} apart at most, the largest is {largest:.3}"));
     }
