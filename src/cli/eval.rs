@@ -14,14 +14,20 @@ use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
 use super::{Failure, Outcome, device, labels, progress, say, source, tell};
 use report::{Contender, Report};
 
-/// Arguments of `foveate eval`.
-#[derive(clap::Args)]
-#[command(after_long_help = "\
-Folders are assigned to classes by the model's labels if all are called like labels (case, spaces, underscores and
-hyphens do not count), else by ImageNet's WordNet ids (n01440764), else in alphabetical order if there are as many
+/// What the long help ends with; clap breaks the lines.
+const NOTES: &str = "\
+Folders are assigned to classes by the model's labels if all are called like labels (case, spaces, underscores and \
+hyphens do not count), else by ImageNet's WordNet ids (n01440764), else in alphabetical order if there are as many \
 folders as classes. Which of these it was is printed.
 
-Pictures that cannot be read are named on stderr and left out; results are printed, and the exit code is 1.")]
+Pictures that cannot be read are named on stderr and left out; results are printed, and the exit code is 1.
+
+--compare prints where the second model (B) differs from the first (A): on how many pictures both say the same, and B's \
+accuracy minus A's with a 95 % interval (adjusted Wald for paired proportions, Bonett and Price 2012).";
+
+/// Arguments of `foveate eval`.
+#[derive(clap::Args)]
+#[command(after_long_help = NOTES)]
 pub struct Eval {
     /// The pictures: a folder per class, or any folder together with --truth.
     pub dir: PathBuf,

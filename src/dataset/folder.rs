@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{ClassIndex, Dataset, Mapping, Sample, fault, some, walk};
+use super::{ClassIndex, Dataset, Mapping, Sample, count, fault, some, walk};
 use crate::error::Result;
 
 pub(super) fn read(dir: &Path, classes: &ClassIndex) -> Result<Dataset> {
@@ -11,7 +11,8 @@ pub(super) fn read(dir: &Path, classes: &ClassIndex) -> Result<Dataset> {
         let reason = match top.pictures.len() {
             0 => "there is nothing to evaluate in this folder: a folder of pictures per class is wanted".to_owned(),
             n => format!(
-                "there are {n} pictures but no folders per class; a truth file (--truth FILE) says what they show"
+                "{} but no folder per class; a truth file (--truth FILE) says what pictures show",
+                count(n, "picture")
             ),
         };
         return Err(fault(dir, reason));
@@ -29,17 +30,21 @@ pub(super) fn read(dir: &Path, classes: &ClassIndex) -> Result<Dataset> {
         samples.extend(found.pictures.into_iter().map(|path| Sample { path, class }));
     }
     if samples.is_empty() {
-        return Err(fault(dir, format!("there is no picture in its {} folders ({others} other files)", names.len())));
+        return Err(fault(
+            dir,
+            format!("there is no picture in its {} ({})", count(names.len(), "folder"), count(others, "other file")),
+        ));
     }
     let mut notes = Vec::new();
     if !empty.is_empty() {
         notes.push(format!("no picture in {} of {} folders: {}", empty.len(), names.len(), some(empty.into_iter())));
     }
     if !top.pictures.is_empty() {
-        notes.push(format!("{} pictures lie outside the folders of classes and were passed over", top.pictures.len()));
+        let loose = count(top.pictures.len(), "picture");
+        notes.push(format!("passed over: {loose} outside the folders of classes"));
     }
     if others > 0 {
-        notes.push(format!("{others} files are not called like pictures and were passed over"));
+        notes.push(format!("passed over: {} not called like pictures", count(others, "file")));
     }
     Ok(Dataset { samples, mapping, notes })
 }
@@ -74,9 +79,9 @@ fn assign(names: &[String], classes: &ClassIndex) -> Result<(Vec<usize>, Mapping
     }
     if names.len() != classes.classes() {
         return Err(format!(
-            "has {} folders ({}), which are not called like labels of the model, and the model has {} classes; call \
-             them like its labels, give its labels with --labels, or give a truth file with --truth",
-            names.len(),
+            "has {} ({}), not called like labels of the model, and the model has {} classes; call them like its \
+             labels, give its labels with --labels, or give a truth file with --truth",
+            count(names.len(), "folder"),
             some(names.iter().map(String::as_str)),
             classes.classes()
         ));
@@ -144,7 +149,7 @@ mod tests {
         assert!(error.contains("nothing to evaluate"), "{error}");
         std::fs::write(root.join("loose.png"), "").unwrap();
         let error = read(root, &three()).unwrap_err().to_string();
-        assert!(error.contains("1 pictures") && error.contains("--truth"), "{error}");
+        assert!(error.contains("1 picture but") && error.contains("--truth"), "{error}");
         for folder in ["bird", "cat/more", ".git"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }

@@ -113,6 +113,11 @@ fn fault(path: &Path, reason: impl Into<String>) -> Error {
     Error::Dataset { path: path.to_owned(), reason: reason.into() }
 }
 
+/// `1 file`, `2 files`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The first few of a list, in words.
 fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 5;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::fault;
+use super::{count, fault};
 use crate::error::{Error, Result};
 
 /// What picture files are called. Whether they are pictures shows when they are read.
@@ -33,7 +33,7 @@ pub fn pictures(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
     let Found { pictures, others, .. } = deep(dir)?;
     if pictures.is_empty() {
-        return Err(fault(dir, format!("there is no picture in this folder ({others} other files)")));
+        return Err(fault(dir, format!("there is no picture in this folder ({})", count(others, "other file"))));
     }
     Ok(pictures)
 }

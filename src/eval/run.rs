@@ -144,7 +144,7 @@ fn over(
     let unreadable = run.unreadable;
     let pictures = paths.len() - unreadable.len();
     if let Some(Unreadable { path, error }) = unreadable.first().filter(|_| pictures == 0) {
-        let reason = format!("none of the {} pictures can be read; this one: {error}", paths.len());
+        let reason = format!("no picture can be read, {} tried; this one: {error}", paths.len());
         return Err(Error::Dataset { path: path.clone(), reason });
     }
     let (decoding, wall) = (busy.as_secs_f64(), start.elapsed().as_secs_f64());

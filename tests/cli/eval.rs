@@ -103,10 +103,10 @@ fn every_adapter_counts_as_the_cpu_does() {
     let right = |report: &Value| report["contenders"][0]["top1"]["count"].as_u64().unwrap();
     let adapters = json_lines(&foveate(&["adapters", "--json"]));
     assert!(!adapters.is_empty() || std::env::var_os("REQUIRE_GPU").is_none(), "no adapter, but REQUIRE_GPU is set");
-    for index in 0..adapters.len() {
+    for (index, adapter) in adapters.iter().enumerate() {
         let report = &json_lines(&foveate(&["eval", PICTURES, "--device", &index.to_string(), "--json"]))[0];
         assert_eq!(report["contenders"][0]["device"]["kind"], "gpu");
-        assert_eq!(right(report), 86, "{}", adapters[index]);
+        assert_eq!(right(report), 86, "{adapter}");
     }
 }
 
@@ -179,7 +179,7 @@ fn a_truth_file_says_what_a_flat_folder_shows() {
     fails(1, &["eval", &dir, "--truth", &binary], &["binary.tsv", "line 1 is not UTF-8"]);
     let empty = scratch.file("empty.tsv", "");
     fails(1, &["eval", &dir, "--truth", &empty], &["lists no picture"]);
-    fails(1, &["eval", &dir], &["3 pictures but no folders", "--truth"]);
+    fails(1, &["eval", &dir], &["3 pictures but no folder", "--truth"]);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn pictures_that_cannot_be_read_are_named_and_the_others_counted() {
     assert!(!stderr.contains("panicked"), "{stderr}");
 
     let truth = scratch.file("none.tsv", "gone.png\tcat\ntext.png\t1");
-    fails(1, &["eval", &scratch.path(""), "--truth", &truth], &["none of the 2 pictures", "gone.png"]);
+    fails(1, &["eval", &scratch.path(""), "--truth", &truth], &["no picture can be read, 2 tried", "gone.png"]);
 }
 
 #[test]
@@ -226,16 +226,19 @@ fn folders_that_fit_no_classes_are_refused() {
     }
     fails(1, &["eval", &dir], &["no picture in its 2 folders"]);
     scratch.file("set/cat/notes.txt", "not called like a picture");
-    fails(1, &["eval", &dir], &["no picture", "1 other files"]);
+    fails(1, &["eval", &dir], &["no picture", "(1 other file)"]);
     scratch.picture("cat", "set/cat/1.png");
     assert_eq!(json(&[&dir])["pictures"], 1, "one class alone will do");
     let stderr = text(&eval(&[&dir]).stderr);
-    assert!(stderr.contains("no picture in 1 of 2 folders: \"dog\"") && stderr.contains("1 files are not"), "{stderr}");
+    assert!(
+        stderr.contains("no picture in 1 of 2 folders: \"dog\"") && stderr.contains("passed over: 1 file not"),
+        "{stderr}"
+    );
     scratch.folder("set/Katze");
     fails(1, &["eval", &dir], &["2 of 3 folders", "\"Katze\"", "--labels"]);
     let strange = scratch.folder("strange");
     scratch.folder("strange/Hund");
-    fails(1, &["eval", &strange], &["has 1 folders (\"Hund\")", "10 classes", "--truth"]);
+    fails(1, &["eval", &strange], &["has 1 folder (\"Hund\")", "10 classes", "--truth"]);
 }
 
 #[test]

@@ -134,7 +134,8 @@ impl<'a> Report<'a> {
     /// The text.
     pub fn lines(&self) -> Vec<String> {
         let (dir, count, mapping) = (&self.dir, self.pictures, self.mapping);
-        let mut lines = vec![format!("{dir}: {count} pictures; {mapping}")];
+        let pictures = if count == 1 { "picture" } else { "pictures" };
+        let mut lines = vec![format!("{dir}: {count} {pictures}; {mapping}")];
         let letters: &[&str] = if self.comparison.is_some() { &["A  ", "B  "] } else { &[""] };
         for (contender, letter) in self.contenders.iter().zip(letters) {
             contender.lines(letter, self.classes, &mut lines);
@@ -236,7 +237,8 @@ impl Comparison {
             "  top-1       {apart:+6.2} points  (95 % interval {low:+.2} to {high:+.2}; right are only B on \
              {second_only}, only A on {first_only})"
         ));
-        lines.push(format!("  logits      {max_abs:.1e} apart at most, the largest is {largest:.3}"));
+        let apart = if max_abs < 0.01 { format!("{max_abs:.1e}") } else { format!("{max_abs:.3}") };
+        lines.push(format!("  logits      {apart} apart at most, the largest is {largest:.3}"));
     }
 }
 
