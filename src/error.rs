@@ -125,6 +125,14 @@ pub enum Error {
         /// Its logit.
         value: f32,
     },
+    /// Pictures or the file that says what they show are not as an evaluation needs them.
+    #[error("{path}: {reason}", path = path.display())]
+    Dataset {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong, at which line or folder, and what would be accepted.
+        reason: String,
+    },
     /// An argument outside what is allowed.
     #[error("{0}")]
     Argument(String),

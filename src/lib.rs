@@ -3,14 +3,18 @@
 
 pub mod checkpoint;
 pub mod cpu;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod dataset;
 pub mod describe;
 pub mod error;
+pub mod eval;
 pub mod features;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod labels;
 pub mod models;
 pub mod ops;
 pub mod passes;

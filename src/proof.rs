@@ -50,6 +50,23 @@ impl fmt::Display for Proof {
     }
 }
 
+/// On how many of the seeded inputs, one per seed and each as [`prove`]'s, the largest element of the
+/// output is the same.
+///
+/// # Errors
+/// As [`prove`].
+pub fn same_top1(before: &Graph, after: &Graph, seeds: std::ops::Range<u64>) -> Result<usize> {
+    let input = proof_input(before, after)?;
+    let [before, after] = [before, after].map(|graph| CpuExecutor::new(graph.with_input(input)?));
+    let (before, after) = (before?, after?);
+    let mut same = 0;
+    for seed in seeds {
+        let x = noise(input, 1, seed)?;
+        same += usize::from(top1(&before.run(&x)?) == top1(&after.run(&x)?));
+    }
+    Ok(same)
+}
+
 /// Runs both graphs on the CPU, on the smallest input that tells a difference if there is one
 /// (see [`proof_input`]), and compares the output and the taps that both have.
 ///
@@ -66,7 +83,7 @@ pub fn prove(before: &Graph, after: &Graph, seed: u64) -> Result<Proof> {
 /// # Errors
 /// As [`prove`], and [`Error::Graph`] if a network cannot take that size.
 pub fn prove_at(before: &Graph, after: &Graph, input: Shape, seed: u64) -> Result<Proof> {
-    let x = noise(input, seed)?;
+    let x = noise(input, BATCH, seed)?;
     let find = |name: &str| after.taps().iter().find(|tap| tap.0 == name);
     let shared: Vec<(&str, NodeId, NodeId)> = before
         .taps()
@@ -114,7 +131,7 @@ pub fn prove_layers(before: &Graph, rewrite: impl Fn(&Graph) -> Result<Graph>, s
         return Err(Error::argument(format!("{}: the rewrite depends on which values are named", before.name)));
     }
     let input = proof_input(before, &plain)?;
-    let x = noise(input, seed)?;
+    let x = noise(input, BATCH, seed)?;
     let ids = |graph: &Graph| graph.taps()[before.taps().len()..].iter().map(|tap| tap.1).collect::<Vec<_>>();
     let names: Vec<&String> = named.taps()[before.taps().len()..].iter().map(|tap| &tap.0).collect();
     let (_, expected) = CpuExecutor::new(named.with_input(input)?)?.run_with(&x, &ids(&named))?;
@@ -142,10 +159,10 @@ impl Proof {
 }
 
 /// Seeded standard normal input.
-fn noise(input: Shape, seed: u64) -> Result<Tensor> {
+fn noise(input: Shape, samples: usize, seed: u64) -> Result<Tensor> {
     let mut rng = Pcg64::seed_from_u64(seed);
-    let values = (0..BATCH * input.len()).map(|_| StandardNormal.sample(&mut rng)).collect();
-    Tensor::new([BATCH, input.channels, input.height, input.width], values)
+    let values = (0..samples * input.len()).map(|_| StandardNormal.sample(&mut rng)).collect();
+    Tensor::new([samples, input.channels, input.height, input.width], values)
 }
 
 /// Largest difference of two tensors of one shape: absolute, and relative to the first's largest.

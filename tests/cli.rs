@@ -2,6 +2,8 @@
 
 #[path = "cli/contract.rs"]
 mod contract;
+#[path = "cli/eval.rs"]
+mod eval;
 #[path = "cli/features.rs"]
 mod features;
 #[path = "cli/info.rs"]

@@ -118,12 +118,14 @@ fn preprocessing_is_that_of_the_published_weights() {
 }
 
 #[test]
-fn class_names_are_known_for_cifar_and_dropped_with_another_head() {
+fn class_names_are_known_and_dropped_with_another_head() {
     let model = Architecture::named("repvgg-cifar").unwrap();
     assert_eq!(model.labels.as_ref().unwrap()[9], "truck");
     assert_eq!(model.clone().with_classes(10), model);
     assert_eq!(model.with_classes(7).labels, None);
-    assert_eq!(Architecture::named("repvgg-a0").unwrap().labels, None);
+    let model = Architecture::named("repvgg-a0").unwrap();
+    assert_eq!(model.labels.as_ref().unwrap()[281], "tabby");
+    assert_eq!(model.with_classes(21841).labels, None);
 }
 
 #[test]

@@ -140,3 +140,36 @@ fn loading_a_checkpoint_proves_its_rewriting() {
     }
     assert_eq!(loaded, 32);
 }
+
+/// Whoever opens the file that `fuse` wrote need not know where the network came from.
+#[test]
+fn model_files_carry_imagenets_class_names() {
+    let model = Model::random("mobileone-s0", 0, false).unwrap();
+    assert_eq!((model.classes(), model.labels().unwrap()[281].as_str()), (1000, "tabby"));
+    let again = Model::from_bytes(&model.to_bytes().unwrap(), "again", None, false).unwrap();
+    assert_eq!(again.labels(), model.labels());
+    let other = model.clone().with_labels((0..1000).map(|class| format!("own {class}")).collect()).unwrap();
+    let again = Model::from_bytes(&other.to_bytes().unwrap(), "again", None, false).unwrap();
+    assert_eq!(again.labels().unwrap()[281], "own 281");
+}
+
+/// A network runs in training form too, and says which form it has.
+#[test]
+fn an_unfused_model_runs_as_it_was_loaded() {
+    use foveate::models::Form;
+    let loaded = Model::random_checkpoint("repvgg-cifar", 5).unwrap();
+    let [train, fused] = [Model::unfused(loaded.clone()).unwrap(), Model::fused(loaded.clone(), true).unwrap()];
+    assert_eq!((train.details().form, fused.details().form), (Form::Train, Form::Fused));
+    assert!(train.fusion().is_none() && fused.fusion().is_some());
+    assert_eq!(*train.graph(), loaded.graph);
+    assert!(fused.graph().nodes().len() < train.graph().nodes().len());
+    let picture = picture("cat.png");
+    let logits = |model: Model| {
+        let mut session = block_on(Session::builder().model(model).device(DeviceChoice::Cpu).load()).unwrap();
+        block_on(session.run(&picture)).unwrap().logits().to_vec()
+    };
+    let (a, b) = (logits(train), logits(fused));
+    let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+    assert!(apart > 0.0 && apart < 1e-5 * largest, "{apart} of {largest}");
+}

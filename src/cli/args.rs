@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, features, fuse, info, plan, pull};
+use super::{adapters, classify, eval, features, fuse, info, plan, pull};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ pub enum Command {
     Adapters(adapters::Adapters),
     /// Show a network's fused graph, its dispatches and its memory.
     Plan(plan::Plan),
+    /// Count right answers on a folder of pictures, for one model or two compared.
+    Eval(eval::Eval),
     /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
     Fuse(fuse::Fuse),
     /// Describe a checkpoint, a model file or a named network: family, form, sizes, every layer.

@@ -22,8 +22,8 @@ pub struct Classify {
     /// Number format of weights and activations; what the model file holds if not given.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
-    /// Names of the classes, one per line.
-    #[arg(long, value_name = "FILE")]
+    /// Names of the classes: a file with one per line, or a built-in set; the model's own if not given.
+    #[arg(long, value_name = "FILE|imagenet1k|cifar10")]
     pub labels: Option<PathBuf>,
     /// How many classes to show.
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one())]

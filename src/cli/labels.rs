@@ -1,15 +1,19 @@
-//! Label files: one class per line.
+//! Class names: a built-in set, or a file with one class per line.
 
 use std::io::Read;
 use std::path::Path;
 
-use foveate::{Error, Result};
+use foveate::{Error, Result, labels};
 
 /// Longest label file that is believed; ImageNet-21k's is under 1 MB.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads a label file; empty lines at the end do not count.
+/// The built-in set of that name, else the lines of that file; empty lines at its end do not count.
+/// A file that is called like a set wants a folder in front: `./cifar10`.
 pub fn read(path: &Path) -> Result<Vec<String>> {
+    if let Some(set) = path.to_str().and_then(labels::named) {
+        return Ok(set);
+    }
     let file = std::fs::File::open(path).map_err(|e| Error::io("cannot read labels", path, e))?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| Error::io("cannot read labels", path, e))?;

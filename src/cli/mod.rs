@@ -6,6 +6,7 @@ mod adapters;
 mod args;
 mod classify;
 mod device;
+mod eval;
 mod features;
 mod fuse;
 mod info;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Classify(args) => classify::run(&args),
         Command::Adapters(args) => adapters::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Fuse(args) => fuse::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Pull(args) => pull::run(&args),

@@ -23,3 +23,11 @@ pub fn bytes(what: &str) -> ProgressBar {
         Err(_) => bar,
     }
 }
+
+/// A bar over that many pictures. Lines on stderr go through its `suspend` while it stands.
+pub fn pictures(count: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} pictures, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(count as u64);
+    // The template is a constant; if it were wrong, the plain bar would do.
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}

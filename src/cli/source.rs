@@ -2,49 +2,73 @@
 
 use std::path::PathBuf;
 
-use foveate::checkpoint::LoadOptions;
+use foveate::checkpoint::{self, LoadOptions, LoadedModel};
+use foveate::models::Form;
 use foveate::{Error, Model, Result};
 
 use super::args::ModelArgs;
 use super::weights::Weights;
 use super::{progress, tell};
 
-/// Loads what the arguments name and fuses it; what fusing did is told on stderr. Published weights
-/// that are not in the cache are fetched.
-pub fn load(args: &ModelArgs) -> Result<Model> {
-    let source = find(args)?;
-    let model = progress::during("loading, fusing and proving the model", || source.load())?;
-    report(&model);
-    Ok(model)
-}
-
 /// Where a model comes from.
-enum Source<'a> {
+enum Origin<'a> {
     Builtin,
     Random { name: &'a str, seed: u64 },
     File { path: PathBuf, options: LoadOptions },
 }
 
-impl Source<'_> {
-    fn load(self) -> Result<Model> {
-        match self {
-            Source::Builtin => Model::builtin(),
-            Source::Random { name, seed } => Model::random(name, seed, true),
-            Source::File { path, options } => Model::open(path, options, true),
-        }
-    }
+/// Loads what the arguments name and fuses it; what fusing did is told on stderr. Published weights
+/// that are not in the cache are fetched.
+pub fn load(args: &ModelArgs) -> Result<Model> {
+    let origin = locate(args)?;
+    let model = progress::during("loading, fusing and proving the model", || match origin {
+        Origin::Builtin => Model::builtin(),
+        Origin::Random { name, seed } => Model::random(name, seed, true),
+        Origin::File { path, options } => Model::open(path, options, true),
+    })?;
+    report(&model);
+    Ok(model)
 }
 
-fn find(args: &ModelArgs) -> Result<Source<'_>> {
+/// Loads what the arguments name, which must be in training form, and returns it fused and as it is.
+pub fn load_both(args: &ModelArgs) -> Result<(Model, Model)> {
+    let origin = locate(args)?;
+    let load = || -> Result<LoadedModel> {
+        match origin {
+            Origin::Builtin => {
+                Err(Error::argument("the built-in network is fused: there is no training form to compare it with"))
+            }
+            Origin::Random { name, seed } => Model::random_checkpoint(name, seed),
+            Origin::File { path, options } => checkpoint::load_file(path, options),
+        }
+    };
+    let (fused, train) = progress::during("loading, fusing and proving the model", || both(load()?))?;
+    report(&fused);
+    Ok((fused, train))
+}
+
+/// A loaded network fused and as it is, if that is its training form.
+fn both(loaded: LoadedModel) -> Result<(Model, Model)> {
+    if loaded.form == Form::Fused {
+        let name = loaded.architecture;
+        return Err(Error::argument(format!(
+            "{name} is fused already: the file holds no training form to compare it with"
+        )));
+    }
+    let train = Model::unfused(loaded.clone())?;
+    Ok((Model::fused(loaded, true)?, train))
+}
+
+fn locate(args: &ModelArgs) -> Result<Origin<'_>> {
     let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, ..LoadOptions::default() };
-    let Some(path) = args.model.as_deref() else { return Ok(Source::Builtin) };
+    let Some(path) = args.model.as_deref() else { return Ok(Origin::Builtin) };
     // Empty if it is no valid Unicode, which no name is.
     let text = args.name().unwrap_or_default();
     if args.random {
-        return Ok(Source::Random { name: text, seed: args.seed });
+        return Ok(Origin::Random { name: text, seed: args.seed });
     }
     if path.exists() || text.is_empty() {
-        return Ok(Source::File { path: path.into(), options });
+        return Ok(Origin::File { path: path.into(), options });
     }
     let weights = Weights::new(args.offline, None, None)?;
     match weights.registry().resolve(text) {
@@ -52,10 +76,10 @@ fn find(args: &ModelArgs) -> Result<Source<'_>> {
             let path = weights.obtain(entry, false)?.path;
             let published = entry.options()?;
             let options = LoadOptions { arch: options.arch.or(published.arch), use_ema: args.use_ema, ..published };
-            Ok(Source::File { path, options })
+            Ok(Origin::File { path, options })
         }
         // What is no name was meant as a file; opening it says what is wrong.
-        Err(Error::UnknownModel { .. }) if looks_like_a_path(text) => Ok(Source::File { path: text.into(), options }),
+        Err(Error::UnknownModel { .. }) if looks_like_a_path(text) => Ok(Origin::File { path: text.into(), options }),
         Err(error) => Err(error),
     }
 }

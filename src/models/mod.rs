@@ -5,7 +5,6 @@
 //! of the official state dicts; weights come from a [`ParamSource`]. Nothing is fused here: that
 //! is for the passes, which work on any graph.
 
-mod labels;
 mod layers;
 pub mod mobileone;
 mod recipes;

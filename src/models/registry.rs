@@ -3,12 +3,11 @@
 use super::mobileone::MobileOne;
 use super::repnext::{Mixer, RepNext};
 use super::repvgg::{BlockKind, RepVgg};
-use super::{Architecture, Config, labels, recipes};
+use super::{Architecture, Config, recipes};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
+use crate::labels::{self, IMAGENET1K_CLASSES as IMAGENET_CLASSES};
 use crate::preprocess::Preprocess;
-
-const IMAGENET_CLASSES: usize = 1000;
 
 /// How a variant's configuration is made.
 #[derive(Clone, Copy)]
@@ -154,7 +153,7 @@ fn architecture(name: &str, recipe: &Recipe) -> Architecture {
             (Config::MobileOne(config), 224, mobile_one_recipe(name))
         }
     };
-    let labels = matches!(recipe, Recipe::Cifar(_)).then(|| labels::CIFAR10.map(String::from).to_vec());
+    let labels = labels::named(if matches!(recipe, Recipe::Cifar(_)) { "cifar10" } else { "imagenet1k" });
     Architecture { name: name.into(), config, input: Shape::new(3, side, side), preprocess, labels }
 }
 

@@ -70,8 +70,7 @@ impl Session {
     pub async fn run_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Answer>> {
         self.check_count(pictures.len())?;
         let logits = self.engine.run_pictures(pictures).await?.output;
-        let classes = self.model.graph().node(self.model.graph().output()).shape.len();
-        let rows = logits.data().chunks(classes).take(pictures.len());
+        let rows = logits.data().chunks(self.model.classes()).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
 
@@ -146,7 +145,7 @@ impl Session {
         Ok(())
     }
 
-    /// The fused network with its preprocessing and labels.
+    /// The network with its preprocessing and labels.
     pub fn model(&self) -> &Model {
         &self.model
     }
@@ -181,7 +180,7 @@ impl Session {
         Ok(())
     }
 
-    /// The node of that name in the fused graph.
+    /// The node of that name in the network's graph.
     pub fn node(&self, name: &str) -> Option<NodeId> {
         self.model.graph().find(name)
     }

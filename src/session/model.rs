@@ -54,10 +54,10 @@ pub struct Fusion {
     pub proof: Option<Proof>,
 }
 
-/// A fused network with its preprocessing and labels.
+/// A network with its preprocessing and labels, fused unless it was made by [`Model::unfused`].
 #[derive(Clone, Debug)]
 pub struct Model {
-    fused: LoadedModel,
+    network: LoadedModel,
     fusion: Option<Fusion>,
     loading: Duration,
 }
@@ -109,12 +109,20 @@ impl Model {
     /// [`Error::UnknownModel`].
     pub fn random(name: &str, seed: u64, prove: bool) -> Result<Model> {
         let start = Instant::now();
+        Model::fuse(Model::random_checkpoint(name, seed)?, prove, start)
+    }
+
+    /// The training-form network that [`Model::random`] fuses, as if it had been loaded.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`].
+    pub fn random_checkpoint(name: &str, seed: u64) -> Result<LoadedModel> {
         let Architecture { name, preprocess, labels, input, .. } = Architecture::named(name)?;
         let mut graph = models::random(&name, seed)?;
         let noise = seeded_input(2, input.channels, input.height, input.width, seed)?;
         settle_batch_norms(&mut graph, &noise)?;
         let source_sha256 = format!("random, seed {seed}");
-        let train = LoadedModel {
+        Ok(LoadedModel {
             graph,
             architecture: name,
             form: Form::Train,
@@ -125,8 +133,27 @@ impl Model {
             renamed: vec![],
             ignored: vec![],
             notes: vec![],
-        };
-        Model::fuse(train, prove, start)
+        })
+    }
+
+    /// Fuses what was loaded, as [`Model::from_bytes`] does. Together with [`Model::unfused`] on the
+    /// same network (a clone shares the weights) this gives two models to compare.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the network does not make one value per class of a picture,
+    /// [`Error::Inexact`] if the proof fails.
+    pub fn fused(loaded: LoadedModel, prove: bool) -> Result<Model> {
+        Model::fuse(loaded, prove, Instant::now())
+    }
+
+    /// What was loaded, to be run as it is: a checkpoint in training form branch by branch, norms and
+    /// all. Slower than fused, and what a fused network is compared with.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if the network does not make one value per class of a picture.
+    pub fn unfused(loaded: LoadedModel) -> Result<Model> {
+        check_ends(&loaded)?;
+        Ok(Model { network: loaded, fusion: None, loading: Duration::ZERO })
     }
 
     fn fuse(loaded: LoadedModel, prove: bool, start: Instant) -> Result<Model> {
@@ -137,8 +164,8 @@ impl Model {
         let loading = start.elapsed();
         let rewritten = !report.folded.is_empty();
         let proof = if rewritten && prove { Some(proved(&loaded.graph, &graph)?) } else { None };
-        let fused = LoadedModel { graph, form: Form::Fused, ..loaded };
-        Ok(Model { fused, fusion: rewritten.then_some(Fusion { report, proof }), loading })
+        let network = LoadedModel { graph, form: Form::Fused, ..loaded };
+        Ok(Model { network, fusion: rewritten.then_some(Fusion { report, proof }), loading })
     }
 
     /// Gives the classes other names.
@@ -146,14 +173,14 @@ impl Model {
     /// # Errors
     /// If there are not as many names as classes.
     pub fn with_labels(mut self, labels: Vec<String>) -> Result<Model> {
-        let classes = self.graph().node(self.graph().output()).shape.channels;
+        let classes = self.classes();
         if labels.len() != classes {
             let given = labels.len();
             return Err(Error::argument(format!(
                 "{given} labels for a network of {classes} classes; one per line is wanted"
             )));
         }
-        self.fused.labels = Some(labels);
+        self.network.labels = Some(labels);
         Ok(self)
     }
 
@@ -178,44 +205,49 @@ impl Model {
         let preprocess = Preprocess { crop: sides, resize: Resize { shorter, ..old.resize }, ..old.clone() };
         preprocess.validate()?;
         let channels = self.graph().input_shape().channels;
-        self.fused.graph = self.graph().with_input(Shape::new(channels, height, width))?;
-        self.fused.preprocess = preprocess;
+        self.network.graph = self.graph().with_input(Shape::new(channels, height, width))?;
+        self.network.preprocess = preprocess;
         Ok(self)
     }
 
     /// Name of the network.
     pub fn name(&self) -> &str {
-        &self.fused.architecture
+        &self.network.architecture
     }
 
-    /// The fused graph.
+    /// The graph; fused, but for [`Model::unfused`].
     pub fn graph(&self) -> &Graph {
-        &self.fused.graph
+        &self.network.graph
     }
 
     /// How a picture becomes its input.
     pub fn preprocess(&self) -> &Preprocess {
-        &self.fused.preprocess
+        &self.network.preprocess
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.graph().node(self.graph().output()).shape.len()
     }
 
     /// Names of the classes, if known.
     pub fn labels(&self) -> Option<&[String]> {
-        self.fused.labels.as_deref()
+        self.network.labels.as_deref()
     }
 
     /// A name for each class: the label, or `class N` without labels.
     pub(super) fn class_names(&self) -> Vec<String> {
-        let classes = self.graph().node(self.graph().output()).shape.len();
         let name = |class: usize| self.labels().and_then(|l| l.get(class).cloned());
-        (0..classes).map(|class| name(class).unwrap_or_else(|| format!("class {class}"))).collect()
+        (0..self.classes()).map(|class| name(class).unwrap_or_else(|| format!("class {class}"))).collect()
     }
 
-    /// All that is known about where it comes from; its graph is the fused one.
+    /// All that is known about where it comes from, and its form; its graph is [`Model::graph`].
     pub fn details(&self) -> &LoadedModel {
-        &self.fused
+        &self.network
     }
 
-    /// What fusing did; `None` if there was nothing to do, as in this crate's own model files.
+    /// What fusing did; `None` if it was not asked for, or there was nothing to do, as in this
+    /// crate's own model files.
     /// Checkpoints fused by the official code still have norms and activations to be moved.
     pub fn fusion(&self) -> Option<&Fusion> {
         self.fusion.as_ref()
@@ -236,7 +268,7 @@ impl Model {
     /// # Errors
     /// If the tensors cannot be written as safetensors.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        checkpoint::model_file::save(&self.fused)
+        checkpoint::model_file::save(&self.network)
     }
 }
 

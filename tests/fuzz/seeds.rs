@@ -108,6 +108,7 @@ fn model_files() -> Vec<(String, Vec<u8>)> {
             preprocess: Preprocess { resize, crop, mean: [0.5; 3], std: [0.25; 3] },
             labels: None,
             source_sha256: String::new(),
+            file: None,
             renamed: Vec::new(),
             ignored: Vec::new(),
             notes: Vec::new(),

@@ -4,7 +4,7 @@ use super::build::*;
 use foveate::Shape;
 use foveate::ops::*;
 use foveate::passes::{fuse, fuse_epilogues, reparameterise};
-use foveate::proof::{prove, prove_at};
+use foveate::proof::{prove, prove_at, same_top1};
 
 #[test]
 fn a_norm_moves_into_the_convolution_after_it_only_without_padding() {
@@ -194,7 +194,15 @@ fn proofs_say_where_and_how_much() {
     weight.data_mut()[0] = f32::NAN;
     wrong.set_param(conv.weight, weight).unwrap();
     assert_eq!(prove(&graph, &wrong, 9).unwrap().max_rel, f64::INFINITY);
+    assert_eq!(same_top1(&graph, &graph, 0..5).unwrap(), 5);
+    let mut turned = graph.clone();
+    let Op::Linear(linear) = turned.node(turned.find("y").unwrap()).op.clone() else { panic!("{turned}") };
+    let mut weight = turned.params().tensor(linear.weight).clone();
+    weight.data_mut().iter_mut().for_each(|v| *v = -*v);
+    turned.set_param(linear.weight, weight).unwrap();
+    assert!(same_top1(&graph, &turned, 0..20).unwrap() < 20);
     let other = graph.with_input(Shape::new(3, 100, 200)).unwrap();
+    assert!(same_top1(&graph, &other, 0..1).is_err());
     assert!(prove(&graph, &other, 9).unwrap_err().to_string().contains("3×100×200"));
 }
 

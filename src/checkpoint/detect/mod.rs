@@ -84,9 +84,10 @@ pub(super) fn detect(tensors: &Tensors, kind: Kind) -> Result<Detected> {
         Config::RepNext(config) => ("repnext-m0", repnext::describe(config)),
     };
     let model = Architecture::named(like)?.with_classes(classes);
+    let names = if model.labels.is_some() { ", class names" } else { "" };
     let notes = vec![format!(
-        "this is no published variant of {}: strides, input size and preprocessing are taken to be those of {like}; \
-         --arch NAME says otherwise",
+        "this is no published variant of {}: strides, input size{names} and preprocessing are taken to be those of \
+         {like}; --arch NAME says otherwise",
         kind.family
     )];
     Ok(Detected { architecture: Architecture { name, config, ..model }, notes })

@@ -1,0 +1,146 @@
+//! Finding pictures in folders.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::{count, fault};
+use crate::error::{Error, Result};
+
+/// What picture files are called. Whether they are pictures shows when they are read.
+const EXTENSIONS: [&str; 17] = [
+    "png", "jpg", "jpeg", "jfif", "gif", "webp", "bmp", "dib", "tif", "tiff", "ppm", "pgm", "pbm", "pnm", "tga", "ico",
+    "qoi",
+];
+
+/// What lies in a folder.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Files that are called like pictures, links to nowhere too: reading them will tell. Sorted.
+    pub pictures: Vec<PathBuf>,
+    /// Folders in it, sorted. Empty after [`deep`].
+    pub folders: Vec<PathBuf>,
+    /// Number of files that are called otherwise, and of pipes, sockets and devices.
+    pub others: usize,
+}
+
+/// All pictures under a folder, in folders at any depth, sorted by path. Hidden files and folders
+/// are passed over; links are followed, and no folder is read twice, so loops end.
+///
+/// # Errors
+/// [`Error::Io`] if a folder cannot be read; [`Error::Dataset`] if there is no picture.
+pub fn pictures(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let dir = dir.as_ref();
+    let Found { pictures, others, .. } = deep(dir)?;
+    if pictures.is_empty() {
+        return Err(fault(dir, format!("there is no picture in this folder ({})", count(others, "other file"))));
+    }
+    Ok(pictures)
+}
+
+/// What lies in this folder itself.
+pub(super) fn shallow(dir: &Path) -> Result<Found> {
+    let fail = |source| Error::io("cannot read folder", dir, source);
+    let mut found = Found::default();
+    for entry in std::fs::read_dir(dir).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if is_hidden(&path) {
+            continue;
+        }
+        match std::fs::metadata(&path) {
+            Ok(about) if about.is_dir() => found.folders.push(path),
+            Ok(about) if !about.is_file() => found.others += 1,
+            _ if is_called_picture(&path) => found.pictures.push(path),
+            _ => found.others += 1,
+        }
+    }
+    found.pictures.sort();
+    found.folders.sort();
+    Ok(found)
+}
+
+/// What lies in this folder and those below.
+pub(super) fn deep(dir: &Path) -> Result<Found> {
+    let (mut found, mut seen, mut open) = (Found::default(), HashSet::new(), vec![dir.to_owned()]);
+    while let Some(folder) = open.pop() {
+        let real = folder.canonicalize().map_err(|e| Error::io("cannot read folder", &folder, e))?;
+        if !seen.insert(real) {
+            continue;
+        }
+        let here = shallow(&folder)?;
+        found.pictures.extend(here.pictures);
+        found.others += here.others;
+        // The last is taken first: alphabetical order decides which of two ways to one folder counts.
+        open.extend(here.folders.into_iter().rev());
+    }
+    found.pictures.sort();
+    Ok(found)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+fn is_called_picture(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(root: &Path, paths: &[PathBuf]) -> Vec<String> {
+        paths.iter().map(|p| p.strip_prefix(root).unwrap().display().to_string()).collect()
+    }
+
+    #[test]
+    fn pictures_are_found_at_any_depth_and_in_order() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        std::fs::create_dir_all(root.join("b/deep/er")).unwrap();
+        std::fs::create_dir_all(root.join(".hidden")).unwrap();
+        std::fs::create_dir_all(root.join("folder.png")).unwrap();
+        for file in ["z.JPEG", "a.png", "b/deep/er/x.Webp", "notes.txt", "png", ".a.png", ".hidden/b.png"] {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        assert_eq!(names(root, &pictures(root).unwrap()), ["a.png", "b/deep/er/x.Webp", "z.JPEG"]);
+        assert_eq!(deep(root).unwrap().others, 2);
+        let error = pictures(root.join("folder.png")).unwrap_err().to_string();
+        assert!(error.contains("no picture") && error.contains("folder.png"), "{error}");
+        assert!(pictures(root.join("none")).unwrap_err().to_string().contains("none"));
+        assert!(pictures(root.join("a.png")).is_err(), "a file is no folder");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn loops_of_links_end_and_links_to_nowhere_are_kept() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        // Twenty levels of two links each: a million ways to the last folder.
+        for level in 0..20 {
+            std::fs::create_dir(root.join(format!("d{level}"))).unwrap();
+            for side in ["l", "r"] {
+                symlink(root.join(format!("d{}", level + 1)), root.join(format!("d{level}/{side}"))).unwrap();
+            }
+        }
+        std::fs::create_dir(root.join("d20")).unwrap();
+        std::fs::write(root.join("d20/x.png"), "").unwrap();
+        symlink(root, root.join("d20/back")).unwrap();
+        symlink("nowhere.png", root.join("gone.png")).unwrap();
+        symlink("self.png", root.join("self.png")).unwrap();
+        let found = names(root, &pictures(root).unwrap());
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.contains(&"gone.png".to_owned()) && found.contains(&"self.png".to_owned()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_need_not_be_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join(OsStr::from_bytes(b"\xff\xfe.png")), "").unwrap();
+        assert_eq!(pictures(root.path()).unwrap().len(), 1);
+    }
+}
