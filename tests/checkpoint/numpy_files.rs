@@ -3,7 +3,7 @@
 use foveate::checkpoint::Checkpoint;
 
 use crate::forge::{Pickle, archive};
-use crate::support::bytes;
+use crate::support::{bytes, names};
 
 fn read(file: &[u8]) -> foveate::Result<Checkpoint> {
     Checkpoint::read(file, "net.pkl")
