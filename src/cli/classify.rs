@@ -7,7 +7,7 @@ use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
-use super::{Failure, Outcome, device, labels, progress, say, source, tell};
+use super::{Failure, Outcome, device, labels, progress, say, source, tell, timing};
 
 /// Arguments of `foveate classify`.
 #[derive(clap::Args)]
@@ -31,6 +31,9 @@ pub struct Classify {
     /// One line of JSON per picture on stdout.
     #[arg(long)]
     pub json: bool,
+    /// Also measure how long each step takes on the GPU.
+    #[arg(long)]
+    pub timing: bool,
     /// Add the raw logits to the JSON.
     #[arg(long, requires = "json")]
     pub logits: bool,
@@ -52,6 +55,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     logits: Option<&'a [f32]>,
     timing_ms: Timing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<&'a [timing::Step]>,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -72,11 +77,12 @@ pub fn run(args: &Classify) -> Outcome {
     let mut first = None;
     let mut failed = false;
     for path in &args.images {
-        match classify(&mut session, path, &mut first) {
-            Ok((answer, first, run)) => {
-                let timing = Timing { load, compile, first, run };
-                show(args, &session, path, &answer, timing)?;
-            }
+        let classified = classify(&mut session, path, &mut first).and_then(|(picture, answer, first, run)| {
+            let steps = args.timing.then(|| timing::steps(&mut session, &picture)).transpose()?;
+            Ok((answer, Timing { load, compile, first, run }, steps))
+        });
+        match classified {
+            Ok((answer, times, steps)) => show(args, &session, path, &answer, times, steps.as_deref())?,
             Err(error) => {
                 tell(format_args!("error: {error}"));
                 failed = true;
@@ -86,9 +92,9 @@ pub fn run(args: &Classify) -> Outcome {
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-/// The answer for a picture, the session's first run and this picture's median run, in
+/// The picture, the answer, the session's first run and this picture's median run, in
 /// milliseconds.
-fn classify(session: &mut Session, path: &Path, first: &mut Option<f64>) -> Result<(Answer, f64, f64)> {
+fn classify(session: &mut Session, path: &Path, first: &mut Option<f64>) -> Result<(Picture, Answer, f64, f64)> {
     let picture = Picture::open(path)?;
     let mut timed = || -> Result<(Answer, f64)> {
         let start = Instant::now();
@@ -103,17 +109,33 @@ fn classify(session: &mut Session, path: &Path, first: &mut Option<f64>) -> Resu
         runs.push(timed()?.1);
     }
     runs.sort_by(f64::total_cmp);
-    Ok((answer, first, runs[runs.len() / 2]))
+    Ok((picture, answer, first, runs[runs.len() / 2]))
 }
 
-fn show(args: &Classify, session: &Session, path: &Path, answer: &Answer, timing_ms: Timing) -> Result<()> {
+fn show(
+    args: &Classify,
+    session: &Session,
+    path: &Path,
+    answer: &Answer,
+    timing_ms: Timing,
+    steps: Option<&[timing::Step]>,
+) -> Result<()> {
     let image = path.display().to_string();
     let top = answer.top(args.top);
     let (name, precision) = (session.model().name(), session.model().precision().to_string());
     if args.json {
         let logits = args.logits.then(|| answer.logits());
-        let line =
-            Line { schema_version: 1, image, model: name, precision, device: session.device(), top, logits, timing_ms };
+        let line = Line {
+            schema_version: 1,
+            image,
+            model: name,
+            precision,
+            device: session.device(),
+            top,
+            logits,
+            timing_ms,
+            steps,
+        };
         say(serde_json::to_string(&line).map_err(Error::argument)?);
         return Ok(());
     }
@@ -127,6 +149,7 @@ fn show(args: &Classify, session: &Session, path: &Path, answer: &Answer, timing
     }
     let Timing { load, compile, first, run } = timing_ms;
     say(format_args!("  load {load:.1} ms, compile {compile:.1} ms, first run {first:.2} ms, steady {run:.2} ms"));
+    steps.into_iter().for_each(timing::show);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod progress;
 mod pull;
 mod source;
 mod table;
+mod timing;
 mod weights;
 
 use std::process::ExitCode;

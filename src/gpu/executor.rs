@@ -49,24 +49,34 @@ pub struct Timings {
 /// After the first run nothing is allocated here any more, except when a picture is larger than
 /// those before or more than three frames are under way.
 pub struct GpuExecutor {
-    context: GpuContext,
-    plan: Plan,
+    pub(super) context: GpuContext,
+    pub(super) plan: Plan,
     input_layout: Layout,
     buffers: Buffers,
     pipelines: Pipelines,
-    dispatches: Vec<Dispatch>,
+    pub(super) dispatches: Vec<Dispatch>,
     copies: Vec<Copy>,
-    pictures: Option<PictureInput>,
+    pub(super) pictures: Option<PictureInput>,
     ring: Ring,
     outputs: Arc<Vec<Output>>,
     packed: Vec<f32>,
     timings: Timings,
 }
 
-struct Dispatch {
+/// A step, ready to be recorded.
+pub(super) struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: [u32; 3],
+}
+
+impl Dispatch {
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y, z] = self.grid;
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
 }
 
 /// An output's way into the readback buffer.
@@ -195,6 +205,11 @@ impl GpuExecutor {
     /// [`Error::Argument`] if there are none or too many, if the executor was made without
     /// preprocessing, or if it cannot be applied to one of them; [`Error::DeviceLost`].
     pub fn submit_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Pending> {
+        self.frame(pictures.len(), |executor| executor.upload_pictures(pictures))
+    }
+
+    /// Hands pictures to the queue; returns the samples that are to be preprocessed on the GPU.
+    pub(super) fn upload_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<usize>> {
         let (batch, name) = (self.plan.batch, &self.plan.name);
         if !(1..=batch).contains(&pictures.len()) {
             let count = pictures.len();
@@ -203,18 +218,16 @@ impl GpuExecutor {
         if self.pictures.is_none() {
             return Err(Error::argument(format!("{name}: the executor was made without preprocessing")));
         }
-        self.frame(pictures.len(), |executor| {
-            let GpuExecutor { context, plan, buffers, pipelines, pictures: input, .. } = executor;
-            let mut on_gpu = Vec::with_capacity(pictures.len());
-            if let Some(input) = input {
-                for (sample, picture) in pictures.iter().enumerate() {
-                    if input.upload(sample, picture.borrow(), context, plan, buffers, pipelines)? {
-                        on_gpu.push(sample);
-                    }
+        let GpuExecutor { context, plan, buffers, pipelines, pictures: input, .. } = self;
+        let mut on_gpu = Vec::with_capacity(pictures.len());
+        if let Some(input) = input {
+            for (sample, picture) in pictures.iter().enumerate() {
+                if input.upload(sample, picture.borrow(), context, plan, buffers, pipelines)? {
+                    on_gpu.push(sample);
                 }
             }
-            Ok(on_gpu)
-        })
+        }
+        Ok(on_gpu)
     }
 
     /// Where [`ExecutorOptions::canaries`] is on: whether no kernel wrote beyond its buffer.
@@ -250,16 +263,7 @@ impl GpuExecutor {
         if let Some(pictures) = &self.pictures {
             on_gpu.iter().for_each(|sample| pictures.record(*sample, &mut pass));
         }
-        let mut current = None;
-        for dispatch in &self.dispatches {
-            if current != Some(&dispatch.pipeline) {
-                pass.set_pipeline(&dispatch.pipeline);
-                current = Some(&dispatch.pipeline);
-            }
-            let [x, y, z] = dispatch.grid;
-            pass.set_bind_group(0, &dispatch.bind_group, &[]);
-            pass.dispatch_workgroups(x, y, z);
-        }
+        self.dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass));
         drop(pass);
         for copy in &self.copies {
             let Copy { source, source_offset, target_offset, bytes } = copy;

@@ -14,6 +14,7 @@ mod inputs;
 mod limits;
 mod pack;
 mod pipelines;
+mod profile;
 mod readback;
 mod scopes;
 
@@ -23,5 +24,6 @@ pub use adapter::{
 };
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+pub use profile::StepTime;
 pub use readback::Pending;
 pub use wgpu::{Backend, Device, Queue};

@@ -4,7 +4,7 @@ use super::device::DeviceInfo;
 use super::model::Model;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
-use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue};
+use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::picture::Picture;
 use crate::plan::Plan;
@@ -57,6 +57,15 @@ impl Engine {
                 executor.run_with(&preprocess.apply_batch(pictures)?, wanted).map(Outputs::from)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
+        }
+    }
+
+    pub(super) async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
+        match self {
+            Engine::Cpu { .. } => {
+                Err(Error::argument("steps are timed on a GPU only; this session runs on the CPU executor"))
+            }
+            Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
     }
 

@@ -18,7 +18,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
-use crate::gpu::{Device, Queue};
+use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::picture::Picture;
 use crate::tensor::Tensor;
@@ -72,6 +72,15 @@ impl Session {
         let logits = self.engine.run_pictures(pictures).await?.output;
         let rows = logits.data().chunks(self.model.classes()).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
+    }
+
+    /// How long each step takes on the GPU, preprocessing first; see
+    /// [`GpuExecutor::profile_pictures`](crate::gpu::GpuExecutor::profile_pictures).
+    ///
+    /// # Errors
+    /// As [`Session::run`]; also if the device has no timestamps, as the CPU executor has none.
+    pub async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
+        self.engine.profile(picture).await
     }
 
     /// Runs the network on a tensor that is already preprocessed, `[n, channels, height, width]` as
