@@ -2,7 +2,8 @@
 // Each test crate that includes this module uses a part of it.
 #![allow(dead_code)]
 
-use std::sync::OnceLock;
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use foveate::gpu::{Backend, DeviceRequest, GpuContext, select_adapter};
 use pollster::block_on;
@@ -10,7 +11,17 @@ use pollster::block_on;
 /// One device per backend, Vulkan and GL on Linux; elsewhere whatever the system has. Tests share
 /// them. Without any the caller's loop is empty, after a loud word; with `REQUIRE_GPU=1` that is a
 /// failure.
+///
+/// Tests that ask take turns: wgpu panics when two threads use a GL device and one waits for a second.
 pub fn contexts() -> &'static [GpuContext] {
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local! {
+        /// Every test is a thread; its turn ends with it.
+        static MINE: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+    }
+    MINE.with_borrow_mut(|mine| {
+        mine.get_or_insert_with(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    });
     static CONTEXTS: OnceLock<Vec<GpuContext>> = OnceLock::new();
     CONTEXTS.get_or_init(|| {
         let backends: &[Option<Backend>] =
