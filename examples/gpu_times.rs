@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--save" => save = Some(args.next().ok_or("--save needs a folder")?),
             "--device" => device = DeviceRequest::Named(args.next().ok_or("--device needs a name")?),
             "--buffers" => target = Some(Target::default()),
-            "--textures" => target = Some(Target::SOFTWARE),
+            "--textures" => target = Some(Target::software()),
             _ => names.push(arg),
         }
     }
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let values = (0..shape.len()).map(wave).collect();
         let input = Tensor::new([1, shape.channels, shape.height, shape.width], values)?;
         let context = block_on(async { GpuContext::request(&select_adapter(&device, None).await?).await })?;
-        let plan = Plan::for_target(model.graph(), 1, &[], target.unwrap_or(context.target()))?;
+        let plan = Plan::for_target(model.graph(), 1, &[], target.clone().unwrap_or(context.target()))?;
         let mut executor = block_on(GpuExecutor::new(&context, plan, ExecutorOptions::default()))?;
         let output = block_on(executor.run_tensor(&input))?;
         if serve {

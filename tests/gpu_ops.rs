@@ -8,20 +8,22 @@ mod oracle;
 use cases::Case;
 use cases::convolutions::ConvSpec;
 use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
-use foveate::kernels::{Storage, Target};
+use foveate::kernels::Target;
 use foveate::plan::Plan;
 use foveate::{Result, Tensor};
 use pollster::block_on;
 use proptest::prelude::*;
 
 /// Whatever a plan may be made for; every device computes each of them.
-const TARGETS: [Target; 2] = [Target { activations: Storage::Buffer, weights: Storage::Buffer }, Target::SOFTWARE];
+fn targets() -> [Target; 2] {
+    [Target::default(), Target::software()]
+}
 
 /// Relative L2 distance that the design allows.
 const BOUND: f64 = 1e-5;
 
-fn run(context: &GpuContext, case: &Case, target: Target) -> Result<Tensor> {
-    let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target)?;
+fn run(context: &GpuContext, case: &Case, target: &Target) -> Result<Tensor> {
+    let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target.clone())?;
     let options = ExecutorOptions { canaries: true, ..Default::default() };
     block_on(async {
         let mut executor = GpuExecutor::new(context, plan, options).await?;
@@ -36,10 +38,10 @@ fn every_case_is_within_the_bound_on_every_backend() {
     let cases = cases::all();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
     let mut wrong = Vec::new();
-    for (context, target) in device::contexts().iter().flat_map(|context| TARGETS.map(|target| (context, target))) {
+    for (context, target) in device::contexts().iter().flat_map(|context| targets().map(|target| (context, target))) {
         let mut worst = (0.0, "");
         for case in &cases {
-            match run(context, case, target) {
+            match run(context, case, &target) {
                 Ok(found) => {
                     let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
                     if error.is_nan() || error > BOUND {
@@ -72,8 +74,8 @@ fn long_strides_and_wide_dilations_are_within_the_bound() {
     for context in device::contexts() {
         for spec in &specs {
             let case = spec.case().unwrap();
-            for target in TARGETS {
-                let found = run(context, &case, target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            for target in targets() {
+                let found = run(context, &case, &target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
                 let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
                 assert!(error <= BOUND, "{}: {}: relative error {error:e}", context.summary(), case.name);
             }
@@ -86,12 +88,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 4096, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn random_convolutions_are_within_the_bound(spec in cases::convolutions::any(), target in 0..TARGETS.len()) {
+    fn random_convolutions_are_within_the_bound(spec in cases::convolutions::any(), target in 0..2usize) {
         let Some(context) = device::contexts().first() else { return Ok(()) };
         let case = spec.case();
         prop_assume!(case.is_ok());
         let case = case.unwrap();
-        let found = run(context, &case, TARGETS[target]).unwrap();
+        let found = run(context, &case, &targets()[target]).unwrap();
         let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
         prop_assert!(error <= BOUND, "{}: relative error {error:e}", case.name);
     }

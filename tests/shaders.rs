@@ -28,7 +28,7 @@ fn shaders() -> BTreeMap<String, Step> {
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
     for case in &cases {
-        for target in [Target::default(), Target::SOFTWARE] {
+        for target in [Target::default(), Target::software()] {
             let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target);
             let plan = plan.expect("every case can be planned");
             let preprocess = preprocess_step(plan.input, [32, 24]);
@@ -58,7 +58,7 @@ fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
         check_bindings(&module, step);
         let [entry] = &module.entry_points[..] else { panic!("{}: not one entry point", kernel.name) };
         assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{}", kernel.name);
-        assert_eq!(entry.workgroup_size, [kernel.workgroup, 1, 1], "{}", kernel.name);
+        assert_eq!(entry.workgroup_size, [step.workgroup(), 1, 1], "{}", kernel.name);
         let size = |ty| module.types[ty].inner.size(module.to_ctx());
         let all = |space| module.global_variables.iter().filter(move |(_, v)| v.space == space);
         let shared: u32 = all(AddressSpace::WorkGroup).map(|(_, v)| size(v.ty)).sum();
@@ -158,7 +158,7 @@ fn every_declared_constant_is_used() {
     for kernel in KERNELS {
         let code: String = kernel.sources.iter().flat_map(|s| s.text.lines()).map(without_comment).collect();
         let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        for name in kernel.constants {
+        for name in kernel.constants.iter().chain(kernel.tiling.iter().flat_map(|tiling| tiling.constants)) {
             assert!(words.contains(name), "{}: {name} is not used", kernel.name);
         }
         assert!(words.contains("WORKGROUP"), "{}", kernel.name);

@@ -66,7 +66,7 @@ impl GpuContext {
 
     /// What the device is good at.
     pub fn target(&self) -> Target {
-        if self.summary.is_software() { Target::SOFTWARE } else { Target::default() }
+        if self.summary.is_software() { Target::software() } else { Target::default() }
     }
 
     /// Whether the device is the caller's.

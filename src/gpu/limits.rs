@@ -40,7 +40,7 @@ fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
     within(what, kernel.arguments.len() as u64, bindings, context, device)?;
     let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let invocations = ("max_compute_invocations_per_workgroup", invocations.into());
-    within(what, kernel.workgroup.into(), invocations, context, device)?;
+    within(what, step.workgroup().into(), invocations, context, device)?;
     let groups = ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension.into());
     let largest = step.grid.into_iter().max().unwrap_or(0);
     within(what, largest.into(), groups, context, "use a smaller batch or input")

@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&ACTIVATION, &source!("add.wgsl")],
     constants: &["PIXELS", "X_PLANE", "X2_PLANE", "ACTIVATION"],
     workgroup: 64,
+    tiling: None,
     fixed: ACTIVATIONS,
 };
 

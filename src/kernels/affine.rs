@@ -13,6 +13,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&ACTIVATION, &source!("affine.wgsl")],
     constants: &["PIXELS", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
+    tiling: None,
     fixed: ACTIVATIONS,
 };
 

@@ -29,6 +29,14 @@ impl Storage {
         if vec4s > TEXTURE_WIDTH * TEXTURE_ROWS { Storage::Buffer } else { self }
     }
 
+    /// One letter, for keys: `b` or `t`.
+    pub fn letter(self) -> char {
+        match self {
+            Storage::Buffer => 'b',
+            Storage::Texture => 't',
+        }
+    }
+
     /// Bytes that so many vec4s take: textures come in whole rows.
     pub fn bytes(self, vec4s: u64) -> u64 {
         match self {

@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&source!("avg_pool.wgsl")],
     constants: &["BATCH", "IN_H", "IN_W", "OUT_H", "OUT_W", "KERNEL", "STRIDE", "PADDING", "X_PLANE"],
     workgroup: 64,
+    tiling: None,
     fixed: &[],
 };
 

@@ -6,8 +6,8 @@
 
 use super::lowering::words;
 use super::{
-    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lower, Lowering, RESIDUAL, W, X, Y, depthwise, pointwise,
-    source, tile,
+    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes, Tiling, W, X, Y,
+    depthwise, pointwise, source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -39,14 +39,34 @@ pub(super) static KERNEL: Kernel = Kernel {
         "OUT_PLANES",
         "HAS_RESIDUAL",
         "ACTIVATION",
-        "TILE_PIXELS",
-        "TILE_PLANES",
-        "STEP_X",
-        "SPAN",
     ],
     workgroup: 64,
+    tiling: Some(&TILING),
     fixed: ACTIVATIONS,
 };
+
+static TILING: Tiling = Tiling {
+    constants: &["TILE_PIXELS", "TILE_PLANES", "STEP_X", "SPAN"],
+    candidates: |sizes| {
+        tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 4, |pixels| {
+            Some(row(sizes, pixels)?.span)
+        })
+    },
+    place: |sizes, tile| {
+        let row = row(sizes, tile.pixels)?;
+        if tile.planes == 0 || !sizes.get("GROUP_OUT_PLANES").is_multiple_of(tile.planes) {
+            return None;
+        }
+        let tiles = sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W").div_ceil(tile.pixels);
+        let threads = [tiles, sizes.get("OUT_PLANES") / tile.planes, 1];
+        Some(Placement { constants: vec![row.pixels, tile.planes, row.step, row.span], threads })
+    },
+};
+
+/// The input columns under a row of so many outputs.
+pub(super) fn row(sizes: &Sizes<'_>, pixels: usize) -> Option<tile::Row> {
+    tile::row(pixels, sizes.get("STRIDE_X"), sizes.get("K_W"), sizes.get("DILATION_X"))
+}
 
 /// Weights that a convolution in groups may have when computed as a dense one.
 const MAX_DENSE: usize = 1 << 26;
@@ -86,9 +106,7 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let mut values = pack(weight, groups, &x.layout, &y.layout);
     values.extend(cx.bias(conv.bias, &y.layout));
     let weights = cx.weights(words(values));
-    let tile_planes = tile::planes(y.planes / groups, 4);
     let [kh, kw] = conv.kernel(cx.params());
-    let row = cx.row_tile(output.width, conv.stride[1], kw, conv.dilation[1])?;
     let constants = [
         ("BATCH", cx.batch()),
         ("IN_H", input.height),
@@ -110,16 +128,11 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         ("OUT_PLANES", y.planes),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
-        ("TILE_PIXELS", row.pixels),
-        ("TILE_PLANES", tile_planes),
-        ("STEP_X", row.step),
-        ("SPAN", row.span),
     ];
     let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
-    let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
     // Those of the convolution itself: what a block-sparse one multiplies by zero does not count.
     let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
-    cx.push(&KERNEL, &constants, bindings, [tiles, y.planes / tile_planes, 1], macs)
+    cx.push_tiled(&KERNEL, &constants, bindings, macs)
 }
 
 /// The number of groups that the kernel works in: the convolution's own if each fills whole planes

@@ -2,7 +2,7 @@
 
 use super::depthwise::{DEPTHWISE_ROW, pack};
 use super::lowering::{per_channel, words};
-use super::{Kernel, Lower, Lowering, W, X, Y, source};
+use super::{Kernel, Lower, Lowering, Placement, Sizes, Tiling, W, X, Y, source, tile, tiling};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{CopyConv, Depthwise, Operator};
@@ -25,13 +25,26 @@ pub(super) static KERNEL: Kernel = Kernel {
         "X_PLANE",
         "SMALL",
         "MEDIUM",
-        "TILE_PIXELS",
-        "STEP_X",
-        "SPAN",
     ],
     workgroup: 64,
+    tiling: Some(&TILING),
     fixed: &[],
 };
+
+static TILING: Tiling = Tiling {
+    constants: &["TILE_PIXELS", "STEP_X", "SPAN"],
+    candidates: |sizes| tiling::candidates(sizes.get("OUT_W"), 1, 1, |pixels| Some(row(sizes, pixels)?.span)),
+    place: |sizes, tile| {
+        let row = row(sizes, tile.pixels).filter(|_| tile.planes == 1)?;
+        let tiles = sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W").div_ceil(tile.pixels);
+        let threads = [tiles, 2 * sizes.get("HALF_PLANES"), 1];
+        Some(Placement { constants: vec![row.pixels, row.step, row.span], threads })
+    },
+};
+
+fn row(sizes: &Sizes<'_>, pixels: usize) -> Option<tile::Row> {
+    tile::row(pixels, sizes.get("STRIDE_X"), sizes.get("SMALL").max(sizes.get("MEDIUM")), sizes.get("DILATION_X"))
+}
 
 impl Lower for CopyConv {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
@@ -53,7 +66,6 @@ impl Lower for CopyConv {
         };
         let weights = cx.weights(words([self.small, self.medium].iter().flat_map(values)));
         let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params)[0]);
-        let row = cx.row_tile(output.width, Self::STRIDE, small.max(medium), 1)?;
         let constants = [
             ("BATCH", cx.batch()),
             ("IN_H", input.height),
@@ -68,12 +80,8 @@ impl Lower for CopyConv {
             ("X_PLANE", x.first_plane),
             ("SMALL", small),
             ("MEDIUM", medium),
-            ("TILE_PIXELS", row.pixels),
-            ("STEP_X", row.step),
-            ("SPAN", row.span),
         ];
-        let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
         let macs = self.macs(&[input], output, params);
-        cx.push(&KERNEL, &constants, vec![x.binding(), weights, y.binding()], [tiles, y.planes, 1], macs)
+        cx.push_tiled(&KERNEL, &constants, vec![x.binding(), weights, y.binding()], macs)
     }
 }

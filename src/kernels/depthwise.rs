@@ -1,7 +1,11 @@
 //! Depthwise k×k convolution, any stride, padding and dilation, one or more outputs per input.
 
+use super::conv::row;
 use super::lowering::words;
-use super::{ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, Source, W, X, Y, source, tile};
+use super::{
+    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lowering, Placement, RESIDUAL, Source, Tiling, W, X, Y, source,
+    tile, tiling,
+};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;
@@ -33,12 +37,20 @@ pub(super) static KERNEL: Kernel = Kernel {
         "RESIDUAL_PLANE",
         "HAS_RESIDUAL",
         "ACTIVATION",
-        "TILE_PIXELS",
-        "STEP_X",
-        "SPAN",
     ],
     workgroup: 64,
+    tiling: Some(&TILING),
     fixed: ACTIVATIONS,
+};
+
+static TILING: Tiling = Tiling {
+    constants: &["TILE_PIXELS", "STEP_X", "SPAN"],
+    candidates: |sizes| tiling::candidates(sizes.get("OUT_W"), 1, 1, |pixels| Some(row(sizes, pixels)?.span)),
+    place: |sizes, tile| {
+        let row = row(sizes, tile.pixels).filter(|_| tile.planes == 1)?;
+        let tiles = sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W").div_ceil(tile.pixels);
+        Some(Placement { constants: vec![row.pixels, row.step, row.span], threads: [tiles, sizes.get("PLANES"), 1] })
+    },
 };
 
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
@@ -58,7 +70,6 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     values.extend(cx.bias(conv.bias, &layout));
     let weights = cx.weights(words(values));
     let [kh, kw] = conv.kernel(cx.params());
-    let row = cx.row_tile(output.width, conv.stride[1], kw, conv.dilation[1])?;
     let constants = [
         ("BATCH", cx.batch()),
         ("IN_H", input.height),
@@ -78,13 +89,9 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
-        ("TILE_PIXELS", row.pixels),
-        ("STEP_X", row.step),
-        ("SPAN", row.span),
     ];
     let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
-    let tiles = cx.batch() * output.height * output.width.div_ceil(row.pixels);
-    cx.push(&KERNEL, &constants, bindings, [tiles, y.planes, 1], weight.len() as u64 * output.pixels() as u64)
+    cx.push_tiled(&KERNEL, &constants, bindings, weight.len() as u64 * output.pixels() as u64)
 }
 
 /// Weights `[channels, 1, kh, kw]` as `[plane][ky][kx]` of vec4 over the plane's four channels.

@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&ACTIVATION, &source!("gate.wgsl")],
     constants: &["BATCH", "PIXELS", "X_PLANE", "GATE_PLANE", "ACTIVATION"],
     workgroup: 64,
+    tiling: None,
     fixed: ACTIVATIONS,
 };
 

@@ -10,6 +10,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&source!("gather.wgsl")],
     constants: &["PIXELS", "X_PLANE", "Y_PLANE"],
     workgroup: 64,
+    tiling: None,
     fixed: &[],
 };
 

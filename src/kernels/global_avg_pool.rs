@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&source!("global_avg_pool.wgsl")],
     constants: &["BATCH", "PIXELS", "X_PLANE"],
     workgroup: 64,
+    tiling: None,
     fixed: &[],
 };
 

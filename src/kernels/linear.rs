@@ -14,6 +14,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&ACTIVATION, &source!("linear.wgsl")],
     constants: &["BATCH", "IN_PLANES", "OUT_PLANES", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
+    tiling: None,
     fixed: ACTIVATIONS,
 };
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Binding, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, WeightBlob, WeightsId, gather,
-    layout, tile,
+    Binding, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile, WeightBlob, WeightsId, gather,
+    layout,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
@@ -154,12 +154,6 @@ impl<'g> Lowering<'g> {
         u32::try_from(value).map_err(|_| self.error(format!("{value} does not fit the shaders' 32-bit integers")))
     }
 
-    /// The tile of a convolution along rows of `width` outputs.
-    pub(super) fn row_tile(&self, width: usize, stride: usize, kernel: usize, dilation: usize) -> Result<tile::Row> {
-        tile::row(width, stride, kernel, dilation)
-            .ok_or_else(|| self.error(format!("its kernel is {kernel} wide, more than a shader can hold a row for")))
-    }
-
     /// Where a value is.
     pub fn view(&self, id: NodeId) -> Result<&View> {
         self.views[id.index()].as_ref().ok_or_else(|| self.error(format!("node {} has not been planned", id.0)))
@@ -261,6 +255,34 @@ impl<'g> Lowering<'g> {
         Binding::Weights(WeightsId(self.weights.len() as u32 - 1))
     }
 
+    /// Adds a dispatch whose kernel leaves its tile open: the one that was tuned for this device, or
+    /// what suits it by the number of invocations that it wants. `constants` are named, and must be
+    /// exactly those that the kernel declares, in its order.
+    pub fn push_tiled(
+        &mut self,
+        kernel: &'static Kernel,
+        constants: &[(&str, usize)],
+        bindings: Vec<Binding>,
+        macs: u64,
+    ) -> Result<()> {
+        let step = self.step(kernel, constants, bindings, [0; 3], macs)?;
+        let invocations = |tile: &Tile| {
+            let grid = step.with_tile(*tile).map(|step| step.grid.map(u64::from));
+            grid.map(|[x, y, z]| x * y * z * u64::from(tile.workgroup))
+        };
+        let tuned = self.target.choices.get(&step.key()).and_then(|tile| step.with_tile(*tile));
+        let tiled = tuned.or_else(|| {
+            let candidates = step.candidates();
+            let enough = candidates.iter().find(|tile| invocations(tile) >= Some(self.target.invocations));
+            let tile = enough.or_else(|| candidates.iter().max_by_key(|tile| invocations(tile)))?;
+            step.with_tile(*tile)
+        });
+        let none = || self.error(format!("kernel {} has no tile for it: a row of its kernel is too wide", kernel.name));
+        let step = tiled.ok_or_else(none)?;
+        self.steps.push(step);
+        Ok(())
+    }
+
     /// Adds a dispatch for the node being lowered. `constants` are named, and must be exactly
     /// those that the kernel declares, in its order. `threads` is the extent of the grid: along x
     /// in invocations, along y and z in workgroups.
@@ -272,6 +294,20 @@ impl<'g> Lowering<'g> {
         threads: [usize; 3],
         macs: u64,
     ) -> Result<()> {
+        let groups = [threads[0].div_ceil(kernel.workgroup as usize), threads[1], threads[2]];
+        let step = self.step(kernel, constants, bindings, groups, macs)?;
+        self.steps.push(step);
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        kernel: &'static Kernel,
+        constants: &[(&str, usize)],
+        bindings: Vec<Binding>,
+        groups: [usize; 3],
+        macs: u64,
+    ) -> Result<Step> {
         let given = constants.iter().map(|(name, _)| *name);
         if !given.eq(kernel.constants.iter().copied()) || bindings.len() != kernel.arguments.len() {
             return Err(
@@ -279,7 +315,6 @@ impl<'g> Lowering<'g> {
             );
         }
         let constants = constants.iter().map(|(_, value)| self.constant(*value)).collect::<Result<Vec<_>>>()?;
-        let groups = [threads[0].div_ceil(kernel.workgroup as usize), threads[1], threads[2]];
         let mut grid = [0; 3];
         for (to, from) in grid.iter_mut().zip(groups) {
             *to = self.constant(from)?;
@@ -287,8 +322,7 @@ impl<'g> Lowering<'g> {
         let node = self.graph.node(self.current).name.clone();
         let macs = macs.saturating_mul(self.batch as u64);
         let storage = bindings.iter().map(|binding| self.storage(*binding)).collect();
-        self.steps.push(Step { node, kernel, constants, bindings, storage, grid, macs });
-        Ok(())
+        Ok(Step { node, kernel, constants, tile: None, bindings, storage, grid, macs })
     }
 
     fn storage(&self, binding: Binding) -> Storage {

@@ -25,6 +25,7 @@ mod pointwise;
 mod preprocess;
 mod target;
 mod tile;
+mod tiling;
 mod token_mixer;
 mod values;
 mod views;
@@ -33,7 +34,8 @@ pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
-pub use target::Target;
+pub use target::{Choices, Target};
+pub use tiling::{Placement, Sizes, Tile, Tiling};
 pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
@@ -79,10 +81,13 @@ pub struct Kernel {
     pub arguments: &'static [&'static Argument],
     /// Files put behind the arguments' accessors, in order; the last is the kernel's own.
     pub sources: &'static [&'static Source],
-    /// Names of the constants, all u32, in the order in which steps give them.
+    /// Names of the constants, all u32, in the order in which steps give them; behind them follow
+    /// those of the tiling.
     pub constants: &'static [&'static str],
-    /// Invocations of a workgroup along x; y and z are 1.
+    /// Invocations of a workgroup along x where there is no tiling to say it; y and z are 1.
     pub workgroup: u32,
+    /// How its work can be divided, where that is open.
+    pub tiling: Option<&'static Tiling>,
     /// Constants that are the same in every step: numbers that Rust and WGSL have to agree on.
     pub fixed: &'static [(&'static str, u32)],
 }
@@ -139,8 +144,10 @@ pub struct Step {
     pub node: String,
     /// The kernel.
     pub kernel: &'static Kernel,
-    /// Values for [`Kernel::constants`], in that order.
+    /// Values for [`Kernel::constants`] and behind them for [`Tiling::constants`], in that order.
     pub constants: Vec<u32>,
+    /// How its work is divided, if its kernel leaves that open.
+    pub tile: Option<Tile>,
     /// What is bound, in the order of [`Kernel::arguments`].
     pub bindings: Vec<Binding>,
     /// The kind of memory that each of them lies in.
@@ -152,14 +159,48 @@ pub struct Step {
 }
 
 impl Step {
+    /// The names of all constants, in the order of their values.
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.kernel.constants.iter().chain(self.kernel.tiling.iter().flat_map(|tiling| tiling.constants)).copied()
+    }
+
+    /// Invocations of a workgroup.
+    pub fn workgroup(&self) -> u32 {
+        self.tile.map_or(self.kernel.workgroup, |tile| tile.workgroup)
+    }
+
+    /// What tuning remembers its tile by: kernel, sizes and kinds of memory.
+    pub fn key(&self) -> String {
+        let storage: String = self.storage.iter().map(|storage| storage.letter()).collect();
+        format!("{} {} {storage}", self.kernel.name, Sizes::new(self.kernel, &self.constants).key())
+    }
+
+    /// Tiles worth trying; none if its kernel has only one way.
+    pub fn candidates(&self) -> Vec<Tile> {
+        let sizes = Sizes::new(self.kernel, &self.constants);
+        self.kernel.tiling.map_or(Vec::new(), |tiling| (tiling.candidates)(&sizes))
+    }
+
+    /// The same step with its work divided otherwise; `None` if the kernel does not take that tile.
+    pub fn with_tile(&self, tile: Tile) -> Option<Step> {
+        let tiling = self.kernel.tiling?;
+        let mut constants = self.constants.get(..self.kernel.constants.len())?.to_vec();
+        let placed = (tiling.place)(&Sizes::new(self.kernel, &constants), tile)?;
+        let small = |value: &usize| u32::try_from(*value).ok();
+        constants.extend(placed.constants.iter().map(small).collect::<Option<Vec<u32>>>()?);
+        let [x, y, z] = placed.threads;
+        let grid = [small(&x.div_ceil(tile.workgroup as usize))?, small(&y)?, small(&z)?];
+        Some(Step { constants, grid, tile: Some(tile), ..self.clone() })
+    }
+
     /// The generated head of the shader: one `const` line per constant.
     pub fn prelude(&self) -> String {
-        let mut text = format!("const WORKGROUP: u32 = {}u;\n", self.kernel.workgroup);
+        let mut text = format!("const WORKGROUP: u32 = {}u;\n", self.workgroup());
         if self.storage.contains(&Storage::Texture) {
             text += &format!("const TEXTURE_WIDTH: u32 = {TEXTURE_WIDTH}u;\n");
         }
         let fixed = self.kernel.fixed.iter().map(|(name, value)| (name, value));
-        let constants = fixed.chain(self.kernel.constants.iter().zip(&self.constants));
+        let constants = fixed.map(|(name, value)| (*name, value)).chain(self.names().zip(&self.constants));
         constants.fold(text, |text, (name, value)| text + &format!("const {name}: u32 = {value}u;\n"))
     }
 
@@ -184,7 +225,7 @@ impl fmt::Display for Step {
                 Binding::Tables => write!(f, " {}=tables", argument.name)?,
             }
         }
-        for (name, value) in self.kernel.constants.iter().zip(&self.constants) {
+        for (name, value) in self.names().zip(&self.constants) {
             write!(f, " {name}={value}")?;
         }
         Ok(())

@@ -5,7 +5,10 @@
 
 use super::conv::pack;
 use super::lowering::{Piece, words};
-use super::{ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, RESIDUAL, W, X, X2, Y, source, tile};
+use super::{
+    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y, source,
+    tile, tiling,
+};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Conv2d;
@@ -24,11 +27,21 @@ pub(super) static KERNEL: Kernel = Kernel {
         "RESIDUAL_PLANE",
         "HAS_RESIDUAL",
         "ACTIVATION",
-        "TILE_PIXELS",
-        "TILE_PLANES",
     ],
     workgroup: 64,
+    tiling: Some(&TILING),
     fixed: ACTIVATIONS,
+};
+
+static TILING: Tiling = Tiling {
+    constants: &["TILE_PIXELS", "TILE_PLANES"],
+    candidates: |sizes| tiling::candidates(sizes.get("PIXELS"), sizes.get("OUT_PLANES"), 4, Some),
+    place: |sizes, tile| {
+        let (pixels, planes) = (sizes.get("PIXELS"), sizes.get("OUT_PLANES"));
+        let fits = tile.pixels > 0 && tile.planes > 0 && planes.is_multiple_of(tile.planes);
+        let threads = [pixels.div_ceil(tile.pixels.max(1)), planes / tile.planes.max(1), 1];
+        fits.then(|| Placement { constants: vec![tile.pixels, tile.planes], threads })
+    },
 };
 
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
@@ -46,7 +59,6 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     values.extend(cx.bias(conv.bias, &y.layout));
     let weights = cx.weights(words(values));
     let pixels = cx.pixels(id);
-    let (tile_pixels, tile_planes) = (tile::row_pixels(pixels), tile::planes(y.planes, 4));
     let constants = [
         ("PIXELS", pixels),
         ("IN_PLANES", first.planes),
@@ -57,11 +69,9 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
-        ("TILE_PIXELS", tile_pixels),
-        ("TILE_PLANES", tile_planes),
     ];
     let residual = residual.map_or(Binding::Tensor(first.tensor), |r| r.binding());
     let bindings = vec![Binding::Tensor(first.tensor), weights, Binding::Tensor(second.tensor), residual, y.binding()];
     let macs = cx.params().tensor(conv.weight).len() as u64 * node.shape.pixels() as u64;
-    cx.push(&KERNEL, &constants, bindings, [pixels.div_ceil(tile_pixels), y.planes / tile_planes, 1], macs)
+    cx.push_tiled(&KERNEL, &constants, bindings, macs)
 }

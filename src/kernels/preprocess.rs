@@ -13,6 +13,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     sources: &[&source!("preprocess.wgsl")],
     constants: &["OUT_H", "OUT_W"],
     workgroup: 64,
+    tiling: None,
     fixed: HEADER,
 };
 
@@ -35,7 +36,7 @@ pub fn preprocess_step(input: TensorId, crop: [u32; 2]) -> Step {
     let bindings = vec![Binding::Picture, Binding::Tables, Binding::Tensor(input)];
     let storage = vec![Storage::Buffer; bindings.len()];
     let grid = [(crop[0] * crop[1]).div_ceil(KERNEL.workgroup), 1, 1];
-    Step { node: "input".into(), kernel: &KERNEL, constants, bindings, storage, grid, macs: 0 }
+    Step { node: "input".into(), kernel: &KERNEL, constants, tile: None, bindings, storage, grid, macs: 0 }
 }
 
 /// What the shader has to know of a picture of that size: header, then for each axis the first

@@ -1,18 +1,41 @@
 //! What a device is good at, as far as it decides how a network is planned.
 
-use super::Storage;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Storage, Tile};
+
+/// Tiles that were measured to be fastest on a device, by [`Step::key`](super::Step::key).
+pub type Choices = BTreeMap<String, Tile>;
 
 /// What to plan for. The default is right for every device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Where activations lie between kernels.
     pub activations: Storage,
     /// Where packed weights lie.
     pub weights: Storage,
+    /// Invocations of a dispatch that keep the device busy. Where tiles were not tuned, the one with
+    /// most work to an invocation is taken that still has so many.
+    pub invocations: u64,
+    /// Tuned tiles.
+    pub choices: Arc<Choices>,
+}
+
+impl Default for Target {
+    /// For GPUs: buffers, and a few thousand invocations.
+    fn default() -> Self {
+        let (activations, weights) = (Storage::Buffer, Storage::Buffer);
+        Target { activations, weights, invocations: 4096, choices: Arc::default() }
+    }
 }
 
 impl Target {
-    /// For software drivers (lavapipe, llvmpipe, SwiftShader): they execute loads from buffers
-    /// invocation by invocation, loads from textures for several at once.
-    pub const SOFTWARE: Target = Target { activations: Storage::Texture, weights: Storage::Texture };
+    /// For software drivers (lavapipe, llvmpipe, SwiftShader): the fewer loads to a multiply, the
+    /// better, however few invocations there are. Some of them execute loads from buffers invocation by
+    /// invocation, loads from textures for several at once.
+    pub fn software() -> Self {
+        let (activations, weights) = (Storage::Texture, Storage::Texture);
+        Target { activations, weights, invocations: 0, ..Target::default() }
+    }
 }

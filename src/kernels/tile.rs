@@ -27,24 +27,16 @@ pub struct Row {
     pub span: usize,
 }
 
-/// The tile for rows of `width` outputs. With few columns in common (long strides, wide dilations)
-/// tiles are shorter, down to one output and one column per tap. `None` if even that is too much.
-pub fn row(width: usize, stride: usize, kernel: usize, dilation: usize) -> Option<Row> {
-    let tile = |pixels: usize| {
-        let step = if pixels == 1 { dilation } else { gcd(stride, dilation) };
-        Row { pixels, step, span: ((pixels - 1) * stride + (kernel - 1) * dilation) / step + 1 }
-    };
-    (1..=row_pixels(width)).rev().map(tile).find(|row| row.span <= MAX_SPAN)
+/// The tile of `pixels` neighbouring outputs. A tile of one output holds one column per tap. `None` if
+/// the columns are too many.
+pub fn row(pixels: usize, stride: usize, kernel: usize, dilation: usize) -> Option<Row> {
+    let step = if pixels == 1 { dilation } else { gcd(stride, dilation) };
+    let span = (pixels.checked_sub(1)? * stride + (kernel - 1) * dilation) / step + 1;
+    (span <= MAX_SPAN).then_some(Row { pixels, step, span })
 }
 
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// Output planes that one invocation computes: the largest divisor up to `most`, so that no
-/// invocation has planes left over.
-pub fn planes(planes: usize, most: usize) -> usize {
-    (1..=most).rev().find(|tile| planes.is_multiple_of(*tile)).unwrap_or(1)
 }
 
 /// The number by which shaders know an activation.
@@ -74,10 +66,11 @@ mod tests {
 
     #[test]
     fn rows_hold_no_more_columns_than_taps_read() {
-        assert_eq!(row(14, 1, 3, 1), Some(Row { pixels: 7, step: 1, span: 9 }));
-        assert_eq!(row(14, 2, 3, 2), Some(Row { pixels: 7, step: 2, span: 9 }));
-        assert_eq!(row(14, 2, 3, 1), Some(Row { pixels: 7, step: 1, span: 15 }));
-        assert_eq!(row(56, 1, 3, 4096), Some(Row { pixels: 1, step: 4096, span: 3 }));
-        assert_eq!(row(56, 1, 257, 1), None);
+        assert_eq!(row(7, 1, 3, 1), Some(Row { pixels: 7, step: 1, span: 9 }));
+        assert_eq!(row(7, 2, 3, 2), Some(Row { pixels: 7, step: 2, span: 9 }));
+        assert_eq!(row(7, 2, 3, 1), Some(Row { pixels: 7, step: 1, span: 15 }));
+        assert_eq!(row(2, 1, 3, 4096), None);
+        assert_eq!(row(1, 1, 3, 4096), Some(Row { pixels: 1, step: 4096, span: 3 }));
+        assert_eq!(row(1, 1, 257, 1), None);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::depthwise::{DEPTHWISE_ROW, pack};
 use super::lowering::{Piece, per_channel, words};
-use super::{Kernel, Lower, Lowering, W, X, Y, source, tile};
+use super::{Kernel, Lower, Lowering, Placement, Sizes, Tiling, W, X, Y, source, tile, tiling};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{ChunkConv, Depthwise};
@@ -26,14 +26,30 @@ pub(super) static KERNEL: Kernel = Kernel {
         "SMALL",
         "MEDIUM",
         "LONG",
-        "TILE_PIXELS",
-        "TILE_ROWS",
-        "STEP_X",
-        "SPAN",
     ],
     workgroup: 64,
+    tiling: Some(&TILING),
     fixed: &[],
 };
+
+static TILING: Tiling = Tiling {
+    constants: &["TILE_PIXELS", "TILE_ROWS", "STEP_X", "SPAN"],
+    candidates: |sizes| tiling::candidates(sizes.get("IN_W"), 1, 1, |pixels| Some(row(sizes, pixels)?.span)),
+    place: |sizes, tile| {
+        let row = row(sizes, tile.pixels).filter(|_| tile.planes == 1)?;
+        let [batch, height, width] = ["BATCH", "IN_H", "IN_W"].map(|name| sizes.get(name));
+        // The long pair goes down columns, as far as the square kernels go along rows.
+        let tile_rows = tile.pixels.min(height);
+        let rows = batch * height * width.div_ceil(tile.pixels);
+        let columns = batch * width * height.div_ceil(tile_rows);
+        let threads = [rows.max(columns), 3 * sizes.get("CHUNK_PLANES"), 1];
+        Some(Placement { constants: vec![row.pixels, tile_rows, row.step, row.span], threads })
+    },
+};
+
+fn row(sizes: &Sizes<'_>, pixels: usize) -> Option<tile::Row> {
+    tile::row(pixels, 1, sizes.get("SMALL").max(sizes.get("MEDIUM")), 1)
+}
 
 impl Lower for ChunkConv {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
@@ -55,8 +71,6 @@ impl Lower for ChunkConv {
         };
         let weights = cx.weights(words(self.parts().iter().flat_map(|(_, part)| values(part))));
         let [small, medium, long] = [self.small, self.medium, self.wide].map(|part| part.kernel(params)[1]);
-        let row = cx.row_tile(shape.width, 1, small.max(medium), 1)?;
-        let tile_rows = tile::row_pixels(shape.height);
         let constants = [
             ("BATCH", cx.batch()),
             ("IN_H", shape.height),
@@ -69,15 +83,9 @@ impl Lower for ChunkConv {
             ("SMALL", small),
             ("MEDIUM", medium),
             ("LONG", long),
-            ("TILE_PIXELS", row.pixels),
-            ("TILE_ROWS", tile_rows),
-            ("STEP_X", row.step),
-            ("SPAN", row.span),
         ];
-        let rows = cx.batch() * shape.height * shape.width.div_ceil(row.pixels);
-        let columns = cx.batch() * shape.width * shape.height.div_ceil(tile_rows);
         let bindings = vec![x.binding(), weights, super::Binding::Tensor(y.tensor)];
         let macs = crate::ops::Operator::macs(self, &[shape], shape, params);
-        cx.push(&KERNEL, &constants, bindings, [rows.max(columns), 3 * chunk_planes, 1], macs)
+        cx.push_tiled(&KERNEL, &constants, bindings, macs)
     }
 }

@@ -1,0 +1,110 @@
+//! How a step's work is divided: the part of a kernel that a device's character decides, and that
+//! can be tuned by measuring.
+
+use std::fmt;
+
+use super::Kernel;
+
+/// What one invocation computes, and how many invocations make a workgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Tile {
+    /// Outputs along a row (or pixels, where rows do not matter).
+    pub pixels: usize,
+    /// Output planes, of four channels each.
+    pub planes: usize,
+    /// Invocations of a workgroup.
+    pub workgroup: u32,
+}
+
+impl fmt::Display for Tile {
+    /// `7 pixels × 4 planes, 64 to a workgroup`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tile { pixels, planes, workgroup } = self;
+        write!(f, "{pixels} pixels × {planes} planes, {workgroup} to a workgroup")
+    }
+}
+
+/// What a tile means for a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placement {
+    /// Values of the kernel's tile constants ([`Tiling::constants`]), in order.
+    pub constants: Vec<usize>,
+    /// Invocations along x, workgroups along y and z.
+    pub threads: [usize; 3],
+}
+
+/// The tuning space of a kernel. All functions take the step's sizes, the values of the constants that
+/// do not depend on the tile.
+#[derive(Debug)]
+pub struct Tiling {
+    /// Names of the constants that depend on the tile, given behind the others.
+    pub constants: &'static [&'static str],
+    /// Tiles worth trying, those with most work to an invocation first; never empty where the kernel
+    /// computes the step at all.
+    pub candidates: fn(&Sizes<'_>) -> Vec<Tile>,
+    /// Constants and grid of a tile; `None` if the kernel does not take it.
+    pub place: fn(&Sizes<'_>, Tile) -> Option<Placement>,
+}
+
+/// Named constants of a step.
+#[derive(Clone, Copy)]
+pub struct Sizes<'a> {
+    names: &'a [&'static str],
+    values: &'a [u32],
+}
+
+impl<'a> Sizes<'a> {
+    /// The sizes of a step of that kernel, from the values of its constants.
+    pub fn new(kernel: &'static Kernel, values: &'a [u32]) -> Self {
+        Sizes { names: kernel.constants, values }
+    }
+
+    /// A constant's value.
+    ///
+    /// # Panics
+    /// If the kernel declares no such constant: a defect of the kernel, which every test of it meets.
+    pub fn get(&self, name: &str) -> usize {
+        let at = self.names.iter().position(|known| *known == name).expect("a tiling asks for its kernel's constants");
+        self.values[at] as usize
+    }
+
+    /// What tuning remembers a choice by: the sizes without the places of operands in their tensors,
+    /// which cost nothing.
+    pub fn key(&self) -> String {
+        let sizes = self.names.iter().zip(self.values).filter(|(name, _)| !name.ends_with("_PLANE"));
+        sizes.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Invocations to a workgroup that are worth trying.
+const WORKGROUPS: [u32; 3] = [64, 32, 128];
+
+/// Outputs along a row that are worth trying, beside what suits the row best.
+const PIXELS: [usize; 6] = [14, 8, 7, 4, 2, 1];
+
+/// Bytes that sums and inputs of an invocation may take: half of what WGSL grants to a function.
+const MAX_REGISTERS: usize = 4096;
+
+/// All tiles of at most `width` pixels that `place` takes, the most work first. `most` planes at most,
+/// in numbers that divide `planes`; `span` is how many vec4s of input a row of so many pixels holds.
+pub fn candidates(width: usize, planes: usize, most: usize, span: impl Fn(usize) -> Option<usize>) -> Vec<Tile> {
+    let best = super::tile::row_pixels(width);
+    let mut pixels: Vec<usize> = PIXELS.into_iter().chain([best]).filter(|p| *p <= width.max(1)).collect();
+    pixels.sort_unstable();
+    pixels.dedup();
+    let mut tiles = Vec::new();
+    for &pixels in &pixels {
+        let Some(span) = span(pixels) else { continue };
+        for planes in (1..=most).filter(|tile| planes.is_multiple_of(*tile)) {
+            if (pixels * planes + span) * 16 <= MAX_REGISTERS || (pixels, planes) == (1, 1) {
+                tiles.extend(WORKGROUPS.map(|workgroup| Tile { pixels, planes, workgroup }));
+            }
+        }
+    }
+    // Among tiles of equal work those without outputs beyond the row's end, then the squarer, then the
+    // middle size of workgroup.
+    let waste = |tile: &Tile| width.div_ceil(tile.pixels) * tile.pixels - width;
+    let rank = |tile: &Tile| WORKGROUPS.iter().position(|w| *w == tile.workgroup);
+    tiles.sort_by_key(|tile| (rank(tile), std::cmp::Reverse(tile.pixels * tile.planes), waste(tile), tile.pixels));
+    tiles
+}
