@@ -303,6 +303,7 @@ fn paths_need_not_be_unicode() {
     };
     run(&["fuse".as_ref(), net.as_ref(), "-o".as_ref(), out.as_ref()]);
     assert!(out.exists());
+    run(&["info".as_ref(), out.as_ref()]);
     let classify = |model: &std::path::Path| {
         run(&["classify".as_ref(), "--device=cpu".as_ref(), "--model".as_ref(), model.as_ref(), picture.as_ref()])
     };
