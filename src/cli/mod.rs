@@ -81,8 +81,12 @@ pub type Outcome = Result<(), Failure>;
 /// Prints a line to stderr, if anybody listens.
 pub fn tell(line: impl std::fmt::Display) {
     use std::io::Write;
-    // If stderr is gone there is nobody to tell that, and the work goes on.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    // Lines name files and what is in them, which need not be text.
+    let lines = line.to_string();
+    for line in lines.lines() {
+        // If stderr is gone there is nobody to tell that, and the work goes on.
+        let _ = writeln!(std::io::stderr().lock(), "{}", table::shown(line));
+    }
 }
 
 /// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no

@@ -237,6 +237,11 @@ fn label_files_are_used_and_checked() {
     let good = scratch.file("good.txt", b"a\nb\nc\nKatze\ne\nf\ng\nh\ni\nj\n");
     let lines = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json", "--labels", &good]));
     assert_eq!(lines[0]["top"][0]["label"], "Katze");
+    // Apostrophes are part of names (ImageNet's jack-o'-lantern); control characters are not for terminals.
+    let odd = scratch.file("odd.txt", b"a\nb\nc\ncat o'nine\ne\nd\x1b[2J\ng\nh\ni\nj\n");
+    let printed = text(&foveate(&["classify", CAT, "--device", "cpu", "--top", "2", "--labels", &odd]).stdout);
+    assert!(printed.contains("\n  cat o'nine   45.8") && printed.contains("\n  d\\u{1b}[2J   31.3"), "{printed:?}");
+    assert!(!printed.contains('\x1b'), "{printed:?}");
     let short = scratch.file("short.txt", b"a\nb\n");
     fails(1, &["classify", CAT, "--labels", &short], &["2 labels", "10 classes"]);
     let binary = scratch.file("binary.txt", &[0xff, 0xfe, 0x00]);
