@@ -133,12 +133,22 @@ fn models(args: &Eval) -> Result<(Model, Option<Model>)> {
         Some(other) => {
             let (model, arch) = (Some(other.into()), args.compare_arch.clone());
             let second = ModelArgs { model, arch, use_ema: false, random: false, seed: 0, offline: args.model.offline };
-            (source::load(&args.model)?, Some(source::load(&second)?))
+            (source::load(&args.model)?, Some(source::load(&second).map_err(of_second)?))
         }
     };
     match &args.labels {
         Some(file) => Ok((model.with_labels(labels::read(file)?)?, compared)),
         None => Ok((model, compared)),
+    }
+}
+
+/// The second model's architecture has an option of its own.
+fn of_second(error: Error) -> Error {
+    match error {
+        Error::Weights { model, reason } => {
+            Error::Weights { model, reason: reason.replace("--arch", "--compare-arch") }
+        }
+        other => other,
     }
 }
 

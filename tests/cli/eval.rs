@@ -155,7 +155,7 @@ fn another_model_is_compared() {
         "both say what they were made from"
     );
     fails(1, &["eval", PICTURES, "--compare", "no/such.pth"], &["no/such.pth"]);
-    fails(1, &["eval", PICTURES, "--compare", TRAINED[1]], &["--arch"]);
+    fails(1, &["eval", PICTURES, "--compare", TRAINED[1]], &["with --compare-arch;"]);
     fails(2, &["eval", PICTURES, "--compare-arch", "repvgg-cifar"], &["--compare"]);
 }
 
