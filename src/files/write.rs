@@ -20,14 +20,9 @@ const MAX_LINKS: usize = 40;
 /// [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |source: IoError| Error::io("cannot write", path, source);
-    let place = place(path).map_err(fail)?;
-    let found = fs::symlink_metadata(&place).ok();
-    // Renaming over a device or a pipe would destroy it.
-    if found.as_ref().is_some_and(|found| !found.is_file()) {
-        return Err(fail(IoError::other("there is something that is no regular file")));
-    }
+    let (place, found) = target(path).map_err(fail)?;
     remove_stale(&place);
-    let beside = with_end(&place, &format!(".{}{PART}", std::process::id()));
+    let beside = beside(&place);
     let written = fill(&beside, bytes, found.as_ref()).and_then(|file| {
         fs::rename(&beside, &place)?;
         // Until now the lock said that somebody is at work.
@@ -39,6 +34,38 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&beside);
         fail(source)
     })
+}
+
+/// Whether [`write`] could write a file; leaves everything as it was.
+///
+/// # Errors
+/// [`Error::Io`] if it could not.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let attempt = || {
+        let (place, _) = target(path)?;
+        remove_stale(&place);
+        let beside = beside(&place);
+        File::create_new(&beside)?;
+        fs::remove_file(&beside)
+    };
+    attempt().map_err(|source: IoError| Error::io("cannot write", path, source))
+}
+
+/// Where the file is to be, and the file that is there, which must be one.
+fn target(path: &Path) -> IoResult<(PathBuf, Option<fs::Metadata>)> {
+    let place = place(path)?;
+    let found = fs::symlink_metadata(&place).ok();
+    // Renaming over a device or a pipe would destroy it.
+    match &found {
+        Some(found) if found.is_dir() => Err(IoError::other("there is a folder of that name")),
+        Some(found) if !found.is_file() => Err(IoError::other("there is something that is no regular file")),
+        _ => Ok((place, found)),
+    }
+}
+
+/// Where the file is written before it is whole.
+fn beside(place: &Path) -> PathBuf {
+    with_end(place, &format!(".{}{PART}", std::process::id()))
 }
 
 /// Where the file is, after all links; a link may lead to where nothing is yet.
@@ -129,6 +156,22 @@ mod tests {
         write(&path, b"again").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"again");
         assert!(!names(folder.path()).contains(&"net.safetensors.8.part".to_owned()));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("old"), "old").unwrap();
+        for good in ["old", "new"] {
+            check_writable(&path(good)).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["old"]);
+        assert_eq!(fs::read(path("old")).unwrap(), b"old");
+        assert!(check_writable(&path("none/new")).unwrap_err().to_string().contains("none"));
+        assert!(check_writable(folder.path()).unwrap_err().to_string().contains("there is a folder of that name"));
+        #[cfg(unix)]
+        assert!(check_writable(Path::new("/dev/full")).unwrap_err().to_string().contains("no regular file"));
     }
 
     #[cfg(unix)]

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::run::{fails, foveate, json_lines, text};
 
 const CAT: &str = "assets/cat.png";
@@ -169,11 +171,55 @@ fn full_and_closed_outputs() {
     assert_eq!(run(std::process::Stdio::null(), full().into()), Some(0));
 }
 
+/// Commands that write files write all of them, whoever hears of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_are_whole_whatever_becomes_of_stdout() {
+    let scratch = Scratch::new();
+    let run = |closed: bool, args: &[&str], out: &Path| {
+        let stdout = match closed {
+            // The reading end is dropped here.
+            true => std::process::Stdio::from(std::io::pipe().unwrap().1),
+            false => std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(args).args(["--device", "cpu", "-o"]).arg(out).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdout(stdout).stderr(std::process::Stdio::null()).status().unwrap().code()
+    };
+    for (closed, code) in [(true, Some(0)), (false, Some(1))] {
+        let maps = scratch.path(&format!("maps-{closed}"));
+        assert_eq!(run(closed, &["features", CAT, "assets/horse.png", "--tensors"], &maps), code);
+        for file in ["index.html", "features.safetensors", "cat/stage3.png", "horse/stage3.png"] {
+            assert!(maps.join(file).exists(), "{file}, pipe closed: {closed}");
+        }
+        let report = scratch.path(&format!("{closed}.json"));
+        assert_eq!(run(closed, &["eval", "tests/data/cifar10", "--limit", "10"], &report), code);
+        let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        assert_eq!(report["pictures"], 10);
+    }
+}
+
+/// Hours of work are not done for a file that cannot be written.
+#[test]
+fn outputs_are_looked_at_first() {
+    let scratch = Scratch::new();
+    let (folder, pictures) = (scratch.path("").display().to_string(), "tests/data/cifar10");
+    let below = scratch.path("none/out").display().to_string();
+    for (out, want) in [(&folder, "there is a folder of that name"), (&below, "none/out")] {
+        let output = foveate(&["eval", pictures, "--device", "cpu", "--force", "-o", out]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty() && !stderr.contains("device:") && stderr.contains(want), "{stderr}");
+        fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "--force", "-o", out], &["cannot write", want]);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn endless_files_are_refused() {
     fails(1, &["classify", "/dev/zero", "--device", "cpu"], &["/dev/zero", "larger than"]);
     fails(1, &["classify", CAT, "--labels", "/dev/zero"], &["/dev/zero", "larger than"]);
+    fails(1, &["info", "/dev/zero"], &["/dev/zero", "device"]);
     fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "-o", "/dev/null", "--force"], &["no regular file"]);
     assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
 }
