@@ -82,12 +82,11 @@ pub type Outcome = Result<(), Failure>;
 /// Prints a line to stderr, if anybody listens.
 pub fn tell(line: impl std::fmt::Display) {
     use std::io::Write;
-    // Lines name files and what is in them, which need not be text.
-    let lines = line.to_string();
-    for line in lines.lines() {
-        // If stderr is gone there is nobody to tell that, and the work goes on.
-        let _ = writeln!(std::io::stderr().lock(), "{}", table::shown(line));
-    }
+    // Lines name files and what is in them, which need not be text. In one piece, so that lines of
+    // runs at the same time stay whole.
+    let text: String = line.to_string().lines().map(|line| table::shown(line) + "\n").collect();
+    // If stderr is gone there is nobody to tell that, and the work goes on.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no
