@@ -99,6 +99,16 @@ pub fn write_file(path: impl AsRef<std::path::Path>, bytes: &[u8]) -> Result<()>
     crate::files::write(path.as_ref(), bytes)
 }
 
+/// Whether [`write_file`] could write a file, before work is done for it: its folder is there and takes new files, and
+/// what is in its place is a file or nothing. Leaves everything as it was.
+///
+/// # Errors
+/// [`Error::Io`] if it could not.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn check_writable(path: impl AsRef<std::path::Path>) -> Result<()> {
+    crate::files::check_writable(path.as_ref())
+}
+
 /// The model of a file that [`is_model_file`].
 pub(super) fn from_checkpoint(
     mut checkpoint: Checkpoint,

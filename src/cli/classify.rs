@@ -7,6 +7,7 @@ use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::table::shown;
 use super::{Failure, Outcome, device, labels, progress, say, source, tell, timing};
 
 /// Arguments of `foveate classify`.
@@ -139,11 +140,10 @@ fn show(
         say(serde_json::to_string(&line).map_err(Error::argument)?);
         return Ok(());
     }
-    say(format_args!("{image}  ({name}, {precision})"));
-    let width = top.iter().map(|t| t.label.chars().count()).max().unwrap_or(0);
-    for Top { label, score, .. } in &top {
-        // Labels come from files: no control characters to the terminal.
-        let label = label.escape_debug().to_string();
+    say(format_args!("{}  ({name}, {precision})", shown(&image)));
+    let labels: Vec<String> = top.iter().map(|t| shown(&t.label)).collect();
+    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    for (Top { score, .. }, label) in top.iter().zip(&labels) {
         let bar = "█".repeat((score * 40.0).round() as usize);
         say(format_args!("  {label:width$}  {:5.1} %  {bar}", score * 100.0));
     }

@@ -11,7 +11,7 @@ use foveate::labels::normalised;
 use foveate::{Error, Model, Result, Session};
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
-use super::{Failure, Outcome, device, labels, progress, say, source, tell};
+use super::{Failure, Outcome, device, labels, output, progress, say, source, tell};
 use report::{Contender, Report};
 
 /// What the long help ends with; clap breaks the lines.
@@ -79,10 +79,7 @@ fn batch() -> impl clap::builder::TypedValueParser<Value = usize> {
 }
 
 pub fn run(args: &Eval) -> Outcome {
-    if let Some(output) = args.output.as_ref().filter(|output| output.exists() && !args.force) {
-        let reason = format!("{} is there already; --force overwrites it", output.display());
-        return Err(Error::argument(reason).into());
-    }
+    args.output.as_ref().map_or(Ok(()), |file| output::check(file, args.force))?;
     let (model, compared) = models(args)?;
     let classes = ClassIndex::of(&model);
     let mut dataset = match &args.truth {
@@ -103,14 +100,15 @@ pub fn run(args: &Eval) -> Outcome {
     let evaluation = evaluated(&mut first, second.as_mut(), &dataset)?;
     let report = report(args, &dataset, &first, second.as_ref(), &evaluation);
     let json = serde_json::to_string(&report).map_err(Error::argument)?;
+    // Printing may end the process (a closed pipe): the file comes first. Where it fails, the
+    // results are still printed, for they may have taken hours.
+    let written = args.output.as_ref().map(|file| model_file::write_file(file, format!("{json}\n").as_bytes()));
     if args.json {
         say(&json);
     } else {
         report.lines().iter().for_each(say);
     }
-    if let Some(output) = &args.output {
-        model_file::write_file(output, format!("{json}\n").as_bytes())?;
-    }
+    written.transpose()?;
     if evaluation.unreadable.is_empty() {
         return Ok(());
     }
@@ -133,12 +131,22 @@ fn models(args: &Eval) -> Result<(Model, Option<Model>)> {
         Some(other) => {
             let (model, arch) = (Some(other.into()), args.compare_arch.clone());
             let second = ModelArgs { model, arch, use_ema: false, random: false, seed: 0, offline: args.model.offline };
-            (source::load(&args.model)?, Some(source::load(&second)?))
+            (source::load(&args.model)?, Some(source::load(&second).map_err(of_second)?))
         }
     };
     match &args.labels {
         Some(file) => Ok((model.with_labels(labels::read(file)?)?, compared)),
         None => Ok((model, compared)),
+    }
+}
+
+/// The second model's architecture has an option of its own.
+fn of_second(error: Error) -> Error {
+    match error {
+        Error::Weights { model, reason } => {
+            Error::Weights { model, reason: reason.replace("--arch", "--compare-arch") }
+        }
+        other => other,
     }
 }
 

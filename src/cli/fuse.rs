@@ -6,7 +6,7 @@ use foveate::checkpoint::{self, LoadOptions, model_file};
 use foveate::eval::{Agreement, Progress};
 use foveate::{DeviceChoice, Error, Model, Result, Session, dataset, eval, proof};
 
-use super::{Failure, Outcome, labels, progress, say, source, tell};
+use super::{Failure, Outcome, labels, output, progress, say, source, tell};
 
 /// Arguments of `foveate fuse`.
 #[derive(clap::Args)]
@@ -41,10 +41,7 @@ const SEEDS: u64 = 16;
 const BATCH: usize = 8;
 
 pub fn run(args: &Fuse) -> Outcome {
-    if args.output.exists() && !args.force {
-        let reason = format!("{} is there already; --force overwrites it", args.output.display());
-        return Err(Error::argument(reason).into());
-    }
+    output::check(&args.output, args.force)?;
     let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, ..LoadOptions::default() };
     let loaded = checkpoint::load_file(&args.file, options)?;
     let before = Model::unfused(loaded.clone())?;

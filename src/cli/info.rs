@@ -3,7 +3,7 @@
 mod layers;
 mod summary;
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use foveate::checkpoint::{self, LoadOptions};
 use foveate::describe::ModelInfo;
@@ -18,7 +18,7 @@ use super::{Outcome, progress, say, source};
 pub struct Info {
     /// A checkpoint or model file (.safetensors, .pth, .pt, .pth.tar), or the name of a network (see `foveate models`).
     #[arg(value_name = "FILE|NAME")]
-    pub model: String,
+    pub model: PathBuf,
     /// The architecture of the file, where its keys and shapes cannot tell it.
     #[arg(long, value_name = "NAME")]
     pub arch: Option<String>,
@@ -40,19 +40,20 @@ pub struct Info {
 #[derive(Serialize)]
 struct Object<'a> {
     schema_version: u32,
-    model: &'a str,
+    model: String,
     #[serde(flatten)]
     info: &'a ModelInfo,
 }
 
 pub fn run(args: &Info) -> Outcome {
     let info = progress::during("reading and fusing the model", || describe(args))?;
+    let model = args.model.display().to_string();
     if args.json {
-        let object = Object { schema_version: 1, model: &args.model, info: &info };
+        let object = Object { schema_version: 1, model, info: &info };
         say(serde_json::to_string(&object).map_err(Error::argument)?);
         return Ok(());
     }
-    say(super::table::shown(&args.model));
+    say(super::table::shown(&model));
     summary::lines(&info).iter().for_each(say);
     if !args.brief {
         let (what, form) = if args.fused { ("fused", &info.fused) } else { (summary::stored(&info), &info.stored) };
@@ -63,8 +64,8 @@ pub fn run(args: &Info) -> Outcome {
 }
 
 fn describe(args: &Info) -> Result<ModelInfo> {
-    let text = args.model.as_str();
-    if !Path::new(text).exists() {
+    // What is no valid Unicode is no name.
+    if let Some(text) = args.model.to_str().filter(|_| !args.model.exists()) {
         match Architecture::named(text) {
             Ok(_) if args.use_ema || args.arch.is_some() => {
                 let reason = "is the name of a network, without weights; --arch and --use-ema are for files";
@@ -77,5 +78,5 @@ fn describe(args: &Info) -> Result<ModelInfo> {
         }
     }
     let options = LoadOptions { arch: args.arch.clone(), use_ema: args.use_ema, preprocess: None };
-    ModelInfo::of(&checkpoint::load_file(text, options)?)
+    ModelInfo::of(&checkpoint::load_file(&args.model, options)?)
 }

@@ -13,6 +13,7 @@ mod info;
 mod labels;
 mod log;
 mod models;
+mod output;
 mod plan;
 mod progress;
 mod pull;
@@ -82,20 +83,56 @@ pub type Outcome = Result<(), Failure>;
 /// Prints a line to stderr, if anybody listens.
 pub fn tell(line: impl std::fmt::Display) {
     use std::io::Write;
+    // Lines name files and what is in them, which need not be text. In one piece, so that lines of
+    // runs at the same time stay whole.
+    let text: String = line.to_string().lines().map(|line| table::shown(line) + "\n").collect();
     // If stderr is gone there is nobody to tell that, and the work goes on.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints a line to stdout. Whoever closes the pipe early (`| head`) has seen enough: that is no
 /// error and no panic. Output that is lost otherwise (a full disk) is an error.
 pub fn say(line: impl std::fmt::Display) {
-    use std::io::{ErrorKind, Write};
+    if let Err(error) = print(line) {
+        std::process::exit(i32::from(!unheard(&error)));
+    }
+}
+
+fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
+    use std::io::Write;
     let mut stdout = std::io::stdout().lock();
-    if let Err(error) = writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        if error.kind() == ErrorKind::BrokenPipe {
-            std::process::exit(0);
-        }
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush())
+}
+
+/// Whether stdout failed only because nobody reads on; tells of every other reason.
+fn unheard(error: &std::io::Error) -> bool {
+    let unheard = error.kind() == std::io::ErrorKind::BrokenPipe;
+    if !unheard {
         tell(format_args!("error: cannot write to stdout: {error}"));
-        std::process::exit(1);
+    }
+    unheard
+}
+
+/// Lines to stdout of a command whose work is files: unlike with [`say`], the work goes on if they
+/// cannot be written, and is reported in the end.
+#[derive(Default)]
+pub struct Lines {
+    lost: Option<std::io::Error>,
+}
+
+impl Lines {
+    /// Prints a line, unless an earlier one could not be.
+    pub fn say(&mut self, line: impl std::fmt::Display) {
+        if self.lost.is_none() {
+            self.lost = print(line).err();
+        }
+    }
+
+    /// Whether all lines were written, or are not wanted.
+    pub fn finish(self) -> Outcome {
+        match self.lost {
+            Some(error) if !unheard(&error) => Err(Failure::Said),
+            _ => Ok(()),
+        }
     }
 }

@@ -7,7 +7,7 @@ use foveate::registry::Entry;
 use serde::Serialize;
 
 use super::weights::{Found, Weights};
-use super::{Failure, Outcome, say, tell};
+use super::{Failure, Lines, Outcome, say, tell};
 
 /// Arguments of `foveate pull`.
 #[derive(clap::Args)]
@@ -61,31 +61,30 @@ pub fn run(args: &Pull) -> Outcome {
     if args.list {
         return list(args, &weights);
     }
-    let mut failed = false;
+    let (mut lines, mut failed) = (Lines::default(), false);
     for name in &args.names {
         let pulled = weights.registry().resolve(name).and_then(|entry| Ok((entry, weights.obtain(entry, args.force)?)));
         match pulled {
-            Ok((entry, found)) => show(args, entry, &found)?,
+            Ok((entry, found)) => lines.say(shown(args, entry, &found)?),
             Err(error) => {
                 tell(format_args!("error: {error}"));
                 failed = true;
             }
         }
     }
+    lines.finish()?;
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
-fn show(args: &Pull, entry: &Entry, found: &Found) -> foveate::Result<()> {
+fn shown(args: &Pull, entry: &Entry, found: &Found) -> foveate::Result<String> {
     let Found { path, bytes, sha256, downloaded } = found;
     let path = path.display().to_string();
     if args.json {
         let line =
             Fetched { schema_version: 1, name: &entry.name, path, bytes: *bytes, sha256, downloaded: *downloaded };
-        say(serde_json::to_string(&line).map_err(Error::argument)?);
-    } else {
-        say(format_args!("{}: {path} ({})", entry.name, if *downloaded { "fetched" } else { "was here already" }));
+        return serde_json::to_string(&line).map_err(Error::argument);
     }
-    Ok(())
+    Ok(format!("{}: {path} ({})", entry.name, if *downloaded { "fetched" } else { "was here already" }))
 }
 
 fn list(args: &Pull, weights: &Weights) -> Outcome {

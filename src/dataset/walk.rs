@@ -25,7 +25,8 @@ pub(super) struct Found {
 }
 
 /// All pictures under a folder, in folders at any depth, sorted by path. Hidden files and folders
-/// are passed over; links are followed, and no folder is read twice, so loops end.
+/// are passed over; links are followed, but not to a folder that this one lies in, and no folder is
+/// read twice, so loops end.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be read; [`Error::Dataset`] if there is no picture.
@@ -61,10 +62,12 @@ pub(super) fn shallow(dir: &Path) -> Result<Found> {
 
 /// What lies in this folder and those below.
 pub(super) fn deep(dir: &Path) -> Result<Found> {
+    let real = |folder: &Path| folder.canonicalize().map_err(|e| Error::io("cannot read folder", folder, e));
     let (mut found, mut seen, mut open) = (Found::default(), HashSet::new(), vec![dir.to_owned()]);
+    // A link that leads up would bring what lies beside: the pictures of the other classes.
+    seen.extend(real(dir)?.ancestors().skip(1).map(Path::to_owned));
     while let Some(folder) = open.pop() {
-        let real = folder.canonicalize().map_err(|e| Error::io("cannot read folder", &folder, e))?;
-        if !seen.insert(real) {
+        if !seen.insert(real(&folder)?) {
             continue;
         }
         let here = shallow(&folder)?;
@@ -133,6 +136,20 @@ mod tests {
         let found = names(root, &pictures(root).unwrap());
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found.contains(&"gone.png".to_owned()) && found.contains(&"self.png".to_owned()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_up_bring_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        for class in ["cat", "dog"] {
+            std::fs::create_dir(root.path().join(class)).unwrap();
+            std::fs::write(root.path().join(class).join("x.png"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("..", root.path().join("cat/up")).unwrap();
+        assert_eq!(names(root.path(), &pictures(root.path().join("cat")).unwrap()), ["cat/x.png"]);
+        std::os::unix::fs::symlink("../dog", root.path().join("cat/others")).unwrap();
+        assert_eq!(pictures(root.path().join("cat")).unwrap().len(), 2, "a link to elsewhere is followed");
     }
 
     #[cfg(target_os = "linux")]

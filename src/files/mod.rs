@@ -10,7 +10,7 @@ use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-pub use write::write;
+pub use write::{check_writable, write};
 
 /// Reads a file of at most `limit` bytes. The limit is on what is read, not on what the file says
 /// of itself: devices and pipes say zero and never end.
@@ -56,6 +56,7 @@ impl std::ops::Deref for Bytes {
 pub fn open(action: &'static str, path: &Path, limit: u64) -> Result<Bytes> {
     let mapped = File::open(path).and_then(|file| {
         let about = file.metadata()?;
+        refuse_device(&about)?;
         if !about.is_file() || about.len() == 0 || about.len() > limit {
             return Ok(None);
         }
@@ -67,9 +68,21 @@ pub fn open(action: &'static str, path: &Path, limit: u64) -> Result<Bytes> {
     });
     match mapped {
         Ok(Some(bytes)) => Ok(Bytes::Mapped(bytes)),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Err(Error::io(action, path, error)),
         // Not a regular file, or one that cannot be mapped: reading says what is wrong, if anything.
         Ok(None) | Err(_) => read(action, path, limit).map(Bytes::Read),
     }
+}
+
+/// Devices such as `/dev/zero` never end; what is opened may be large, and would fill the memory up
+/// to the limit.
+fn refuse_device(about: &std::fs::Metadata) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_char_device(&about.file_type()) {
+        return Err(IoError::new(ErrorKind::Unsupported, "is a device, not a file"));
+    }
+    let _ = about;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -102,6 +115,6 @@ mod tests {
         std::fs::write(&empty, []).unwrap();
         assert!(matches!(open("cannot read", &empty, 10).unwrap(), Bytes::Read(bytes) if bytes.is_empty()));
         #[cfg(unix)]
-        assert!(open("cannot read", Path::new("/dev/zero"), 1 << 20).is_err());
+        assert!(open("cannot read", Path::new("/dev/zero"), u64::MAX).is_err_and(|e| e.to_string().contains("device")));
     }
 }

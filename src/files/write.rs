@@ -20,14 +20,9 @@ const MAX_LINKS: usize = 40;
 /// [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |source: IoError| Error::io("cannot write", path, source);
-    let place = place(path).map_err(fail)?;
-    let found = fs::symlink_metadata(&place).ok();
-    // Renaming over a device or a pipe would destroy it.
-    if found.as_ref().is_some_and(|found| !found.is_file()) {
-        return Err(fail(IoError::other("there is something that is no regular file")));
-    }
+    let (place, found) = target(path).map_err(fail)?;
     remove_stale(&place);
-    let beside = with_end(&place, &format!(".{}{PART}", std::process::id()));
+    let beside = beside(&place);
     let written = fill(&beside, bytes, found.as_ref()).and_then(|file| {
         fs::rename(&beside, &place)?;
         // Until now the lock said that somebody is at work.
@@ -39,6 +34,39 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&beside);
         fail(source)
     })
+}
+
+/// Whether [`write`] could write a file; leaves everything as it was.
+///
+/// # Errors
+/// [`Error::Io`] if it could not.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let attempt = || {
+        let (place, _) = target(path)?;
+        remove_stale(&place);
+        let beside = beside(&place);
+        // Held while it is removed, as by everybody.
+        let _file = create(&beside)?;
+        fs::remove_file(&beside)
+    };
+    attempt().map_err(|source: IoError| Error::io("cannot write", path, source))
+}
+
+/// Where the file is to be, and the file that is there, which must be one.
+fn target(path: &Path) -> IoResult<(PathBuf, Option<fs::Metadata>)> {
+    let place = place(path)?;
+    let found = fs::symlink_metadata(&place).ok();
+    // Renaming over a device or a pipe would destroy it.
+    match &found {
+        Some(found) if found.is_dir() => Err(IoError::other("there is a folder of that name")),
+        Some(found) if !found.is_file() => Err(IoError::other("there is something that is no regular file")),
+        _ => Ok((place, found)),
+    }
+}
+
+/// Where the file is written before it is whole.
+fn beside(place: &Path) -> PathBuf {
+    with_end(place, &format!(".{}{PART}", std::process::id()))
 }
 
 /// Where the file is, after all links; a link may lead to where nothing is yet.
@@ -59,10 +87,7 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 
 /// A new file with these contents and the permissions of the old one, locked.
 fn fill(path: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> IoResult<File> {
-    // `create_new` follows no link that somebody may have put there.
-    let mut file = File::create_new(path)?;
-    // Not every file system has locks; without one a second run might take it for left over.
-    let _ = file.try_lock();
+    let mut file = create(path)?;
     if let Some(old) = old.filter(|_| cfg!(unix)) {
         // Before anything is in it: the old file may be nobody else's to read.
         file.set_permissions(old.permissions())?;
@@ -70,6 +95,23 @@ fn fill(path: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> IoResult<File>
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(file)
+}
+
+/// A new file, locked.
+fn create(path: &Path) -> IoResult<File> {
+    /// Other runs would have to come between that often.
+    const TRIES: usize = 100;
+    for _ in 0..TRIES {
+        // `create_new` follows no link that somebody may have put there.
+        let file = File::create_new(path)?;
+        // Not every file system has locks; without one a second run might take it for left over.
+        let _ = file.lock();
+        // Before the lock, one may have done so.
+        if path.exists() {
+            return Ok(file);
+        }
+    }
+    Err(IoError::other("other runs keep removing it"))
 }
 
 /// Removes what runs that were killed left beside a file: parts that nobody holds a lock on.
@@ -82,7 +124,8 @@ fn remove_stale(place: &Path) {
         if !is_part(&entry.file_name(), name) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        // The lock is held until the file is gone, so that nobody takes it in between.
+        if let Some(_held) = File::open(&path).ok().filter(|file| file.try_lock().is_ok()) {
             let _ = fs::remove_file(&path);
         }
     }
@@ -129,6 +172,45 @@ mod tests {
         write(&path, b"again").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"again");
         assert!(!names(folder.path()).contains(&"net.safetensors.8.part".to_owned()));
+    }
+
+    /// Parts of threads differ in name, as those of processes do.
+    #[test]
+    fn parts_that_others_take_for_left_over_are_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("net");
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let place = &place;
+                scope.spawn(move || {
+                    let part = with_end(place, &format!(".{thread}{PART}"));
+                    for _ in 0..500 {
+                        remove_stale(place);
+                        let held = fill(&part, b"whole", None).unwrap();
+                        fs::rename(&part, place).unwrap();
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder.path()), ["net"]);
+        assert_eq!(fs::read(&place).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("old"), "old").unwrap();
+        for good in ["old", "new"] {
+            check_writable(&path(good)).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["old"]);
+        assert_eq!(fs::read(path("old")).unwrap(), b"old");
+        assert!(check_writable(&path("none/new")).unwrap_err().to_string().contains("none"));
+        assert!(check_writable(folder.path()).unwrap_err().to_string().contains("there is a folder of that name"));
+        #[cfg(unix)]
+        assert!(check_writable(Path::new("/dev/full")).unwrap_err().to_string().contains("no regular file"));
     }
 
     #[cfg(unix)]

@@ -43,7 +43,19 @@ fn other_kinds_of_file_are_called_by_name() {
     assert_says(&refused(b"PK\x03\x04 and so on"), &["zip archive", "truncated"]);
     assert_says(&refused(b"\x80\x02}q\x00."), &["Python pickle", "neither one that torch.save has written"]);
     assert_says(&refused(b"\x89HDF\r\n\x1a\n and so on"), &["HDF5 file", "safetensors.torch.save_file"]);
-    assert_says(&refused(b"GIF89a, certainly no weights"), &["header claims", "not a safetensors file"]);
+    assert_says(&refused(b"GIF89a\0\x01, certainly no weights"), &["header claims", "not a safetensors file"]);
+}
+
+/// What a download that went wrong leaves in place of the weights.
+#[test]
+fn texts_are_told_from_weights() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    assert_says(&refused(pointer.as_bytes()), &["pointer of Git LFS", "git lfs pull"]);
+    assert_says(&refused(b"\n<!DOCTYPE html><html><title>Not Found</title>"), &["web page"]);
+    let cut_within_a_character = format!("{}\u{e9}", "a".repeat(255));
+    for words in ["{\"error\": \"no such model\"}", &cut_within_a_character] {
+        assert_says(&refused(words.as_bytes()), &["is a text, not a checkpoint"]);
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::run::{fails, foveate, json_lines, text};
 
 const CAT: &str = "assets/cat.png";
@@ -169,11 +171,55 @@ fn full_and_closed_outputs() {
     assert_eq!(run(std::process::Stdio::null(), full().into()), Some(0));
 }
 
+/// Commands that write files write all of them, whoever hears of it.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_are_whole_whatever_becomes_of_stdout() {
+    let scratch = Scratch::new();
+    let run = |closed: bool, args: &[&str], out: &Path| {
+        let stdout = match closed {
+            // The reading end is dropped here.
+            true => std::process::Stdio::from(std::io::pipe().unwrap().1),
+            false => std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into(),
+        };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(args).args(["--device", "cpu", "-o"]).arg(out).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdout(stdout).stderr(std::process::Stdio::null()).status().unwrap().code()
+    };
+    for (closed, code) in [(true, Some(0)), (false, Some(1))] {
+        let maps = scratch.path(&format!("maps-{closed}"));
+        assert_eq!(run(closed, &["features", CAT, "assets/horse.png", "--tensors"], &maps), code);
+        for file in ["index.html", "features.safetensors", "cat/stage3.png", "horse/stage3.png"] {
+            assert!(maps.join(file).exists(), "{file}, pipe closed: {closed}");
+        }
+        let report = scratch.path(&format!("{closed}.json"));
+        assert_eq!(run(closed, &["eval", "tests/data/cifar10", "--limit", "10"], &report), code);
+        let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        assert_eq!(report["pictures"], 10);
+    }
+}
+
+/// Hours of work are not done for a file that cannot be written.
+#[test]
+fn outputs_are_looked_at_first() {
+    let scratch = Scratch::new();
+    let (folder, pictures) = (scratch.path("").display().to_string(), "tests/data/cifar10");
+    let below = scratch.path("none/out").display().to_string();
+    for (out, want) in [(&folder, "there is a folder of that name"), (&below, "none/out")] {
+        let output = foveate(&["eval", pictures, "--device", "cpu", "--force", "-o", out]);
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty() && !stderr.contains("device:") && stderr.contains(want), "{stderr}");
+        fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "--force", "-o", out], &["cannot write", want]);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn endless_files_are_refused() {
     fails(1, &["classify", "/dev/zero", "--device", "cpu"], &["/dev/zero", "larger than"]);
     fails(1, &["classify", CAT, "--labels", "/dev/zero"], &["/dev/zero", "larger than"]);
+    fails(1, &["info", "/dev/zero"], &["/dev/zero", "device"]);
     fails(1, &["fuse", "assets/cifar10-qarepvgg.safetensors", "-o", "/dev/null", "--force"], &["no regular file"]);
     assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
 }
@@ -237,6 +283,11 @@ fn label_files_are_used_and_checked() {
     let good = scratch.file("good.txt", b"a\nb\nc\nKatze\ne\nf\ng\nh\ni\nj\n");
     let lines = json_lines(&foveate(&["classify", CAT, "--device", "cpu", "--json", "--labels", &good]));
     assert_eq!(lines[0]["top"][0]["label"], "Katze");
+    // Apostrophes are part of names (ImageNet's jack-o'-lantern); control characters are not for terminals.
+    let odd = scratch.file("odd.txt", b"a\nb\nc\ncat o'nine\ne\nd\x1b[2J\ng\nh\ni\nj\n");
+    let printed = text(&foveate(&["classify", CAT, "--device", "cpu", "--top", "2", "--labels", &odd]).stdout);
+    assert!(printed.contains("\n  cat o'nine   45.8") && printed.contains("\n  d\\u{1b}[2J   31.3"), "{printed:?}");
+    assert!(!printed.contains('\x1b'), "{printed:?}");
     let short = scratch.file("short.txt", b"a\nb\n");
     fails(1, &["classify", CAT, "--labels", &short], &["2 labels", "10 classes"]);
     let binary = scratch.file("binary.txt", &[0xff, 0xfe, 0x00]);
@@ -303,6 +354,7 @@ fn paths_need_not_be_unicode() {
     };
     run(&["fuse".as_ref(), net.as_ref(), "-o".as_ref(), out.as_ref()]);
     assert!(out.exists());
+    run(&["info".as_ref(), out.as_ref()]);
     let classify = |model: &std::path::Path| {
         run(&["classify".as_ref(), "--device=cpu".as_ref(), "--model".as_ref(), model.as_ref(), picture.as_ref()])
     };

@@ -155,7 +155,7 @@ fn another_model_is_compared() {
         "both say what they were made from"
     );
     fails(1, &["eval", PICTURES, "--compare", "no/such.pth"], &["no/such.pth"]);
-    fails(1, &["eval", PICTURES, "--compare", TRAINED[1]], &["--arch"]);
+    fails(1, &["eval", PICTURES, "--compare", TRAINED[1]], &["with --compare-arch;"]);
     fails(2, &["eval", PICTURES, "--compare-arch", "repvgg-cifar"], &["--compare"]);
 }
 
@@ -273,6 +273,9 @@ fn links_in_circles_and_names_that_are_no_text() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), &report["pictures"]), (Some(1), &1.into()));
     assert_eq!(report["unreadable"].as_array().unwrap().len(), 1);
+    std::fs::write(cat.join("\u{1b}[2J.png"), "no picture").unwrap();
+    let told = text(&eval(&[&scratch.path("")]).stderr);
+    assert!(told.contains("\\u{1b}[2J.png") && !told.contains('\u{1b}'), "{told:?}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn stages_of_a_picture_are_drawn_with_a_page() {
     assert!(output.status.success() && stderr.contains("index.html"), "{stderr}");
     assert_eq!(stdout.lines().count(), 4, "{stdout}");
     assert!(stdout.starts_with("stage0  16×32×32  0.0000 … "), "{stdout}");
+    assert!(stdout.contains("\nstage3  128×4×4   0.0000 … "), "columns are aligned: {stdout}");
     assert_eq!(files(&out), ["index.html", "input.png", "stage0.png", "stage1.png", "stage2.png", "stage3.png"]);
     let stage = Picture::open(out.join("stage3.png")).unwrap();
     assert_eq!((stage.width(), stage.height()), (8 * 114 - 2, 8 * 114 - 2), "64 of 128 maps of 4×4, enlarged");
@@ -114,6 +115,7 @@ fn one_node_in_other_colours_and_the_list_of_all() {
     let list = text(&foveate(&["features", "--list"]).stdout);
     assert_eq!(list.lines().count(), 10);
     assert!(list.contains("stage2.2  64×8×8    stride 4   conv2d  → stage2"), "{list}");
+    assert_eq!(list, text(&foveate(&["features", CAT, "--list"]).stdout), "with a picture too");
     let lines = json_lines(&foveate(&["features", "--list", "--json", "--model", "repnext-m0", "--size", "320x480"]));
     let mixer = lines.iter().find(|line| line["op"] == "chunk_conv").unwrap();
     assert_eq!(mixer["shape"], serde_json::json!([40, 80, 120]));
@@ -167,12 +169,13 @@ fn wrong_usage_is_told_before_any_work() {
         vec!["features", CAT, "-o", out, "--size", "0x32"],
         vec!["features", CAT, "-o", out, "--size", "big"],
         vec!["features", CAT, "-o", out, "--colormap", "jet"],
-        vec!["features", CAT, "--list"],
+        vec!["features", CAT, "-o", out, "--list"],
     ] {
         fails(2, &args, &["error:"]);
     }
     fails(1, &["features", CAT, "-o", out, "--at", "stage9"], &["no node \"stage9\"", "stage0", "--list"]);
     fails(1, &["features", CAT, "-o", out, "--size", "9000"], &["8192"]);
+    fails(1, &["features", CAT, "-o", out, "--size", "8192"], &["4 GiB", "smaller --size"]);
     fails(1, &["features", CAT, "-o", file], &["cannot write to", file]);
     fails(1, &["features", CAT, "--device", "cpu", "-o", &below], &[&below]);
     assert!(!Path::new(out).exists(), "nothing is made where nothing is drawn");

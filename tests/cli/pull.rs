@@ -146,6 +146,12 @@ fn several_names_and_one_that_fails() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("QARepVGG's authors"));
     assert!(text(&output.stdout).contains(NAME) && bench.cached(FILE).exists());
+    // Nobody reading on is no reason to leave out the second.
+    let mut unheard = bench.command(&["pull", NAME, "qarepvgg-b0"]);
+    let output = unheard.stdout(std::io::pipe().unwrap().1).stderr(Stdio::piped()).spawn().unwrap();
+    let output = output.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("QARepVGG's authors"));
     let none = bench.run(&["pull"]);
     assert_eq!(none.status.code(), Some(2));
 }

@@ -6,6 +6,8 @@ use foveate::models::Form;
 use foveate::{DeviceInfo, Precision, Session};
 use serde::Serialize;
 
+use crate::cli::table::shown;
+
 /// Most confused pairs that are printed.
 const PAIRS: usize = 10;
 
@@ -165,7 +167,7 @@ impl<'a> Contender<'a> {
         let confusions = tally.confusions();
         let confused = confusions.iter().take(PAIRS).map(|Confusion { truth, predicted, count }| {
             // Labels come from files: no control characters to the terminal.
-            let [truth, predicted] = [truth, predicted].map(|class| label(*class).escape_debug().to_string());
+            let [truth, predicted] = [truth, predicted].map(|class| shown(&label(*class)));
             format!("{count:6}  {truth} taken for {predicted}")
         });
         let confused = confused.collect();

@@ -4,6 +4,7 @@ use foveate::features::{self, Selected};
 use foveate::{Error, Shape};
 use serde::Serialize;
 
+use crate::cli::table::shown;
 use crate::cli::{Outcome, plan, say};
 
 /// A node's line of JSON.
@@ -45,9 +46,4 @@ pub fn run(args: &super::Features) -> Outcome {
         say(format!("{name:name_width$}  {shape:shape_width$}  {stride:9}  {op}{stages}").trim_end());
     }
     Ok(())
-}
-
-/// Names come from files: no control characters to the terminal.
-fn shown(name: &str) -> String {
-    name.escape_debug().to_string()
 }

@@ -12,7 +12,7 @@ use foveate::{Error, Model, Picture, Result, Session};
 use serde::Serialize;
 
 use super::args::{DeviceArgs, ModelArgs};
-use super::{Failure, Outcome, device, progress, say, source, tell};
+use super::{Failure, Lines, Outcome, device, progress, source, tell};
 use folder::Folder;
 use page::{Figure, Group, Page};
 
@@ -47,8 +47,8 @@ pub struct Features {
     /// One line of JSON per value on stdout.
     #[arg(long)]
     json: bool,
-    /// Print the nodes with their shapes and draw nothing.
-    #[arg(long, conflicts_with_all = ["images", "output", "at", "tensors"])]
+    /// Print the nodes with their shapes and draw nothing; pictures are not looked at.
+    #[arg(long, conflicts_with_all = ["output", "at", "tensors"])]
     list: bool,
     /// Where to write pictures and index.html; a folder that is new or empty.
     #[arg(short, long, value_name = "DIR", required_unless_present = "list")]
@@ -71,7 +71,8 @@ enum ScaleArg {
     Tensor,
 }
 
-/// The most that one `--tensors` file may take; all of it is held in memory.
+/// The most bytes that the values of one picture may take, and with `--tensors` those of all: they
+/// are held in memory.
 const MAX_TENSORS: u64 = 4 << 30;
 
 /// A value's line of JSON.
@@ -110,17 +111,21 @@ pub fn run(args: &Features) -> Outcome {
     }
     let selected = features::select(model.graph(), &names(args, &model))?;
     let bytes = selected.iter().map(|s| s.shape.len() as u64 * 4).fold(0, u64::saturating_add);
-    if args.tensors && bytes.saturating_mul(args.images.len() as u64) > MAX_TENSORS {
-        let reason = "the values are more than 4 GiB, too many for one file; give fewer pictures or nodes";
+    let held = if args.tensors { args.images.len() as u64 } else { 1 };
+    if bytes.saturating_mul(held) > MAX_TENSORS {
+        let reason = match args.tensors {
+            true => "the values are more than 4 GiB, too many for one file; give fewer pictures or nodes",
+            false => "the values of one picture are more than 4 GiB; choose a smaller --size or fewer nodes",
+        };
         return Err(Error::argument(reason).into());
     }
     let builder = device::builder(model, &args.device, None, 1).features(selected.into_iter().map(|s| s.node));
     let mut session = device::start(builder)?;
     folder.create()?;
     let mut page = Page::new(session.model().name(), &session.device().to_string(), args.style());
-    let (mut kept, mut failed) = (Vec::new(), false);
+    let (mut lines, mut kept, mut failed) = (Lines::default(), Vec::new(), false);
     for path in &args.images {
-        match draw(args, &mut session, path, &mut folder) {
+        match draw(args, &mut session, path, &mut folder, &mut lines) {
             Ok((group, values)) => {
                 if args.tensors {
                     kept.push((if args.images.len() > 1 { group.folder.clone() } else { String::new() }, values));
@@ -140,6 +145,7 @@ pub fn run(args: &Features) -> Outcome {
         let index = folder.write("index.html", page.to_string().as_bytes())?;
         tell(format_args!("{}: all pictures with captions", index.display()));
     }
+    lines.finish()?;
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
@@ -155,7 +161,13 @@ fn names(args: &Features, model: &Model) -> Vec<String> {
 }
 
 /// Runs one picture, writes what is to be seen of it, and prints a line for each value.
-fn draw(args: &Features, session: &mut Session, path: &Path, folder: &mut Folder) -> Result<(Group, Values)> {
+fn draw(
+    args: &Features,
+    session: &mut Session,
+    path: &Path,
+    folder: &mut Folder,
+    lines: &mut Lines,
+) -> Result<(Group, Values)> {
     let picture = Picture::open(path)?;
     let values = progress::during("running the network", || pollster::block_on(session.features(&picture)))?;
     let (image, model) = (path.display().to_string(), session.model());
@@ -164,6 +176,8 @@ fn draw(args: &Features, session: &mut Session, path: &Path, folder: &mut Folder
     let file = folder.picture(&sub, "input", &seen)?;
     let shape = model.graph().input_shape();
     let mut group = Group::new(&image, &sub, Figure::input(file, shape, picture.width(), picture.height()));
+    let widths = [|map: &Feature| page::name(map), |map: &Feature| map.shape().to_string()]
+        .map(|text| values.iter().map(|map| text(map).chars().count()).max().unwrap_or(0));
     for map in &values {
         let branches = map.branches()?;
         let drawn = if branches.is_empty() {
@@ -173,25 +187,25 @@ fn draw(args: &Features, session: &mut Session, path: &Path, folder: &mut Folder
         };
         let file = folder.picture(&sub, map.stage().unwrap_or(map.node()), &drawn)?;
         let written = folder.path(&file).display().to_string();
-        show(args, &image, model.name(), map, &branches, &written)?;
+        lines.say(if args.json {
+            json(&image, model.name(), map, &branches, &written)?
+        } else {
+            let ([name_width, shape_width], name, shape) = (widths, page::name(map), map.shape().to_string());
+            format!("{name:name_width$}  {shape:shape_width$}  {}  {written}", page::numbers(&map.stats()))
+        });
         group.figures.push(Figure::of(map, &branches, file, args.style().channels));
     }
     Ok((group, values))
 }
 
-fn show(args: &Features, image: &str, model: &str, map: &Feature, branches: &[Branch], file: &str) -> Result<()> {
+/// A value's line of JSON.
+fn json(image: &str, model: &str, map: &Feature, branches: &[Branch], file: &str) -> Result<String> {
     let (shape, stats) = (map.shape(), map.stats());
-    if !args.json {
-        let name = page::name(map);
-        say(format_args!("{name}  {shape}  {}  {file}", page::numbers(&stats)));
-        return Ok(());
-    }
     let branches = branches.iter().map(|b| BranchLine { name: b.name, kernel: &b.kernel, stats: b.stats() }).collect();
     let (node, stage, stride) = (map.node(), map.stage(), map.stride());
     let shape = [shape.channels, shape.height, shape.width];
     let line = Line { schema_version: 1, image, model, node, stage, shape, stride, stats, branches, file };
-    say(serde_json::to_string(&line).map_err(Error::argument)?);
-    Ok(())
+    serde_json::to_string(&line).map_err(Error::argument)
 }
 
 impl Features {

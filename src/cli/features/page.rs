@@ -6,6 +6,8 @@ use std::fmt::{self, Write};
 use foveate::Shape;
 use foveate::features::{Branch, Feature, Scale, Stats, Style};
 
+use crate::cli::table::shown;
+
 /// The page.
 pub struct Page {
     model: String,
@@ -96,7 +98,7 @@ impl Figure {
 
 /// What a value is called where people read it: its stage's name or its own.
 pub fn name(map: &Feature) -> String {
-    map.stage().unwrap_or(map.node()).escape_debug().to_string()
+    shown(map.stage().unwrap_or(map.node()))
 }
 
 /// The numbers in one line.
