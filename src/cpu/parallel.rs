@@ -25,6 +25,18 @@ pub(super) fn for_each_piece_if(
     data.chunks_mut(len).enumerate().for_each(|(i, piece)| work(i, piece));
 }
 
+/// Calls `work(index, piece)` for every consecutive piece of `len` values, however few values there are:
+/// for pieces that are much work each.
+pub(super) fn for_each_chunk(data: &mut [f32], len: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        data.par_chunks_mut(len).enumerate().for_each(|(i, piece)| work(i, piece));
+    }
+    #[cfg(target_arch = "wasm32")]
+    data.chunks_mut(len).enumerate().for_each(|(i, piece)| work(i, piece));
+}
+
 /// Below this many values, waking other threads costs more than they save.
 #[cfg(not(target_arch = "wasm32"))]
 const SMALL: usize = 4096;
