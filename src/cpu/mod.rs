@@ -36,8 +36,8 @@ use crate::ops::*;
 use crate::tensor::Tensor;
 
 pub use parallel::threads;
-pub use prepared::StepTime;
 use prepared::Prepared;
+pub use prepared::StepTime;
 pub use settle::settle_batch_norms;
 use values::Values;
 

@@ -53,8 +53,8 @@ impl Choice {
     fn of_conv(conv: &Conv2d, node: &Node, graph: &Graph) -> Self {
         let params = graph.params();
         let shape = params.shape(conv.weight);
-        let (out, depth) = (shape[0], shape[1] * shape[2] * shape[3]);
-        if node.inputs == [graph.input()] && Stem::fits(conv, depth) {
+        let out = shape[0];
+        if node.inputs == [graph.input()] && Stem::fits(conv, shape[1], conv.kernel(params)) {
             return Choice::Stem;
         }
         let regular = matches!(conv.stride, [1, 1] | [2, 2]) && conv.dilation == [1, 1];

@@ -3,13 +3,14 @@
 //! activation) before it is stored.
 //!
 //! Per product of the tile, one value of each pixel is broadcast and multiplied with `T` vectors of
-//! weights: 7 × 4 vectors of AVX-512 are 28 sums for 11 loads, and both loads and products run at the
-//! machine's full rate. Weights lie in the order of use, `[tile][input plane][ky][kx][16 inputs][T]`,
+//! weights: 7 × 3 vectors of AVX-512 are 21 sums for 10 loads, all within 32 registers, and products run
+//! at the machine's full rate. Machines with narrower vectors have tiles of 4 pixels × 1 block. Weights lie in the order of use, `[tile][input plane][ky][kx][16 inputs][T]`,
 //! and are read once per tile of pixels, as a stream. Nothing is unfolded: pixels are a constant
 //! distance apart, and the input's frame of zeros is its padding.
 //!
-//! At most [`RUN`] products are added up before they go into the tile's totals, which keeps the
-//! rounding of a sum of twenty thousand products at that of a few hundred.
+//! At most [`RUN`] products are added up before they go into a tile's totals, which keeps the rounding
+//! of a sum of twenty thousand products at that of a few hundred. The weights of a run fit the first cache,
+//! and up to [`BATCH`] tiles use them before the next run's are read.
 
 use std::ops::Range;
 
@@ -21,11 +22,15 @@ use super::slots::{Rect, Window};
 use super::vectors::{activate, load, segment_len, segments, store, vectors, width};
 use crate::ops::Activation;
 
-/// Products that are added up in one go, roughly.
-const RUN: usize = 512;
+/// Products that are added up in one go, unless a single row of taps has more: 27 KiB of weights for
+/// a tile of three AVX-512 vectors.
+const RUN: usize = 144;
 
-/// Most blocks of output channels in a tile.
-const MAX_TILE: usize = 4;
+/// Tiles of pixels that share the weights of a run.
+const BATCH: usize = 8;
+
+/// Most blocks of output channels in a tile; a fourth would not leave registers for the operands.
+const MAX_TILE: usize = 3;
 
 /// What a dense convolution computes, apart from where its values lie.
 pub(super) struct Spec<'a> {
@@ -99,15 +104,13 @@ impl Conv {
         Self::build(spec, input, output, residual, threads)
     }
 
-    /// Of an input that somebody else makes band by band, and so row by row.
-    pub(super) fn unfolded(spec: &Spec, input: Map, output: Map, threads: usize) -> Self {
-        Self::build(spec, input, output, None, threads)
-    }
-
-    /// The same with its input in bands of that shape.
-    pub(super) fn of_bands(self, input: Map) -> Self {
-        let taps = Taps { plane_len: input.plane_len(), pitch: input.pitch(), ..self.taps };
-        Conv { taps, input, ..self }
+    /// A pointwise convolution of an input that somebody else makes band by band, all planes of a pixel side
+    /// by side: one or two.
+    pub(super) fn side_by_side(spec: &Spec, input: Map, output: Map, threads: usize) -> Self {
+        let conv = Self::build(spec, input, output, None, threads);
+        let stride = input.planes();
+        debug_assert!(stride <= 2, "kernels know strides of one and two");
+        Conv { taps: Taps { plane_len: 1, ..conv.taps }, stride, ..conv }
     }
 
     fn build(spec: &Spec, input: Map, output: Map, residual: Option<Map>, threads: usize) -> Self {
@@ -123,7 +126,8 @@ impl Conv {
             run: (RUN / (kernel[1] * LANES)).max(1),
         };
         let per_group = (output.channels / groups).div_ceil(LANES);
-        let widest = if width() == LANES { MAX_TILE } else { 1 };
+        let wide = width() == LANES;
+        let widest = if wide { MAX_TILE } else { 1 };
         let depth = channels * kernel[0] * kernel[1];
         let mut tiles = Vec::new();
         let mut panels = Vec::new();
@@ -140,7 +144,7 @@ impl Conv {
         for (channel, value) in spec.bias.iter().copied().flatten().enumerate() {
             bias[channel / LANES].0[channel % LANES] = *value;
         }
-        let segment = segment_len(output.width);
+        let segment = segment_len(output.width).min(if wide { 7 } else { 4 });
         let pieces = cut(&tiles, &panels, &input, &output, segment, depth, threads);
         Conv { taps, stride, activation, input, output, residual, tiles, panels, bias, pieces, segment }
     }
@@ -283,8 +287,8 @@ impl Job<'_, '_> {
     #[inline(always)]
     fn tile<S: Simd, const V: usize>(&mut self, simd: S, tile: &Tile) {
         match (self.conv.segment, self.conv.stride) {
-            (7, 1) => self.rows::<S, V, 7, 1>(simd, tile),
-            (7, _) => self.rows::<S, V, 7, 2>(simd, tile),
+            (7, 1) if S::F32_LANES == LANES => self.rows::<S, V, 7, 1>(simd, tile),
+            (7, _) if S::F32_LANES == LANES => self.rows::<S, V, 7, 2>(simd, tile),
             (4, 1) => self.rows::<S, V, 4, 1>(simd, tile),
             (4, _) => self.rows::<S, V, 4, 2>(simd, tile),
             (_, 1) => self.rows::<S, V, 1, 1>(simd, tile),
@@ -294,36 +298,73 @@ impl Job<'_, '_> {
 
     #[inline(always)]
     fn rows<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(&mut self, simd: S, tile: &Tile) {
-        let Conv { taps, input, residual, .. } = self.conv;
         let (panel, _) = S::as_simd_f32s(bytemuck::cast_slice(&self.conv.panels[tile.panel.clone()]));
         let Rect { rows, columns, .. } = self.out.rect().clone();
+        let mut batch = [[0; 2]; BATCH];
+        let mut count = 0;
         for y in rows {
             for x in segments(columns.clone(), P) {
+                batch[count] = [y, x];
+                count += 1;
+                if count == BATCH {
+                    self.batch::<S, V, P, STRIDE>(simd, tile, panel, &batch);
+                    count = 0;
+                }
+            }
+        }
+        self.batch::<S, V, P, STRIDE>(simd, tile, panel, &batch[..count]);
+    }
+
+    /// Computes the segments that begin with these pixels.
+    #[inline(always)]
+    fn batch<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
+        &mut self,
+        simd: S,
+        tile: &Tile,
+        panel: &[S::f32s],
+        segments: &[[usize; 2]],
+    ) {
+        let Conv { taps, input, .. } = self.conv;
+        let (mut panel, _) = panel.as_chunks::<V>();
+        let mut totals = [[[simd.splat_f32s(0.0); V]; P]; BATCH];
+        let rows = taps.planes * taps.kernel[0];
+        for first in (0..rows).step_by(taps.run) {
+            let run = first..rows.min(first + taps.run);
+            let mut rest = panel;
+            for ([y, x], totals) in segments.iter().zip(&mut totals) {
                 let corner = input.framed((y - self.top) * STRIDE + taps.offset[0], x * STRIDE + taps.offset[1]);
                 let start = tile.input * taps.plane_len + corner;
-                let mut sums = [[simd.splat_f32s(0.0); V]; P];
-                taps.sum::<S, V, P, STRIDE>(simd, self.x, start, panel, &mut sums);
-                for (i, plane) in tile.planes.clone().enumerate() {
-                    let bias = &self.conv.bias[plane];
-                    let residual = residual.map(|map| &self.residual[map.at(plane, y, x)..][..P]);
-                    let out = &mut self.out.row(plane, y)[x - columns.start..][..P];
-                    for v in 0..vectors::<S>() {
-                        let bias = load::<S>(bias, v);
-                        for p in 0..P {
-                            let mut sum = simd.add_f32s(sums[p][(i * vectors::<S>() + v) % V], bias);
-                            if let Some(residual) = residual {
-                                sum = simd.add_f32s(sum, load::<S>(&residual[p], v));
-                            }
-                            store::<S>(&mut out[p], v, sum);
-                        }
+                rest = taps.sum::<S, V, P, STRIDE>(simd, self.x, start, run.clone(), panel, totals);
+            }
+            panel = rest;
+        }
+        for ([y, x], totals) in segments.iter().zip(&totals) {
+            self.finish::<S, V, P>(simd, tile, *y, *x, totals);
+        }
+    }
+
+    /// Bias, residual, activation, and out.
+    #[inline(always)]
+    fn finish<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        tile: &Tile,
+        y: usize,
+        x: usize,
+        totals: &[[S::f32s; V]; P],
+    ) {
+        let first = self.out.rect().columns.start;
+        for (i, plane) in tile.planes.clone().enumerate() {
+            let bias = &self.conv.bias[plane];
+            let residual = self.conv.residual.map(|map| &self.residual[map.at(plane, y, x)..][..P]);
+            let out = &mut self.out.row(plane, y)[x - first..][..P];
+            for (p, out) in out.iter_mut().enumerate() {
+                for v in 0..vectors::<S>() {
+                    let mut sum = simd.add_f32s(totals[p][(i * vectors::<S>() + v) % V], load::<S>(bias, v));
+                    if let Some(residual) = residual {
+                        sum = simd.add_f32s(sum, load::<S>(&residual[p], v));
                     }
-                    if self.conv.activation != Activation::None {
-                        for block in out {
-                            for v in 0..vectors::<S>() {
-                                store::<S>(block, v, activate(simd, self.conv.activation, load::<S>(block, v)));
-                            }
-                        }
-                    }
+                    store::<S>(out, v, activate(simd, self.conv.activation, sum));
                 }
             }
         }
@@ -331,54 +372,56 @@ impl Job<'_, '_> {
 }
 
 impl Taps {
-    /// Adds all products of a tile whose first pixel's first tap is at `start`.
+    /// Adds the products of some rows of taps (input planes × rows of the kernel) to a tile whose first
+    /// pixel's first tap is at `start`, with the weights that `panel` begins with. Returns the others.
     #[inline(always)]
-    fn sum<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
+    fn sum<'a, S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
         &self,
         simd: S,
         x: &[Block],
         start: usize,
-        panel: &[S::f32s],
+        rows: Range<usize>,
+        mut panel: &'a [[S::f32s; V]],
         totals: &mut [[S::f32s; V]; P],
-    ) {
-        let (mut panel, _) = panel.as_chunks::<V>();
+    ) -> &'a [[S::f32s; V]] {
         let mut sums = [[simd.splat_f32s(0.0); V]; P];
-        let mut left = self.run;
-        for plane in 0..self.planes {
+        for row in rows {
+            let (plane, ky) = (row / self.kernel[0], row % self.kernel[0]);
             let channels = if plane + 1 < self.planes { LANES } else { self.last };
-            for ky in 0..self.kernel[0] {
-                let row = start + plane * self.plane_len + ky * self.pitch;
-                for kx in 0..self.kernel[1] {
-                    let x = &x[row + kx..][..(P - 1) * STRIDE + 1];
-                    let (weights, rest) = panel.split_at(channels);
-                    panel = rest;
-                    for (i, weights) in weights.iter().enumerate().take(LANES) {
-                        for p in 0..P {
-                            let x = simd.splat_f32s(x[p * STRIDE].0[i]);
-                            for v in 0..V {
-                                sums[p][v] = simd.mul_add_e_f32s(x, weights[v], sums[p][v]);
-                            }
-                        }
-                    }
-                }
-                left -= 1;
-                if left == 0 {
-                    add(simd, totals, &mut sums);
-                    left = self.run;
+            let row = start + plane * self.plane_len + ky * self.pitch;
+            for kx in 0..self.kernel[1] {
+                let x = &x[row + kx..][..(P - 1) * STRIDE + 1];
+                let (weights, rest) = panel.split_at(channels);
+                panel = rest;
+                for (i, weights) in weights.iter().enumerate() {
+                    sums = products::<S, V, P, STRIDE>(simd, x, i, weights, sums);
                 }
             }
         }
-        add(simd, totals, &mut sums);
+        for (totals, sums) in totals.iter_mut().zip(&sums) {
+            for (total, sum) in totals.iter_mut().zip(sums) {
+                *total = simd.add_f32s(*total, *sum);
+            }
+        }
+        panel
     }
 }
 
-/// Moves sums into the totals.
+/// Adds the products of one input channel. The sums come and go by value and the lane is a remainder: with
+/// an index that has a known bound, LLVM unrolls the caller's loop and then keeps the sums in memory.
 #[inline(always)]
-fn add<S: Simd, const V: usize, const P: usize>(simd: S, totals: &mut [[S::f32s; V]; P], sums: &mut [[S::f32s; V]; P]) {
-    for (totals, sums) in totals.iter_mut().zip(sums) {
-        for (total, sum) in totals.iter_mut().zip(sums) {
-            *total = simd.add_f32s(*total, *sum);
-            *sum = simd.splat_f32s(0.0);
+fn products<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
+    simd: S,
+    x: &[Block],
+    lane: usize,
+    weights: &[S::f32s; V],
+    mut sums: [[S::f32s; V]; P],
+) -> [[S::f32s; V]; P] {
+    for p in 0..P {
+        let x = simd.splat_f32s(x[p * STRIDE].0[lane % LANES]);
+        for v in 0..V {
+            sums[p][v] = simd.mul_add_e_f32s(x, weights[v], sums[p][v]);
         }
     }
+    sums
 }

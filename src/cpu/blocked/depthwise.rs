@@ -25,8 +25,7 @@ impl Kernels {
     /// Of `[channels, 1, kh, kw]` weights.
     pub(super) fn new(size: [usize; 2], weight: &[f32], bias: Option<&[f32]>, channels: usize) -> Self {
         let (taps, planes) = (size[0] * size[1], channels.div_ceil(LANES));
-        let mut kernels =
-            Kernels { size, weights: vec![Block::ZERO; planes * taps], bias: vec![Block::ZERO; planes] };
+        let mut kernels = Kernels { size, weights: vec![Block::ZERO; planes * taps], bias: vec![Block::ZERO; planes] };
         for channel in 0..channels {
             let (plane, lane) = (channel / LANES, channel % LANES);
             for tap in 0..taps {

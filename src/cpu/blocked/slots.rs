@@ -116,7 +116,9 @@ mod tests {
             assert!(!a.overlaps(&other) && !other.overlaps(&a));
         }
         assert!(a.overlaps(&rect(1..3, 3..9, 3..9)) && a.overlaps(&a));
-        assert!(a.lies_within(&Map::new(Shape::new(32, 4, 4), 0)) && !a.lies_within(&Map::new(Shape::new(16, 4, 4), 0)));
+        assert!(
+            a.lies_within(&Map::new(Shape::new(32, 4, 4), 0)) && !a.lies_within(&Map::new(Shape::new(16, 4, 4), 0))
+        );
     }
 
     #[test]
