@@ -14,12 +14,13 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::vectors::{activate, load, segment_len, segments, store, vectors, width};
+use super::tile::{Finish, MAX_SEGMENT, MAX_TILE, Sum, Taps, prefetch};
+use super::vectors::{segment_len, segments, width};
 use crate::ops::Activation;
 
 /// Products that are added up in one go, unless a single row of taps has more: 27 KiB of weights for
@@ -27,10 +28,7 @@ use crate::ops::Activation;
 const RUN: usize = 144;
 
 /// Tiles of pixels that share the weights of a run.
-const BATCH: usize = 8;
-
-/// Most blocks of output channels in a tile; a fourth would not leave registers for the operands.
-const MAX_TILE: usize = 3;
+const BATCH: usize = 14;
 
 /// What a dense convolution computes, apart from where its values lie.
 pub(super) struct Spec<'a> {
@@ -60,21 +58,6 @@ pub(super) struct Conv {
     bias: Vec<Block>,
     pieces: Vec<Piece>,
     segment: usize,
-}
-
-/// What a tile reads of the input.
-#[derive(Clone, Copy)]
-struct Taps {
-    kernel: [usize; 2],
-    /// Rows and columns from the input's frame to the first tap of the first output.
-    offset: [usize; 2],
-    /// Input planes of a group, and channels in the last of them.
-    planes: usize,
-    last: usize,
-    plane_len: usize,
-    pitch: usize,
-    /// Rows of taps whose products are added up in one go.
-    run: usize,
 }
 
 /// Neighbouring blocks of output channels that are computed together.
@@ -116,15 +99,7 @@ impl Conv {
     fn build(spec: &Spec, input: Map, output: Map, residual: Option<Map>, threads: usize) -> Self {
         let Spec { kernel, stride, padding, groups, activation, .. } = *spec;
         let channels = input.channels / groups;
-        let taps = Taps {
-            kernel,
-            offset: padding.map(|p| input.halo - p),
-            planes: channels.div_ceil(LANES),
-            last: (channels - 1) % LANES + 1,
-            plane_len: input.plane_len(),
-            pitch: input.pitch(),
-            run: (RUN / (kernel[1] * LANES)).max(1),
-        };
+        let taps = Taps::new(kernel, padding, channels, &input, RUN);
         let per_group = (output.channels / groups).div_ceil(LANES);
         let wide = width() == LANES;
         let widest = if wide { MAX_TILE } else { 1 };
@@ -144,14 +119,71 @@ impl Conv {
         for (channel, value) in spec.bias.iter().copied().flatten().enumerate() {
             bias[channel / LANES].0[channel % LANES] = *value;
         }
-        let segment = segment_len(output.width).min(if wide { 7 } else { 4 });
+        let segment = segment_len(output.width).min(if wide { MAX_SEGMENT } else { 4 });
         let pieces = cut(&tiles, &panels, &input, &output, segment, depth, threads);
         Conv { taps, stride, activation, input, output, residual, tiles, panels, bias, pieces, segment }
     }
 
     /// Computes a piece from an input that was made for the output's rows from `top` on.
     pub(super) fn compute(&self, piece: usize, x: &[Block], top: usize, residual: &[Block], out: &mut Window) {
-        Arch::new().dispatch(Job { conv: self, tiles: self.pieces[piece].tiles.clone(), x, top, residual, out });
+        let Rect { rows, columns, .. } = self.pieces[piece].rect.clone();
+        let pixels = |y| segments(columns.clone(), self.segment).map(move |x| [y, x]);
+        let mut totals = [Block::ZERO; BATCH * MAX_SEGMENT * MAX_TILE];
+        for tile in &self.tiles[self.pieces[piece].tiles.clone()] {
+            let mut batch = [[0; 2]; BATCH];
+            let mut count = 0;
+            for pixel in rows.clone().flat_map(pixels) {
+                batch[count] = pixel;
+                count += 1;
+                if count == BATCH {
+                    self.sum(tile, x, top, &batch, &mut totals);
+                    self.finish(tile, residual, &batch, &totals, out);
+                    count = 0;
+                }
+            }
+            self.sum(tile, x, top, &batch[..count], &mut totals);
+            self.finish(tile, residual, &batch[..count], &totals, out);
+        }
+    }
+
+    /// Sums the products for the segments that begin with these pixels.
+    fn sum(&self, tile: &Tile, x: &[Block], top: usize, pixels: &[[usize; 2]], totals: &mut [Block]) {
+        let (taps, arch) = (&self.taps, Arch::new());
+        let blocks = tile.planes.len();
+        let mut panel = tile.panel.start;
+        let rows = taps.planes * taps.kernel[0];
+        for first in (0..rows).step_by(taps.run) {
+            let run = first..rows.min(first + taps.run);
+            let next = panel + taps.products(&run) * blocks;
+            let share = (next - panel).div_ceil(pixels.len().max(1));
+            let totals = totals.chunks_exact_mut(self.segment * blocks);
+            for (i, (&[y, x_first], totals)) in pixels.iter().zip(totals).enumerate() {
+                let [y, x_first] = [(y - top) * self.stride, x_first * self.stride];
+                let corner = self.input.framed(y + taps.offset[0], x_first + taps.offset[1]);
+                let start = tile.input * taps.plane_len + corner;
+                let panel = &self.panels[panel..next];
+                // The next run's weights are on their way while this one's are used.
+                prefetch(&self.panels, next + i * share..next + (i + 1) * share);
+                let (stride, pixels) = (self.stride, self.segment);
+                arch.dispatch(Sum { taps, x, start, rows: run.clone(), panel, stride, pixels, blocks, totals });
+            }
+            panel = next;
+        }
+    }
+
+    /// Bias, residual, activation, and out.
+    fn finish(&self, tile: &Tile, residual: &[Block], pixels: &[[usize; 2]], totals: &[Block], out: &mut Window) {
+        let (arch, first) = (Arch::new(), out.rect().columns.start);
+        let blocks = tile.planes.len();
+        for (&[y, x], totals) in pixels.iter().zip(totals.chunks_exact(self.segment * blocks)) {
+            for (i, plane) in tile.planes.clone().enumerate() {
+                let residual = self.residual.map(|map| &residual[map.at(plane, y, x)..][..self.segment]);
+                let out = &mut out.row(plane, y)[x - first..][..self.segment];
+                let (bias, activation) = (&self.bias[plane], self.activation);
+                let totals = &totals[i..];
+                arch.dispatch(Finish { totals, blocks, bias, residual, activation, out });
+            }
+        }
     }
 }
 
@@ -252,176 +284,4 @@ fn cut(
         }
     }
     pieces
-}
-
-/// The tiles of one piece.
-struct Job<'a, 'w> {
-    conv: &'a Conv,
-    tiles: Range<usize>,
-    x: &'a [Block],
-    /// First output row that `x` was made for.
-    top: usize,
-    residual: &'a [Block],
-    out: &'a mut Window<'w>,
-}
-
-impl WithSimd for Job<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        for tile in &self.conv.tiles[self.tiles.clone()] {
-            // Vectors per pixel of the tile.
-            match tile.planes.len() * vectors::<S>() {
-                1 => self.tile::<S, 1>(simd, tile),
-                2 => self.tile::<S, 2>(simd, tile),
-                3 => self.tile::<S, 3>(simd, tile),
-                4 => self.tile::<S, 4>(simd, tile),
-                _ => self.tile::<S, LANES>(simd, tile),
-            }
-        }
-    }
-}
-
-impl Job<'_, '_> {
-    #[inline(always)]
-    fn tile<S: Simd, const V: usize>(&mut self, simd: S, tile: &Tile) {
-        match (self.conv.segment, self.conv.stride) {
-            (7, 1) if S::F32_LANES == LANES => self.rows::<S, V, 7, 1>(simd, tile),
-            (7, _) if S::F32_LANES == LANES => self.rows::<S, V, 7, 2>(simd, tile),
-            (4, 1) => self.rows::<S, V, 4, 1>(simd, tile),
-            (4, _) => self.rows::<S, V, 4, 2>(simd, tile),
-            (_, 1) => self.rows::<S, V, 1, 1>(simd, tile),
-            (_, _) => self.rows::<S, V, 1, 2>(simd, tile),
-        }
-    }
-
-    #[inline(always)]
-    fn rows<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(&mut self, simd: S, tile: &Tile) {
-        let (panel, _) = S::as_simd_f32s(bytemuck::cast_slice(&self.conv.panels[tile.panel.clone()]));
-        let Rect { rows, columns, .. } = self.out.rect().clone();
-        let mut batch = [[0; 2]; BATCH];
-        let mut count = 0;
-        for y in rows {
-            for x in segments(columns.clone(), P) {
-                batch[count] = [y, x];
-                count += 1;
-                if count == BATCH {
-                    self.batch::<S, V, P, STRIDE>(simd, tile, panel, &batch);
-                    count = 0;
-                }
-            }
-        }
-        self.batch::<S, V, P, STRIDE>(simd, tile, panel, &batch[..count]);
-    }
-
-    /// Computes the segments that begin with these pixels.
-    #[inline(always)]
-    fn batch<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
-        &mut self,
-        simd: S,
-        tile: &Tile,
-        panel: &[S::f32s],
-        segments: &[[usize; 2]],
-    ) {
-        let Conv { taps, input, .. } = self.conv;
-        let (mut panel, _) = panel.as_chunks::<V>();
-        let mut totals = [[[simd.splat_f32s(0.0); V]; P]; BATCH];
-        let rows = taps.planes * taps.kernel[0];
-        for first in (0..rows).step_by(taps.run) {
-            let run = first..rows.min(first + taps.run);
-            let mut rest = panel;
-            for ([y, x], totals) in segments.iter().zip(&mut totals) {
-                let corner = input.framed((y - self.top) * STRIDE + taps.offset[0], x * STRIDE + taps.offset[1]);
-                let start = tile.input * taps.plane_len + corner;
-                rest = taps.sum::<S, V, P, STRIDE>(simd, self.x, start, run.clone(), panel, totals);
-            }
-            panel = rest;
-        }
-        for ([y, x], totals) in segments.iter().zip(&totals) {
-            self.finish::<S, V, P>(simd, tile, *y, *x, totals);
-        }
-    }
-
-    /// Bias, residual, activation, and out.
-    #[inline(always)]
-    fn finish<S: Simd, const V: usize, const P: usize>(
-        &mut self,
-        simd: S,
-        tile: &Tile,
-        y: usize,
-        x: usize,
-        totals: &[[S::f32s; V]; P],
-    ) {
-        let first = self.out.rect().columns.start;
-        for (i, plane) in tile.planes.clone().enumerate() {
-            let bias = &self.conv.bias[plane];
-            let residual = self.conv.residual.map(|map| &self.residual[map.at(plane, y, x)..][..P]);
-            let out = &mut self.out.row(plane, y)[x - first..][..P];
-            for (p, out) in out.iter_mut().enumerate() {
-                for v in 0..vectors::<S>() {
-                    let mut sum = simd.add_f32s(totals[p][(i * vectors::<S>() + v) % V], load::<S>(bias, v));
-                    if let Some(residual) = residual {
-                        sum = simd.add_f32s(sum, load::<S>(&residual[p], v));
-                    }
-                    store::<S>(out, v, activate(simd, self.conv.activation, sum));
-                }
-            }
-        }
-    }
-}
-
-impl Taps {
-    /// Adds the products of some rows of taps (input planes × rows of the kernel) to a tile whose first
-    /// pixel's first tap is at `start`, with the weights that `panel` begins with. Returns the others.
-    #[inline(always)]
-    fn sum<'a, S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
-        &self,
-        simd: S,
-        x: &[Block],
-        start: usize,
-        rows: Range<usize>,
-        mut panel: &'a [[S::f32s; V]],
-        totals: &mut [[S::f32s; V]; P],
-    ) -> &'a [[S::f32s; V]] {
-        let mut sums = [[simd.splat_f32s(0.0); V]; P];
-        for row in rows {
-            let (plane, ky) = (row / self.kernel[0], row % self.kernel[0]);
-            let channels = if plane + 1 < self.planes { LANES } else { self.last };
-            let row = start + plane * self.plane_len + ky * self.pitch;
-            for kx in 0..self.kernel[1] {
-                let x = &x[row + kx..][..(P - 1) * STRIDE + 1];
-                let (weights, rest) = panel.split_at(channels);
-                panel = rest;
-                for (i, weights) in weights.iter().enumerate() {
-                    sums = products::<S, V, P, STRIDE>(simd, x, i, weights, sums);
-                }
-            }
-        }
-        for (totals, sums) in totals.iter_mut().zip(&sums) {
-            for (total, sum) in totals.iter_mut().zip(sums) {
-                *total = simd.add_f32s(*total, *sum);
-            }
-        }
-        panel
-    }
-}
-
-/// Adds the products of one input channel. The sums come and go by value and the lane is a remainder: with
-/// an index that has a known bound, LLVM unrolls the caller's loop and then keeps the sums in memory.
-#[inline(always)]
-fn products<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
-    simd: S,
-    x: &[Block],
-    lane: usize,
-    weights: &[S::f32s; V],
-    mut sums: [[S::f32s; V]; P],
-) -> [[S::f32s; V]; P] {
-    for p in 0..P {
-        let x = simd.splat_f32s(x[p * STRIDE].0[lane % LANES]);
-        for v in 0..V {
-            sums[p][v] = simd.mul_add_e_f32s(x, weights[v], sums[p][v]);
-        }
-    }
-    sums
 }

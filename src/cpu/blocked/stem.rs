@@ -86,16 +86,14 @@ impl Stem {
     /// One output row's unfolded pixels, which have `N` values each. Quads overlap: the lanes beyond a tap's
     /// channels are written again by the next.
     fn unfold<const N: usize>(&self, quads: &[[f32; QUAD]], columns: usize, row: &mut [[f32; N]]) {
-        let [kh, kw] = self.kernel;
+        let [_, kw] = self.kernel;
         let Conv2d { stride, dilation, .. } = self.op;
-        for (x, pixel) in row.iter_mut().enumerate() {
-            let mut lane = 0;
-            for ky in 0..kh {
-                let start = ky * dilation[0] * columns + x * stride[1];
-                for quad in quads[start..].iter().step_by(dilation[1]).take(kw) {
-                    pixel[lane..lane + QUAD].copy_from_slice(quad);
-                    lane += self.input.channels;
-                }
+        for tap in 0..self.kernel[0] * kw {
+            let lane = tap * self.input.channels;
+            let start = tap / kw * dilation[0] * columns + tap % kw * dilation[1];
+            let quads = quads[start..].chunks(stride[1]);
+            for (pixel, quad) in row.iter_mut().zip(quads) {
+                pixel[lane..lane + QUAD].copy_from_slice(&quad[0]);
             }
         }
     }

@@ -102,6 +102,15 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.mul_f32s(x, simd.mul_add_e_f32s(near, q, splat(0.5)))
 }
 
+/// Only gates have it: vectors of a few hundred values.
+#[inline(always)]
+pub(super) fn sigmoid<S: Simd>(mut x: S::f32s) -> S::f32s {
+    for v in bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut x)) {
+        *v = 1.0 / (1.0 + (-*v).exp());
+    }
+    x
+}
+
 /// Any activation of a vector.
 #[inline(always)]
 pub(super) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f32s) -> S::f32s {
@@ -109,14 +118,7 @@ pub(super) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f32s) -> 
         Activation::None => x,
         Activation::Relu => relu(simd, x),
         Activation::Gelu => gelu(simd, x),
-        Activation::Sigmoid => {
-            let mut x = x;
-            // Only gates have it: vectors of a few hundred values.
-            for v in bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut x)) {
-                *v = 1.0 / (1.0 + (-*v).exp());
-            }
-            x
-        }
+        Activation::Sigmoid => sigmoid::<S>(x),
     }
 }
 
@@ -164,7 +166,10 @@ mod tests {
 
     #[test]
     fn activations_know_their_limits() {
-        assert_eq!(all(Activation::Gelu, &[0.0, 1e3, 1e30]), [0.0, 1e3, 1e30]);
+        assert_eq!(all(Activation::Gelu, &[0.0, -0.0]), [0.0, 0.0]);
+        for x in [6.0f32, 1e3, 1e30] {
+            assert!((all(Activation::Gelu, &[x])[0] / x - 1.0).abs() < 2e-7);
+        }
         assert!(all(Activation::Gelu, &[-5.3, -100.0, -1e30, f32::NEG_INFINITY]).iter().all(|v| v.abs() < 1e-6));
         assert_eq!(all(Activation::Relu, &[-1.0, 2.0, -0.0, f32::INFINITY]), [0.0, 2.0, 0.0, f32::INFINITY]);
         assert_eq!(all(Activation::Sigmoid, &[0.0, 200.0, -200.0]), [0.5, 1.0, 0.0]);
