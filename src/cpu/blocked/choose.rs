@@ -8,7 +8,8 @@ use super::mixer::{Mixer, Part};
 use super::pointwise::{Form, Pointwise};
 use super::pool::Pool;
 use super::stem::Stem;
-use crate::graph::{Graph, Node, NodeId, Params};
+use super::winograd::Winograd;
+use crate::graph::{Graph, Node, NodeId, Params, Shape};
 use crate::ops::*;
 
 /// Widest frame of zeros that values get.
@@ -21,6 +22,8 @@ pub(super) enum Choice {
     Stem,
     /// [`Conv`]: dense, or groups of whole blocks.
     Dense,
+    /// [`Winograd`]: 3×3 of stride 1.
+    Winograd,
     /// [`DepthwiseConv`].
     Depthwise,
     /// [`Mixer`] of a `chunk_conv` or `copy_conv`.
@@ -64,6 +67,10 @@ impl Choice {
         if conv.is_depthwise(params) {
             return Choice::Depthwise;
         }
+        let (io, pixels) = ([shape[1], out], node.shape.pixels());
+        if conv.groups == 1 && Winograd::fits(conv.kernel(params), conv.stride[0], conv.padding, io, pixels) {
+            return Choice::Winograd;
+        }
         let whole_blocks = |channels: usize| (channels / conv.groups).is_multiple_of(LANES);
         // A block of output channels that is nearly empty costs as much as a full one.
         let dense = conv.groups == 1 && out >= LANES / 2;
@@ -71,8 +78,9 @@ impl Choice {
     }
 
     /// The frame of zeros that the kernel reads around its first input.
-    pub(super) fn halo(self, op: &Op) -> usize {
+    pub(super) fn halo(self, op: &Op, output: Shape) -> usize {
         match (self, op) {
+            (Choice::Winograd, _) => Winograd::halo(output.height, output.width),
             (Choice::Dense | Choice::Depthwise, Op::Conv2d(conv)) => conv.padding[0].max(conv.padding[1]),
             _ => 0,
         }
@@ -96,6 +104,9 @@ impl Choice {
             }
             (Choice::Dense, Op::Conv2d(conv)) => {
                 Box::new(Conv::new(&spec(conv, params), input, output, second, threads))
+            }
+            (Choice::Winograd, Op::Conv2d(conv)) => {
+                Box::new(Winograd::new(&spec(conv, params), input, output, second, threads))
             }
             (Choice::Depthwise, Op::Conv2d(conv)) => {
                 let Spec { weight, bias, kernel, stride, padding, activation, .. } = spec(conv, params);
@@ -184,4 +195,52 @@ fn mixer(op: &Op, params: &Params, input: Map, output: Map, threads: usize) -> O
         _ => return None,
     };
     Some(Box::new(Mixer::new(&parts, stride, input, output, threads)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::Tensor;
+
+    /// The choice for a convolution of a value that is not the network's input.
+    fn choice(input: [usize; 3], weight: [usize; 4], change: impl Fn(Conv2d) -> Conv2d) -> Choice {
+        let [channels, height, width] = input;
+        let mut graph = Graph::new("test", Shape::new(channels, height, width));
+        let x = graph.add("x", Activate(Activation::Relu), &[graph.input()]).unwrap();
+        let weight = graph.param("weight", Tensor::zeros(weight));
+        let conv = graph.add("conv", change(Conv2d::new(weight, None)), &[x]).unwrap();
+        assert_eq!(Choice::of(&graph, x), Choice::Pointwise);
+        Choice::of(&graph, conv)
+    }
+
+    #[test]
+    fn convolutions_get_the_kernel_that_suits_them() {
+        let same = |conv: Conv2d| conv.padding([1, 1]);
+        assert_eq!(choice([64, 28, 28], [64, 64, 3, 3], same), Choice::Winograd);
+        // Few pixels, few channels, huge weights, a stride, groups: not Winograd.
+        assert_eq!(choice([64, 7, 7], [64, 64, 3, 3], same), Choice::Dense);
+        assert_eq!(choice([16, 28, 28], [64, 16, 3, 3], same), Choice::Dense);
+        assert_eq!(choice([640, 14, 14], [640, 640, 3, 3], same), Choice::Dense);
+        assert_eq!(choice([64, 28, 28], [64, 64, 3, 3], |conv| conv.padding([1, 1]).stride(2)), Choice::Dense);
+        assert_eq!(choice([64, 28, 28], [64, 16, 3, 3], |conv| conv.padding([1, 1]).groups(4)), Choice::Dense);
+        assert_eq!(choice([64, 28, 28], [128, 64, 1, 1], |conv| conv), Choice::Dense);
+        assert_eq!(choice([40, 9, 9], [40, 1, 7, 7], |conv| conv.groups(40)), Choice::Depthwise);
+        // What no kernel takes: other strides, dilation, wide padding, odd groups, few outputs.
+        let [dilated, stride] = [[2, 2], [2, 1]];
+        assert_eq!(choice([64, 9, 9], [64, 64, 3, 3], |conv| Conv2d { dilation: dilated, ..conv }), Choice::Plain);
+        assert_eq!(choice([64, 9, 9], [64, 64, 3, 3], |conv| Conv2d { stride, ..conv }), Choice::Plain);
+        assert_eq!(choice([64, 9, 9], [64, 64, 3, 3], |conv| conv.padding([6, 1])), Choice::Plain);
+        assert_eq!(choice([40, 9, 9], [40, 20, 3, 3], |conv| conv.groups(2)), Choice::Plain);
+        assert_eq!(choice([64, 9, 9], [3, 64, 3, 3], |conv| conv), Choice::Plain);
+    }
+
+    #[test]
+    fn a_convolution_of_the_input_is_a_stem() {
+        for (kernel, expected) in [(3, Choice::Stem), (7, Choice::Dense)] {
+            let mut graph = Graph::new("test", Shape::new(3, 20, 20));
+            let weight = graph.param("weight", Tensor::zeros([16, 3, kernel, kernel]));
+            let conv = graph.add("conv", Conv2d::new(weight, None), &[graph.input()]).unwrap();
+            assert_eq!(Choice::of(&graph, conv), expected);
+        }
+    }
 }

@@ -238,8 +238,11 @@ fn pack(spec: &Spec, channels: usize, out_channels: usize, planes: Range<usize>,
     }
 }
 
-/// Weights that stay in a core's cache while it goes over its pixels.
-const CACHED_WEIGHTS: usize = 256 << 10;
+/// Weights that all threads may read: beyond, each thread reads those of its own output channels.
+const SHARED_WEIGHTS: usize = 640 << 10;
+
+/// Input of a band that stays in a core's cache while all tiles go over it.
+const CACHED_INPUT: usize = 256 << 10;
 
 /// Products below which a piece is not worth handing out.
 const SMALL_PIECE: usize = 1 << 19;
@@ -247,8 +250,8 @@ const SMALL_PIECE: usize = 1 << 19;
 /// Pieces per thread, so that a thread that was held up does not hold up the others.
 const PIECES_PER_THREAD: usize = 6;
 
-/// Small weights: bands of pixels, all channels each. Large ones: each tile of channels is a piece
-/// (or few), so that every thread reads a part of the weights only.
+/// Small weights: bands of pixels, all channels each. Large ones, or maps of few pixels: each tile of
+/// channels is a piece (or some), so that every thread reads a part of the weights only.
 fn cut(
     tiles: &[Tile],
     panels: &[Block],
@@ -258,14 +261,21 @@ fn cut(
     depth: usize,
     threads: usize,
 ) -> Vec<Piece> {
-    let products = output.planes() * LANES * output.height * output.width * depth;
-    let wanted = if threads > 1 { (threads * PIECES_PER_THREAD).min(products / SMALL_PIECE).max(1) } else { 1 };
-    let by_pixels = size_of_val(panels) <= CACHED_WEIGHTS;
+    let pixels = output.height * output.width;
+    let products = output.planes() * LANES * pixels * depth;
+    let most = if threads > 1 { threads * PIECES_PER_THREAD } else { 1 };
+    let wanted = most.min(products / SMALL_PIECE).max(1);
+    let batches = pixels.div_ceil(segment * BATCH);
+    let by_pixels = batches >= threads && size_of_val(panels) <= SHARED_WEIGHTS;
     let groups: Vec<Range<usize>> =
         if by_pixels { vec![0..tiles.len()] } else { (0..tiles.len()).map(|i| i..i + 1).collect() };
-    // All tiles of a band read the same input, from the cache if it is small enough.
-    let for_cache = if by_pixels && tiles.len() > 1 { input.len() * size_of::<Block>() / CACHED_WEIGHTS } else { 1 };
-    let bands = wanted.div_ceil(groups.len()).max(for_cache).max(1);
+    let bands = if by_pixels {
+        // All tiles of a band read the same input; a band of less than a batch reads the weights too often.
+        let for_cache = input.len() * size_of::<Block>() / CACHED_INPUT;
+        wanted.max(for_cache).min(batches.next_multiple_of(threads.max(1)))
+    } else {
+        wanted.div_ceil(groups.len())
+    };
     let areas: Vec<(Range<usize>, Range<usize>)> = if output.height == 1 {
         let whole = output.width / segment;
         let parts = even_parts(whole, bands.min(whole));

@@ -78,17 +78,18 @@ const SMALL_PIECE: usize = 1 << 16;
 /// Pieces per thread, so that a thread that was held up does not hold up the others.
 const PIECES_PER_THREAD: usize = 6;
 
-/// Planes, and bands of rows where there are too few of them. `work` is the number of products for
-/// one pixel.
+/// Bands of rows, first of all planes of the upper rows, then of the lower ones: whoever made the upper
+/// rows of the input takes the upper rows of the output, and has them in its cache. `work` is the
+/// number of products for one pixel.
 pub(super) fn cut(output: &Map, work: usize, threads: usize) -> Vec<Rect> {
     let products = work * output.height * output.width;
     let wanted = if threads > 1 { (threads * PIECES_PER_THREAD).min(products / SMALL_PIECE).max(1) } else { 1 };
-    let parts = wanted.clamp(1, output.planes());
-    let bands = wanted.div_ceil(parts).min(output.height);
+    let bands = threads.min(wanted).min(output.height).max(1);
+    let parts = wanted.div_ceil(bands).clamp(1, output.planes());
     let mut pieces = Vec::new();
-    for planes in even_parts(output.planes(), parts) {
-        for rows in even_parts(output.height, bands) {
-            pieces.push(Rect { planes: planes.clone(), rows, columns: 0..output.width });
+    for rows in even_parts(output.height, bands) {
+        for planes in even_parts(output.planes(), parts) {
+            pieces.push(Rect { planes, rows: rows.clone(), columns: 0..output.width });
         }
     }
     pieces
@@ -186,8 +187,10 @@ impl Job<'_, '_, '_> {
                         let mut sums = [load::<S>(&kernels.bias[plane], v); P];
                         sweep::<S, P, STRIDE>(simd, source, start, kernels.size, taps, v, &mut sums);
                         for p in 0..P {
-                            let residual = residual.map(|residual| load::<S>(&residual[p], v));
-                            let sum = residual.map_or(sums[p], |r| simd.add_f32s(sums[p], r));
+                            let mut sum = sums[p];
+                            if let Some(residual) = residual {
+                                sum = simd.add_f32s(sum, load::<S>(&residual[p], v));
+                            }
                             store::<S>(&mut out[p], v, activate(simd, *activation, sum));
                         }
                     }

@@ -229,7 +229,9 @@ impl Job<'_, '_> {
                     for v in 0..vectors::<S>() {
                         let mut sums = [load::<S>(&pair.wide_bias, v); P];
                         sweep::<S, P, 1>(simd, source, start, [1, pair.size], &pair.wide, v, &mut sums);
-                        (0..P).for_each(|p| store::<S>(&mut row[x + p], v, sums[p]));
+                        for (block, sum) in row[x..x + P].iter_mut().zip(sums) {
+                            store::<S>(block, v, sum);
+                        }
                     }
                 }
             }
@@ -246,7 +248,9 @@ impl Job<'_, '_> {
                     if let Some(pair) = &strip.pair {
                         sweep::<S, P, 1>(simd, between, i * pitch + x, [pair.size, 1], &pair.tall, v, &mut sums);
                     }
-                    (0..P).for_each(|p| store::<S>(&mut out[p], v, sums[p]));
+                    for (block, sum) in out.iter_mut().zip(sums) {
+                        store::<S>(block, v, sum);
+                    }
                 }
             }
         }

@@ -65,7 +65,7 @@ impl Program {
         for id in &nodes {
             let (node, choice) = (graph.node(*id), choices[id.index()]);
             let first = node.inputs.first()?.index();
-            halos[first] = choice.halo(&node.op).max(halos[first]);
+            halos[first] = choice.halo(&node.op, node.shape).max(halos[first]);
             enters |= choice != Choice::Stem && node.inputs.contains(&graph.input());
         }
         let map = |id: NodeId| Map::new(graph.node(id).shape, halos[id.index()]);

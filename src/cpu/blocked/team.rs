@@ -1,9 +1,10 @@
 //! Threads that go through the steps of a program together.
 //!
-//! Every thread walks the same list of steps, takes pieces of the current one from a shared counter
-//! until none is left, and waits until the last piece is done before it goes on. Nobody waits for a
-//! *thread*, only for pieces that somebody is working on: the calling thread alone would finish,
-//! and one that comes late finds its steps done. Handing each step to rayon instead costs a wake-up
+//! Every thread walks the same list of steps. Of each it takes the pieces of its own share first, then
+//! what is left of the others', and waits until the last piece is done before it goes on. Shares are
+//! consecutive pieces, so a thread finds in its own cache what it wrote in the step before, where both
+//! are cut in the same direction. Nobody waits for a *thread*, only for pieces that somebody is working on:
+//! the calling thread alone would finish, and one that comes late finds its steps done. Handing each step to rayon instead costs a wake-up
 //! per step, which for a network of sixty short steps is a tenth of the time.
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,13 +18,14 @@ pub(super) fn run<M: Send>(pieces: &[usize], memories: &mut [M], work: impl Fn(u
     if let [first, others @ ..] = memories
         && !others.is_empty()
     {
-        let steps: Vec<Step> = pieces.iter().map(|pieces| Step::new(*pieces)).collect();
+        let shares = others.len() + 1;
+        let steps: Vec<Step> = pieces.iter().map(|pieces| Step::new(*pieces, shares)).collect();
         let (steps, work) = (&steps, &work);
         return rayon::in_place_scope(|scope| {
-            for memory in others {
-                scope.spawn(move |_| participate(steps, memory, work));
+            for (i, memory) in others.iter_mut().enumerate() {
+                scope.spawn(move |_| participate(steps, i + 1, memory, work));
             }
-            participate(steps, first, work);
+            participate(steps, 0, first, work);
         });
     }
     if let Some(memory) = memories.first_mut() {
@@ -36,16 +38,28 @@ pub(super) fn run<M: Send>(pieces: &[usize], memories: &mut [M], work: impl Fn(u
 #[cfg(not(target_arch = "wasm32"))]
 struct Step {
     pieces: usize,
-    /// The next piece that nobody has taken.
-    next: AtomicUsize,
+    /// For each share, the next piece that nobody has taken.
+    next: Vec<AtomicUsize>,
     /// Number of pieces that are done.
     done: AtomicUsize,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Step {
-    fn new(pieces: usize) -> Self {
-        Step { pieces, next: AtomicUsize::new(0), done: AtomicUsize::new(0) }
+    fn new(pieces: usize, shares: usize) -> Self {
+        let next = (0..shares).map(|share| AtomicUsize::new(share * pieces / shares)).collect();
+        Step { pieces, next, done: AtomicUsize::new(0) }
+    }
+
+    /// A piece that nobody has taken, of this share if there is one left.
+    fn take(&self, share: usize) -> Option<usize> {
+        let shares = self.next.len();
+        (share..share + shares).find_map(|share| {
+            let share = share % shares;
+            let end = (share + 1) * self.pieces / shares;
+            let piece = self.next[share].fetch_add(1, Ordering::Relaxed);
+            (piece < end).then_some(piece)
+        })
     }
 
     fn wait(&self) {
@@ -71,13 +85,9 @@ impl Drop for Done<'_> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn participate<M>(steps: &[Step], memory: &mut M, work: &impl Fn(usize, usize, &mut M)) {
+fn participate<M>(steps: &[Step], share: usize, memory: &mut M, work: &impl Fn(usize, usize, &mut M)) {
     for (index, step) in steps.iter().enumerate() {
-        loop {
-            let piece = step.next.fetch_add(1, Ordering::Relaxed);
-            if piece >= step.pieces {
-                break;
-            }
+        while let Some(piece) = step.take(share) {
             let _done = Done(&step.done);
             work(index, piece, memory);
         }

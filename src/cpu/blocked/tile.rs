@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::layout::{Block, LANES, Map};
-use super::vectors::{gelu, load, relu, store, vectors};
+use super::vectors::{gelu, load, relu, sigmoid, store, vectors};
 use crate::ops::Activation;
 
 /// Most pixels of a tile.
@@ -167,7 +167,7 @@ impl WithSimd for Finish<'_> {
             Activation::None => self.each::<S>(simd, |x| x),
             Activation::Relu => self.each::<S>(simd, |x| relu(simd, x)),
             Activation::Gelu => self.each::<S>(simd, |x| gelu(simd, x)),
-            Activation::Sigmoid => self.each::<S>(simd, |x| super::vectors::sigmoid::<S>(x)),
+            Activation::Sigmoid => self.each::<S>(simd, |x| sigmoid::<S>(x)),
         }
     }
 }
