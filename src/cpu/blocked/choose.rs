@@ -161,7 +161,7 @@ fn form(op: &Op, params: &Params, channels: usize, second: Option<Map>) -> Optio
 }
 
 /// One channel's taps and bias.
-fn channel<'a>(part: Depthwise, params: &'a Params, channel: usize) -> (&'a [f32], f32) {
+fn channel(part: Depthwise, params: &Params, channel: usize) -> (&[f32], f32) {
     let taps = part.kernel(params).iter().product::<usize>();
     let weight = &params.tensor(part.weight).data()[channel * taps..(channel + 1) * taps];
     (weight, params.tensor(part.bias).data()[channel])

