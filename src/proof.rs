@@ -95,8 +95,8 @@ pub fn prove_at(before: &Graph, after: &Graph, input: Shape, seed: u64) -> Resul
 /// Proves a rewrite layer by layer: every value behind a nonlinearity is computed by the rewritten
 /// network from the *original* network's own values, and compared with the original's.
 ///
-/// Through many blocks rounding can grow with the activations themselves (RepVGG-D2se with random
-/// weights: a thousandfold), which tells nothing about the rewrite. Here each layer stands alone,
+/// Through many blocks rounding can grow with the activations themselves (a D2se whose
+/// weights were drawn evenly: 300-fold), which tells nothing about the rewrite. Here each layer stands alone,
 /// so what is left is its own rounding.
 ///
 /// # Errors

@@ -126,8 +126,7 @@ fn full_size() -> Vec<String> {
     }
 }
 
-/// What [`Model::random`] takes the running statistics from, one sample of it. A random network of
-/// fifty blocks blows up anything else, a photograph too, and rounding with it.
+/// What [`Model::random`] takes the running statistics from, one sample of it.
 fn familiar(shape: Shape, seed: u64) -> Tensor {
     let noise = StandardNormal.sample_iter(Pcg64::seed_from_u64(seed)).take(shape.len()).collect();
     Tensor::new([1, shape.channels, shape.height, shape.width], noise).unwrap()
@@ -143,15 +142,6 @@ fn relative(found: &Tensor, expected: &Tensor) -> f32 {
     if largest > 0.0 { apart / largest } else { f32::INFINITY }
 }
 
-/// What an input off by 1e-5, as little as one operator may be off, does to the output: where a
-/// network is beyond the bound, this tells whether it amplifies every change so.
-fn amplified(graph: &Graph, input: &Tensor, output: &Tensor) -> f32 {
-    let noise = familiar(graph.input_shape(), 99);
-    let mut off = input.clone();
-    off.data_mut().iter_mut().zip(noise.data()).for_each(|(x, z)| *x += *x * z * 1e-5);
-    relative(&CpuExecutor::new(graph.clone()).unwrap().run(&off).unwrap(), output)
-}
-
 #[test]
 fn full_size_networks_agree_on_cpu_and_gpu() {
     for context in device::contexts().iter().take(1) {
@@ -164,8 +154,7 @@ fn full_size_networks_agree_on_cpu_and_gpu() {
             let apart = relative(&gpu, &cpu);
             eprintln!("{name}: CPU and GPU differ by {apart:.1e} of the largest logit");
             if apart > BOUND || top1(&gpu) != top1(&cpu) {
-                let effect = amplified(model.graph(), &input, &cpu);
-                wrong.push(format!("{name}: {apart:.1e} (an input off by 1e-5 changes it by {effect:.1e})"));
+                wrong.push(format!("{name}: {apart:.1e}"));
             }
         }
         assert!(wrong.is_empty(), "beyond {BOUND:.0e} of the largest logit:\n{}", wrong.join("\n"));
@@ -194,7 +183,10 @@ fn fusing_full_size_networks_is_proved() {
         let model = Model::random(&name, 2, true).unwrap_or_else(|e| panic!("{name}: {e}"));
         let proof = model.fusion().unwrap().proof.clone().unwrap();
         eprintln!("{name}: {proof}");
-        assert!(proof.max_rel > 0.0 && proof.max_rel <= 1e-4 && proof.same_top1, "{name}: {proof}");
+        assert!(
+            !proof.layer_by_layer && proof.max_rel > 0.0 && proof.max_rel <= 1e-4 && proof.same_top1,
+            "{name}: {proof}"
+        );
     }
 }
 
