@@ -8,6 +8,7 @@ mod activate;
 mod add;
 mod avg_pool;
 mod batch_norm;
+mod blocked;
 mod chunk_conv;
 mod concat;
 mod conv2d;
@@ -21,6 +22,7 @@ mod input;
 mod linear;
 mod matmul;
 mod parallel;
+mod prepared;
 mod scale;
 mod settle;
 mod slice;
@@ -34,6 +36,8 @@ use crate::ops::*;
 use crate::tensor::Tensor;
 
 pub use parallel::threads;
+use prepared::Prepared;
+pub use prepared::StepTime;
 pub use settle::settle_batch_norms;
 use values::Values;
 
@@ -57,9 +61,15 @@ crate::with_each_op!(define_kernel);
 ///
 /// Any graph runs: in training form, fused, or anything between. Work is spread over rayon's
 /// global thread pool natively and done by the calling thread on wasm.
+///
+/// [`run`](Self::run) takes the fast path: before the first run (or by [`prepare`](Self::prepare)) a
+/// kernel is chosen for every node, weights are packed in the order of their use and memory is
+/// laid out; later runs use all of that again. The other functions compute node by node with
+/// general implementations.
 #[derive(Clone, Debug)]
 pub struct CpuExecutor {
     graph: Arc<Graph>,
+    prepared: Arc<Prepared>,
 }
 
 impl CpuExecutor {
@@ -75,7 +85,7 @@ impl CpuExecutor {
             byte_len(1, node.shape)
                 .ok_or_else(|| Error::argument(format!("node {:?}: {} is too large", node.name, node.shape)))?;
         }
-        Ok(CpuExecutor { graph })
+        Ok(CpuExecutor { graph, prepared: Arc::default() })
     }
 
     /// The graph that it runs.
@@ -89,7 +99,29 @@ impl CpuExecutor {
     /// # Errors
     /// [`Error::Argument`] if the input has another shape.
     pub fn run(&self, input: &Tensor) -> Result<Tensor> {
-        Ok(self.run_with(input, &[])?.0)
+        check_input(&self.graph, input)?;
+        match self.prepared.run(&self.graph, input) {
+            Some(output) => Ok(output),
+            None => Ok(self.run_with(input, &[])?.0),
+        }
+    }
+
+    /// Packs weights and lays out memory now, not in the first [`run`](Self::run).
+    pub fn prepare(&self) {
+        self.prepared.prepare(&self.graph);
+    }
+
+    /// Runs the first sample of `input` as [`run`](Self::run) does, but with a stop after each step: the
+    /// output, and each step's time in order. Nothing is timed where the fast path does not suit the graph.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_timed(&self, input: &Tensor) -> Result<(Tensor, Vec<StepTime>)> {
+        check_input(&self.graph, input)?;
+        match self.prepared.run_timed(&self.graph, input) {
+            Some(timed) => Ok(timed),
+            None => Ok((self.run_with(input, &[])?.0, Vec::new())),
+        }
     }
 
     /// Like [`run`](Self::run), and also returns the values of the `wanted` nodes, in their order.

@@ -25,6 +25,38 @@ pub(super) fn for_each_piece_if(
     data.chunks_mut(len).enumerate().for_each(|(i, piece)| work(i, piece));
 }
 
+/// Calls `work(index, piece)` for every consecutive piece of `len` values, however few values there are:
+/// for pieces that are much work each.
+pub(super) fn for_each_chunk(data: &mut [f32], len: usize, work: impl Fn(usize, &mut [f32]) + Sync + Send) {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        use rayon::prelude::*;
+        data.par_chunks_mut(len).enumerate().for_each(|(i, piece)| work(i, piece));
+    }
+    #[cfg(target_arch = "wasm32")]
+    data.chunks_mut(len).enumerate().for_each(|(i, piece)| work(i, piece));
+}
+
+/// Calls `work` for every item, on that many threads that are not rayon's: while one of those waits, it may begin
+/// other work, and that may wait for what this call is part of.
+pub(super) fn on_threads<T: Send>(mut items: Vec<T>, threads: usize, work: impl Fn(&mut T) + Sync) {
+    #[cfg(not(target_arch = "wasm32"))]
+    if threads > 1 && items.len() > 1 {
+        let mut shares: Vec<Vec<T>> = (0..threads.min(items.len())).map(|_| Vec::new()).collect();
+        let count = shares.len();
+        items.into_iter().enumerate().for_each(|(i, item)| shares[i % count].push(item));
+        let work = &work;
+        return std::thread::scope(|scope| {
+            for mut share in shares {
+                scope.spawn(move || share.iter_mut().for_each(work));
+            }
+        });
+    }
+    #[cfg(target_arch = "wasm32")]
+    let _ = threads;
+    items.iter_mut().for_each(work);
+}
+
 /// Below this many values, waking other threads costs more than they save.
 #[cfg(not(target_arch = "wasm32"))]
 const SMALL: usize = 4096;

@@ -1,0 +1,296 @@
+//! Dense and grouped convolution, weights packed once: a register tile of `P` pixels × `T` blocks of
+//! output channels is summed over all taps and input channels and finished (bias, residual,
+//! activation) before it is stored.
+//!
+//! Per product of the tile, one value of each pixel is broadcast and multiplied with `T` vectors of
+//! weights: 7 × 3 vectors of AVX-512 are 21 sums for 10 loads, all within 32 registers, and products run
+//! at the machine's full rate. Machines with narrower vectors have tiles of 4 pixels × 1 block. Weights lie in the order of use, `[tile][input plane][ky][kx][16 inputs][T]`,
+//! and are read once per tile of pixels, as a stream. Nothing is unfolded: pixels are a constant
+//! distance apart, and the input's frame of zeros is its padding.
+//!
+//! At most [`RUN`] products are added up before they go into a tile's totals, which keeps the rounding
+//! of a sum of twenty thousand products at that of a few hundred. The weights of a run fit the first cache,
+//! and up to [`BATCH`] tiles use them before the next run's are read.
+
+use std::ops::Range;
+
+use pulp::Arch;
+
+use super::kernel::{Kernel, Reads, Scratch};
+use super::layout::{Block, LANES, Map};
+use super::slots::{Rect, Window};
+use super::tile::{Finish, MAX_SEGMENT, MAX_TILE, Sum, Taps, prefetch};
+use super::vectors::{segment_len, segments, width};
+use crate::ops::Activation;
+
+/// Products that are added up in one go, unless a single row of taps has more: 27 KiB of weights for
+/// a tile of three AVX-512 vectors.
+const RUN: usize = 144;
+
+/// Tiles of pixels that share the weights of a run.
+const BATCH: usize = 14;
+
+/// What a dense convolution computes, apart from where its values lie.
+pub(super) struct Spec<'a> {
+    /// `[out, in / groups, kh, kw]`.
+    pub weight: &'a [f32],
+    /// `[out]`.
+    pub bias: Option<&'a [f32]>,
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    pub padding: [usize; 2],
+    /// 1, or such that both channels per group are multiples of 16.
+    pub groups: usize,
+    pub activation: Activation,
+}
+
+/// A dense convolution with packed weights.
+pub(super) struct Conv {
+    taps: Taps,
+    stride: usize,
+    activation: Activation,
+    input: Map,
+    output: Map,
+    residual: Option<Map>,
+    tiles: Vec<Tile>,
+    panels: Vec<Block>,
+    /// A block per output plane.
+    bias: Vec<Block>,
+    pieces: Vec<Piece>,
+    segment: usize,
+}
+
+/// Neighbouring blocks of output channels that are computed together.
+#[derive(Clone, Debug)]
+struct Tile {
+    planes: Range<usize>,
+    /// First input plane of its group.
+    input: usize,
+    panel: Range<usize>,
+}
+
+/// What one thread takes at a time.
+struct Piece {
+    tiles: Range<usize>,
+    rect: Rect,
+}
+
+impl Conv {
+    /// Packs the weights and cuts the work in pieces for that many threads. `input` must have a
+    /// halo at least as wide as the padding.
+    pub(super) fn new(spec: &Spec, input: Map, output: Map, residual: Option<Map>, threads: usize) -> Self {
+        let Spec { kernel, stride, padding, .. } = *spec;
+        // Without frames and borders, all pixels are one long row.
+        let plain = kernel == [1, 1] && stride == 1 && padding == [0, 0];
+        let flat = || Some((input.flat()?, output.flat()?, residual.map_or(Some(None), |r| r.flat().map(Some))?));
+        let (input, output, residual) = plain.then(flat).flatten().unwrap_or((input, output, residual));
+        Self::build(spec, input, output, residual, threads)
+    }
+
+    /// A pointwise convolution of an input that somebody else makes band by band, all planes of a pixel side
+    /// by side: one or two.
+    pub(super) fn side_by_side(spec: &Spec, input: Map, output: Map, threads: usize) -> Self {
+        let conv = Self::build(spec, input, output, None, threads);
+        let stride = input.planes();
+        debug_assert!(stride <= 2, "kernels know strides of one and two");
+        Conv { taps: Taps { plane_len: 1, ..conv.taps }, stride, ..conv }
+    }
+
+    fn build(spec: &Spec, input: Map, output: Map, residual: Option<Map>, threads: usize) -> Self {
+        let Spec { kernel, stride, padding, groups, activation, .. } = *spec;
+        let channels = input.channels / groups;
+        let taps = Taps::new(kernel, padding, channels, &input, RUN);
+        let per_group = (output.channels / groups).div_ceil(LANES);
+        let wide = width() == LANES;
+        let widest = if wide { MAX_TILE } else { 1 };
+        let depth = channels * kernel[0] * kernel[1];
+        let mut tiles = Vec::new();
+        let mut panels = Vec::new();
+        for group in 0..groups {
+            for part in even_parts(per_group, per_group.div_ceil(widest)) {
+                let planes = group * per_group + part.start..group * per_group + part.end;
+                let start = panels.len();
+                pack(spec, channels, output.channels, planes.clone(), &mut panels);
+                debug_assert_eq!(panels.len() - start, depth * planes.len());
+                tiles.push(Tile { planes, input: group * taps.planes, panel: start..panels.len() });
+            }
+        }
+        let mut bias = vec![Block::ZERO; output.planes()];
+        for (channel, value) in spec.bias.iter().copied().flatten().enumerate() {
+            bias[channel / LANES].0[channel % LANES] = *value;
+        }
+        let segment = segment_len(output.width).min(if wide { MAX_SEGMENT } else { 4 });
+        let pieces = cut(&tiles, &panels, &input, &output, segment, depth, threads);
+        Conv { taps, stride, activation, input, output, residual, tiles, panels, bias, pieces, segment }
+    }
+
+    /// Computes a piece from an input that was made for the output's rows from `top` on.
+    pub(super) fn compute(&self, piece: usize, x: &[Block], top: usize, residual: &[Block], out: &mut Window) {
+        let Rect { rows, columns, .. } = self.pieces[piece].rect.clone();
+        let pixels = |y| segments(columns.clone(), self.segment).map(move |x| [y, x]);
+        let mut totals = [Block::ZERO; BATCH * MAX_SEGMENT * MAX_TILE];
+        for tile in &self.tiles[self.pieces[piece].tiles.clone()] {
+            let mut batch = [[0; 2]; BATCH];
+            let mut count = 0;
+            for pixel in rows.clone().flat_map(pixels) {
+                batch[count] = pixel;
+                count += 1;
+                if count == BATCH {
+                    self.sum(tile, x, top, &batch, &mut totals);
+                    self.finish(tile, residual, &batch, &totals, out);
+                    count = 0;
+                }
+            }
+            self.sum(tile, x, top, &batch[..count], &mut totals);
+            self.finish(tile, residual, &batch[..count], &totals, out);
+        }
+    }
+
+    /// Sums the products for the segments that begin with these pixels.
+    fn sum(&self, tile: &Tile, x: &[Block], top: usize, pixels: &[[usize; 2]], totals: &mut [Block]) {
+        let (taps, arch) = (&self.taps, Arch::new());
+        let blocks = tile.planes.len();
+        let mut panel = tile.panel.start;
+        let rows = taps.planes * taps.kernel[0];
+        for first in (0..rows).step_by(taps.run) {
+            let run = first..rows.min(first + taps.run);
+            let next = panel + taps.products(&run) * blocks;
+            let share = (next - panel).div_ceil(pixels.len().max(1));
+            let totals = totals.chunks_exact_mut(self.segment * blocks);
+            for (i, (&[y, x_first], totals)) in pixels.iter().zip(totals).enumerate() {
+                let [y, x_first] = [(y - top) * self.stride, x_first * self.stride];
+                let corner = self.input.framed(y + taps.offset[0], x_first + taps.offset[1]);
+                let start = tile.input * taps.plane_len + corner;
+                let panel = &self.panels[panel..next];
+                // The next run's weights are on their way while this one's are used.
+                prefetch(&self.panels, next + i * share..next + (i + 1) * share);
+                let (stride, pixels) = (self.stride, self.segment);
+                arch.dispatch(Sum { taps, x, start, rows: run.clone(), panel, stride, pixels, blocks, totals });
+            }
+            panel = next;
+        }
+    }
+
+    /// Bias, residual, activation, and out.
+    fn finish(&self, tile: &Tile, residual: &[Block], pixels: &[[usize; 2]], totals: &[Block], out: &mut Window) {
+        let (arch, first) = (Arch::new(), out.rect().columns.start);
+        let blocks = tile.planes.len();
+        for (&[y, x], totals) in pixels.iter().zip(totals.chunks_exact(self.segment * blocks)) {
+            for (i, plane) in tile.planes.clone().enumerate() {
+                let residual = self.residual.map(|map| &residual[map.at(plane, y, x)..][..self.segment]);
+                let out = &mut out.row(plane, y)[x - first..][..self.segment];
+                let (bias, activation) = (&self.bias[plane], self.activation);
+                let totals = &totals[i..];
+                arch.dispatch(Finish { totals, blocks, bias, residual, activation, out });
+            }
+        }
+    }
+}
+
+impl Kernel for Conv {
+    fn name(&self) -> &'static str {
+        match self.taps.kernel {
+            [1, 1] => "pointwise",
+            _ => "direct",
+        }
+    }
+
+    fn output(&self) -> Map {
+        self.output
+    }
+
+    fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    fn rect(&self, piece: usize) -> Rect {
+        self.pieces[piece].rect.clone()
+    }
+
+    fn run(&self, piece: usize, reads: &Reads, out: &mut Window, _scratch: &mut Scratch) {
+        self.compute(piece, reads.values[0], 0, reads.values[1], out);
+    }
+}
+
+/// Splits `0..len` in that many parts whose lengths differ by one at most.
+pub(super) fn even_parts(len: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..parts).map(move |i| i * len / parts..(i + 1) * len / parts)
+}
+
+/// Appends the weights of some output planes in the order of use.
+fn pack(spec: &Spec, channels: usize, out_channels: usize, planes: Range<usize>, panels: &mut Vec<Block>) {
+    let taps = spec.kernel[0] * spec.kernel[1];
+    for first in (0..channels).step_by(LANES) {
+        for tap in 0..taps {
+            for input in first..channels.min(first + LANES) {
+                for plane in planes.clone() {
+                    let mut block = Block::ZERO;
+                    for (lane, w) in block.0.iter_mut().enumerate() {
+                        let out = plane * LANES + lane;
+                        if out < out_channels {
+                            *w = spec.weight[(out * channels + input) * taps + tap];
+                        }
+                    }
+                    panels.push(block);
+                }
+            }
+        }
+    }
+}
+
+/// Weights that all threads may read: beyond, each thread reads those of its own output channels.
+const SHARED_WEIGHTS: usize = 640 << 10;
+
+/// Input of a band that stays in a core's cache while all tiles go over it.
+const CACHED_INPUT: usize = 256 << 10;
+
+/// Products below which a piece is not worth handing out.
+const SMALL_PIECE: usize = 1 << 19;
+
+/// Pieces per thread, so that a thread that was held up does not hold up the others.
+const PIECES_PER_THREAD: usize = 6;
+
+/// Small weights: bands of pixels, all channels each. Large ones, or maps of few pixels: each tile of
+/// channels is a piece (or some), so that every thread reads a part of the weights only.
+fn cut(
+    tiles: &[Tile],
+    panels: &[Block],
+    input: &Map,
+    output: &Map,
+    segment: usize,
+    depth: usize,
+    threads: usize,
+) -> Vec<Piece> {
+    let pixels = output.height * output.width;
+    let products = output.planes() * LANES * pixels * depth;
+    let most = if threads > 1 { threads * PIECES_PER_THREAD } else { 1 };
+    let wanted = most.min(products / SMALL_PIECE).max(1);
+    let batches = pixels.div_ceil(segment * BATCH);
+    let by_pixels = batches >= threads && size_of_val(panels) <= SHARED_WEIGHTS;
+    let groups: Vec<Range<usize>> = even_parts(tiles.len(), if by_pixels { 1 } else { tiles.len() }).collect();
+    let bands = if by_pixels {
+        // All tiles of a band read the same input; a band of less than a batch reads the weights too often.
+        let for_cache = input.len() * size_of::<Block>() / CACHED_INPUT;
+        wanted.max(for_cache).min(batches.next_multiple_of(threads.max(1)))
+    } else {
+        wanted.div_ceil(groups.len())
+    };
+    let areas: Vec<(Range<usize>, Range<usize>)> = if output.height == 1 {
+        let whole = output.width / segment;
+        let parts = even_parts(whole, bands.min(whole));
+        // The last part has what is left of the row.
+        let column = |s: usize| if s == whole { output.width } else { s * segment };
+        parts.map(|part| (0..1, column(part.start)..column(part.end))).collect()
+    } else {
+        even_parts(output.height, bands.min(output.height)).map(|rows| (rows, 0..output.width)).collect()
+    };
+    let mut pieces = Vec::new();
+    for tiles_range in &groups {
+        let planes = tiles[tiles_range.start].planes.start..tiles[tiles_range.end - 1].planes.end;
+        for (rows, columns) in &areas {
+            let rect = Rect { planes: planes.clone(), rows: rows.clone(), columns: columns.clone() };
+            pieces.push(Piece { tiles: tiles_range.clone(), rect });
+        }
+    }
+    pieces
+}

@@ -1,0 +1,201 @@
+//! Depthwise convolution: each channel with a kernel of its own.
+//!
+//! A vector is sixteen channels (or a part of them) of one pixel, so every tap is one product of a
+//! vector of weights with a vector of the input. `P` neighbouring outputs are summed in registers,
+//! a weight is loaded once for all of them.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::conv::even_parts;
+use super::kernel::{Kernel, Reads, Scratch};
+use super::layout::{Block, LANES, Map};
+use super::slots::{Rect, Window};
+use super::vectors::{activate, load, segment_len, segments, store, vectors};
+use crate::ops::Activation;
+
+/// Kernels of all channels, a block per plane and tap.
+pub(super) struct Kernels {
+    pub size: [usize; 2],
+    pub weights: Vec<Block>,
+    /// A block per plane.
+    pub bias: Vec<Block>,
+}
+
+impl Kernels {
+    /// Of `[channels, 1, kh, kw]` weights.
+    pub(super) fn new(size: [usize; 2], weight: &[f32], bias: Option<&[f32]>, channels: usize) -> Self {
+        let (taps, planes) = (size[0] * size[1], channels.div_ceil(LANES));
+        let mut kernels = Kernels { size, weights: vec![Block::ZERO; planes * taps], bias: vec![Block::ZERO; planes] };
+        for channel in 0..channels {
+            let (plane, lane) = (channel / LANES, channel % LANES);
+            for tap in 0..taps {
+                kernels.weights[plane * taps + tap].0[lane] = weight[channel * taps + tap];
+            }
+            kernels.bias[plane].0[lane] = bias.map_or(0.0, |bias| bias[channel]);
+        }
+        kernels
+    }
+
+    /// The taps of a plane's kernels.
+    fn taps(&self, plane: usize) -> &[Block] {
+        let taps = self.size[0] * self.size[1];
+        &self.weights[plane * taps..(plane + 1) * taps]
+    }
+}
+
+/// A depthwise convolution of a value whose halo is its padding.
+pub(super) struct DepthwiseConv {
+    kernels: Kernels,
+    stride: usize,
+    offset: [usize; 2],
+    activation: Activation,
+    input: Map,
+    output: Map,
+    residual: Option<Map>,
+    pieces: Vec<Rect>,
+}
+
+impl DepthwiseConv {
+    /// `input` must have a halo at least as wide as the padding; the stride is 1 or 2.
+    pub(super) fn new(
+        kernels: Kernels,
+        stride: usize,
+        padding: [usize; 2],
+        activation: Activation,
+        [input, output]: [Map; 2],
+        residual: Option<Map>,
+        threads: usize,
+    ) -> Self {
+        let offset = padding.map(|p| input.halo - p);
+        let pieces = cut(&output, output.planes() * LANES * kernels.size[0] * kernels.size[1], threads);
+        DepthwiseConv { kernels, stride, offset, activation, input, output, residual, pieces }
+    }
+}
+
+/// Values times taps below which a piece is not worth handing out.
+const SMALL_PIECE: usize = 1 << 16;
+
+/// Pieces per thread, so that a thread that was held up does not hold up the others.
+const PIECES_PER_THREAD: usize = 6;
+
+/// Bands of rows, first of all planes of the upper rows, then of the lower ones: whoever made the upper
+/// rows of the input takes the upper rows of the output, and has them in its cache. `work` is the
+/// number of products for one pixel.
+pub(super) fn cut(output: &Map, work: usize, threads: usize) -> Vec<Rect> {
+    let products = work * output.height * output.width;
+    let wanted = if threads > 1 { (threads * PIECES_PER_THREAD).min(products / SMALL_PIECE).max(1) } else { 1 };
+    let bands = threads.min(wanted).min(output.height).max(1);
+    let parts = wanted.div_ceil(bands).clamp(1, output.planes());
+    let mut pieces = Vec::new();
+    for rows in even_parts(output.height, bands) {
+        for planes in even_parts(output.planes(), parts) {
+            pieces.push(Rect { planes, rows: rows.clone(), columns: 0..output.width });
+        }
+    }
+    pieces
+}
+
+impl Kernel for DepthwiseConv {
+    fn name(&self) -> &'static str {
+        "depthwise"
+    }
+
+    fn output(&self) -> Map {
+        self.output
+    }
+
+    fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    fn rect(&self, piece: usize) -> Rect {
+        self.pieces[piece].clone()
+    }
+
+    fn run(&self, _piece: usize, reads: &Reads, out: &mut Window, _scratch: &mut Scratch) {
+        Arch::new().dispatch(Job { conv: self, reads, out });
+    }
+}
+
+/// What a kernel's taps read: a place in a framed plane, and the distance of its rows.
+#[derive(Clone, Copy)]
+pub(super) struct Plane<'a> {
+    pub blocks: &'a [Block],
+    pub pitch: usize,
+}
+
+/// Adds the products of all taps to `sums`: those of `P` outputs of one row whose first tap is at
+/// `start`.
+#[inline(always)]
+pub(super) fn sweep<S: Simd, const P: usize, const STRIDE: usize>(
+    simd: S,
+    plane: Plane,
+    start: usize,
+    size: [usize; 2],
+    taps: &[Block],
+    vector: usize,
+    sums: &mut [S::f32s; P],
+) {
+    for (ky, taps) in taps.chunks_exact(size[1]).enumerate() {
+        let row = &plane.blocks[start + ky * plane.pitch..][..size[1] + (P - 1) * STRIDE];
+        for (x, tap) in row.windows((P - 1) * STRIDE + 1).zip(taps) {
+            let tap = load::<S>(tap, vector);
+            for p in 0..P {
+                sums[p] = simd.mul_add_e_f32s(load::<S>(&x[p * STRIDE], vector), tap, sums[p]);
+            }
+        }
+    }
+}
+
+struct Job<'a, 'r, 'w> {
+    conv: &'a DepthwiseConv,
+    reads: &'a Reads<'r>,
+    out: &'a mut Window<'w>,
+}
+
+impl WithSimd for Job<'_, '_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match (segment_len(self.conv.output.width), self.conv.stride) {
+            (7, 1) => self.rows::<S, 7, 1>(simd),
+            (7, _) => self.rows::<S, 7, 2>(simd),
+            (4, 1) => self.rows::<S, 4, 1>(simd),
+            (4, _) => self.rows::<S, 4, 2>(simd),
+            (_, 1) => self.rows::<S, 1, 1>(simd),
+            (_, _) => self.rows::<S, 1, 2>(simd),
+        }
+    }
+}
+
+impl Job<'_, '_, '_> {
+    #[inline(always)]
+    fn rows<S: Simd, const P: usize, const STRIDE: usize>(self, simd: S) {
+        let DepthwiseConv { kernels, offset, input, residual, activation, .. } = self.conv;
+        let Rect { planes, rows, columns } = self.out.rect().clone();
+        for plane in planes {
+            let blocks = &self.reads.values[0][plane * input.plane_len()..(plane + 1) * input.plane_len()];
+            let source = Plane { blocks, pitch: input.pitch() };
+            let taps = kernels.taps(plane);
+            for y in rows.clone() {
+                for x in segments(columns.clone(), P) {
+                    let start = input.framed(y * STRIDE + offset[0], x * STRIDE + offset[1]);
+                    let residual = residual.map(|map| &self.reads.values[1][map.at(plane, y, x)..][..P]);
+                    let out = &mut self.out.row(plane, y)[x..x + P];
+                    for v in 0..vectors::<S>() {
+                        let mut sums = [load::<S>(&kernels.bias[plane], v); P];
+                        sweep::<S, P, STRIDE>(simd, source, start, kernels.size, taps, v, &mut sums);
+                        for p in 0..P {
+                            let mut sum = sums[p];
+                            if let Some(residual) = residual {
+                                sum = simd.add_f32s(sum, load::<S>(&residual[p], v));
+                            }
+                            store::<S>(&mut out[p], v, activate(simd, *activation, sum));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

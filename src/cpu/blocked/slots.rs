@@ -1,0 +1,136 @@
+//! The memory of a run: slots that hold values, and the windows through which threads write them.
+//!
+//! This file has the fast path's only unsafe code but for vector instructions. What it relies on is
+//! checked when a program is made: a step does not read the slot that it writes, and the windows of
+//! a step's pieces do not overlap ([`Rect::overlaps`]).
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::layout::{Block, Map};
+
+/// The part of a value that one piece of work writes: planes × rows × columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rect {
+    pub planes: Range<usize>,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+}
+
+impl Rect {
+    /// All of a value.
+    pub(super) fn whole(map: &Map) -> Self {
+        Rect { planes: 0..map.planes(), rows: 0..map.height, columns: 0..map.width }
+    }
+
+    pub(super) fn overlaps(&self, other: &Rect) -> bool {
+        let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        meet(&self.planes, &other.planes) && meet(&self.rows, &other.rows) && meet(&self.columns, &other.columns)
+    }
+
+    pub(super) fn lies_within(&self, map: &Map) -> bool {
+        let Rect { planes, rows, columns } = Rect::whole(map);
+        self.planes.end <= planes.end && self.rows.end <= rows.end && self.columns.end <= columns.end
+    }
+}
+
+/// Exclusive access to a [`Rect`] of a value.
+pub(super) struct Window<'a> {
+    start: *mut Block,
+    map: Map,
+    rect: Rect,
+    life: PhantomData<&'a mut [Block]>,
+}
+
+impl Window<'_> {
+    /// What may be written.
+    pub(super) fn rect(&self) -> &Rect {
+        &self.rect
+    }
+
+    /// The window's columns of one row.
+    ///
+    /// # Panics
+    /// If the row is not in the window: a defect of the caller.
+    pub(super) fn row(&mut self, plane: usize, y: usize) -> &mut [Block] {
+        let Rect { planes, rows, columns } = &self.rect;
+        assert!(planes.contains(&plane) && rows.contains(&y), "a kernel wrote outside of its window");
+        // SAFETY: whoever made the window promised that `rect` lies within the map, the map within
+        // the slot, and that nobody else touches these blocks; `self` is borrowed exclusively.
+        unsafe {
+            let first = self.start.add(self.map.at(plane, y, columns.start));
+            std::slice::from_raw_parts_mut(first, columns.len())
+        }
+    }
+}
+
+/// Pointers to the slots of one workspace, shared by the threads of one run.
+pub(super) struct Slots<'a> {
+    slots: Vec<(*mut Block, usize)>,
+    life: PhantomData<&'a mut [Block]>,
+}
+
+// SAFETY: the slots are borrowed exclusively for as long as this lives, and the two functions below
+// are the only access; their callers promise that no two threads reach the same blocks.
+unsafe impl Sync for Slots<'_> {}
+
+impl<'a> Slots<'a> {
+    pub(super) fn new(slots: &'a mut [Vec<Block>]) -> Self {
+        Slots { slots: slots.iter_mut().map(|s| (s.as_mut_ptr(), s.len())).collect(), life: PhantomData }
+    }
+
+    /// All blocks of a slot.
+    ///
+    /// # Safety
+    /// No window of this slot may be alive.
+    pub(super) unsafe fn read(&self, slot: usize) -> &[Block] {
+        let (start, len) = self.slots[slot];
+        // SAFETY: the vector is borrowed by `self`; the caller promises that nobody writes it.
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+
+    /// The part of a value that is written by one piece.
+    ///
+    /// # Safety
+    /// Nobody may read the slot or have a window that overlaps `rect` while this one is alive.
+    ///
+    /// # Panics
+    /// If the rectangle is not within the slot: a defect of the caller.
+    pub(super) unsafe fn window(&self, slot: usize, map: Map, rect: Rect) -> Window<'_> {
+        let (start, len) = self.slots[slot];
+        assert!(rect.lies_within(&map) && map.len() <= len, "a window is not within its slot");
+        Window { start, map, rect, life: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Shape;
+
+    #[test]
+    fn rectangles_overlap_only_where_all_three_ranges_meet() {
+        let rect = |p: Range<usize>, r: Range<usize>, c: Range<usize>| Rect { planes: p, rows: r, columns: c };
+        let a = rect(0..2, 0..4, 0..4);
+        for other in [rect(2..3, 0..4, 0..4), rect(0..2, 4..5, 0..4), rect(0..2, 0..4, 4..9)] {
+            assert!(!a.overlaps(&other) && !other.overlaps(&a));
+        }
+        assert!(a.overlaps(&rect(1..3, 3..9, 3..9)) && a.overlaps(&a));
+        assert!(
+            a.lies_within(&Map::new(Shape::new(32, 4, 4), 0)) && !a.lies_within(&Map::new(Shape::new(16, 4, 4), 0))
+        );
+    }
+
+    #[test]
+    fn a_window_reaches_its_own_columns_only() {
+        let map = Map::new(Shape::new(17, 2, 3), 1);
+        let mut memory = vec![vec![Block::ZERO; map.len()]];
+        let slots = Slots::new(&mut memory);
+        // SAFETY: the only access to the slot.
+        let mut window = unsafe { slots.window(0, map, Rect { planes: 1..2, rows: 1..2, columns: 1..3 }) };
+        window.row(1, 1).fill(Block([7.0; 16]));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| window.row(0, 1)[0])).is_err());
+        let filled: Vec<usize> = (0..map.len()).filter(|i| memory[0][*i] != Block::ZERO).collect();
+        assert_eq!(filled, [map.at(1, 1, 1), map.at(1, 1, 2)]);
+    }
+}
