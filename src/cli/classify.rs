@@ -32,7 +32,7 @@ pub struct Classify {
     /// One line of JSON per picture on stdout.
     #[arg(long)]
     pub json: bool,
-    /// Also measure how long each step takes on the GPU.
+    /// Also measure how long each step takes.
     #[arg(long)]
     pub timing: bool,
     /// Add the raw logits to the JSON.

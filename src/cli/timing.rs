@@ -1,4 +1,4 @@
-//! `--timing`: how long each step takes on the GPU.
+//! `--timing`: how long each step takes on the device.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Step {
     node: String,
     kernel: &'static str,
     macs: u64,
-    gpu_us: f64,
+    us: f64,
 }
 
 /// Each step's median time.
@@ -34,26 +34,26 @@ pub fn steps(session: &mut Session, picture: &Picture) -> Result<Vec<Step>> {
         node: node.clone(),
         kernel,
         macs: *macs,
-        gpu_us: median(i),
+        us: median(i),
     });
     Ok(named.collect())
 }
 
 /// Prints the steps as a table.
 pub fn show(steps: &[Step]) {
-    let total: f64 = steps.iter().map(|step| step.gpu_us).sum();
-    let columns = ["step", "kernel", "GPU µs", "share", "GFLOP/s"];
+    let total: f64 = steps.iter().map(|step| step.us).sum();
+    let columns = ["step", "kernel", "µs", "share", "GFLOP/s"];
     let align = [Align::Left, Align::Left, Align::Right, Align::Right, Align::Right];
     let mut table = Table::new(std::array::from_fn::<_, 5, _>(|i| (columns[i], align[i])));
-    for Step { node, kernel, macs, gpu_us } in steps {
-        let share = if total > 0.0 { 100.0 * gpu_us / total } else { 0.0 };
+    for Step { node, kernel, macs, us } in steps {
+        let share = if total > 0.0 { 100.0 * us / total } else { 0.0 };
         // Two operations to a multiply-accumulate; 10⁹ a second are 10³ a microsecond.
-        let rate = if *macs > 0 && *gpu_us > 0.0 { format!("{:.1}", 2e-3 * *macs as f64 / gpu_us) } else { "".into() };
-        table.row([node.clone(), (*kernel).to_owned(), format!("{gpu_us:.1}"), format!("{share:.1} %"), rate]);
+        let rate = if *macs > 0 && *us > 0.0 { format!("{:.1}", 2e-3 * *macs as f64 / us) } else { "".into() };
+        table.row([node.clone(), (*kernel).to_owned(), format!("{us:.1}"), format!("{share:.1} %"), rate]);
     }
     table.lines().iter().for_each(|line| say(format_args!("  {line}")));
     say(format_args!(
-        "  {} steps, {:.2} ms on the GPU one by one (medians of {RUNS} runs; steps in passes of their own overlap less than in a frame)",
+        "  {} steps, {:.2} ms one by one (medians of {RUNS} runs; together, steps overlap and take less)",
         steps.len(),
         total / 1e3
     ));

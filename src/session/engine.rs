@@ -1,5 +1,7 @@
 //! The executor behind a session: GPU or CPU, the same calls.
 
+use web_time::Instant;
+
 use super::device::DeviceInfo;
 use super::model::Model;
 use crate::cpu::CpuExecutor;
@@ -20,6 +22,9 @@ impl Engine {
     /// `wanted` are the nodes whose values every run returns beside the output.
     pub(super) fn cpu(model: &Model, wanted: &[NodeId]) -> Result<Self> {
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
+        if wanted.is_empty() {
+            executor.prepare();
+        }
         Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() })
     }
 
@@ -54,7 +59,7 @@ impl Engine {
     pub(super) async fn run_pictures(&mut self, pictures: &[Picture]) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, preprocess, wanted } => {
-                executor.run_with(&preprocess.apply_batch(pictures)?, wanted).map(Outputs::from)
+                run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
@@ -62,8 +67,18 @@ impl Engine {
 
     pub(super) async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
         match self {
-            Engine::Cpu { .. } => {
-                Err(Error::argument("steps are timed on a GPU only; this session runs on the CPU executor"))
+            Engine::Cpu { executor, preprocess, .. } => {
+                let start = Instant::now();
+                let input = preprocess.apply(picture)?;
+                let step = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: start.elapsed() };
+                let graph = executor.graph();
+                let steps = executor.run_timed(&input)?.1.into_iter().map(|step| StepTime {
+                    node: graph.node(step.node).name.clone(),
+                    kernel: step.kernel,
+                    macs: graph.node_macs(step.node),
+                    time: step.time,
+                });
+                Ok(std::iter::once(step).chain(steps).collect())
             }
             Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
@@ -71,10 +86,18 @@ impl Engine {
 
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
-            Engine::Cpu { executor, wanted, .. } => executor.run_with(input, wanted).map(Outputs::from),
+            Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }
+}
+
+/// Without wanted values the prepared kernels run, which keep none but the output.
+fn run_on_cpu(executor: &CpuExecutor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
+    if wanted.is_empty() {
+        return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
+    }
+    executor.run_with(input, wanted).map(Outputs::from)
 }
 
 /// What a run returns.

@@ -74,11 +74,12 @@ impl Session {
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
 
-    /// How long each step takes on the GPU, preprocessing first; see
-    /// [`GpuExecutor::profile_pictures`](crate::gpu::GpuExecutor::profile_pictures).
+    /// How long each step takes, preprocessing first: on a GPU by its own clock
+    /// ([`GpuExecutor::profile_pictures`](crate::gpu::GpuExecutor::profile_pictures)), on the CPU
+    /// executor by the wall's.
     ///
     /// # Errors
-    /// As [`Session::run`]; also if the device has no timestamps, as the CPU executor has none.
+    /// As [`Session::run`]; also if the GPU has no timestamps.
     pub async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
         self.engine.profile(picture).await
     }
