@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `--device NAME` | part of the adapter's name, or its index; the best GPU if not given |
 //! | `--buffers`, `--textures` | where activations and weights lie; what suits the device if not given |
+//! | `--sums N` | how many sums (vec4s) an invocation keeps at most |
 //! | `--save FOLDER` | only writes each network with its random weights to `FOLDER/NETWORK.safetensors` |
 //! | `--serve` | reads a number per line and answers with the milliseconds of so many runs, for `bench/ncnn/compare.py` |
 
@@ -22,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let (mut names, mut serve, mut save, mut target) = (Vec::new(), false, None, None);
     let mut device = DeviceRequest::Gpu;
+    let mut sums = None;
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--serve" => serve = true,
@@ -29,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--device" => device = DeviceRequest::Named(args.next().ok_or("--device needs a name")?),
             "--buffers" => target = Some(Target::default()),
             "--textures" => target = Some(Target::software()),
+            "--sums" => sums = Some(args.next().ok_or("--sums needs a number")?.parse()?),
             _ => names.push(arg),
         }
     }
@@ -48,7 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let values = (0..shape.len()).map(wave).collect();
         let input = Tensor::new([1, shape.channels, shape.height, shape.width], values)?;
         let context = block_on(async { GpuContext::request(&select_adapter(&device, None).await?).await })?;
-        let plan = Plan::for_target(model.graph(), 1, &[], target.clone().unwrap_or(context.target()))?;
+        let mut target = target.clone().unwrap_or(context.target());
+        target.sums = sums.unwrap_or(target.sums);
+        let plan = Plan::for_target(model.graph(), 1, &[], target)?;
         let mut executor = block_on(GpuExecutor::new(&context, plan, ExecutorOptions::default()))?;
         let output = block_on(executor.run_tensor(&input))?;
         if serve {

@@ -48,7 +48,7 @@ pub(super) static KERNEL: Kernel = Kernel {
 static TILING: Tiling = Tiling {
     constants: &["TILE_PIXELS", "TILE_PLANES", "STEP_X", "SPAN"],
     candidates: |sizes| {
-        tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 4, |pixels| {
+        tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 8, |pixels| {
             Some(row(sizes, pixels)?.span)
         })
     },

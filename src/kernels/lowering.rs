@@ -272,7 +272,8 @@ impl<'g> Lowering<'g> {
         };
         let tuned = self.target.choices.get(&step.key()).and_then(|tile| step.with_tile(*tile));
         let tiled = tuned.or_else(|| {
-            let candidates = step.candidates();
+            let mut candidates = step.candidates();
+            candidates.retain(|tile| tile.pixels * tile.planes <= self.target.sums);
             let enough = candidates.iter().find(|tile| invocations(tile) >= Some(self.target.invocations));
             let tile = enough.or_else(|| candidates.iter().max_by_key(|tile| invocations(tile)))?;
             step.with_tile(*tile)

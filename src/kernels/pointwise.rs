@@ -35,7 +35,7 @@ pub(super) static KERNEL: Kernel = Kernel {
 
 static TILING: Tiling = Tiling {
     constants: &["TILE_PIXELS", "TILE_PLANES"],
-    candidates: |sizes| tiling::candidates(sizes.get("PIXELS"), sizes.get("OUT_PLANES"), 4, Some),
+    candidates: |sizes| tiling::candidates(sizes.get("PIXELS"), sizes.get("OUT_PLANES"), 8, Some),
     place: |sizes, tile| {
         let (pixels, planes) = (sizes.get("PIXELS"), sizes.get("OUT_PLANES"));
         let fits = tile.pixels > 0 && tile.planes > 0 && planes.is_multiple_of(tile.planes);

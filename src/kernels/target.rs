@@ -18,6 +18,9 @@ pub struct Target {
     /// Invocations of a dispatch that keep the device busy. Where tiles were not tuned, the one with
     /// most work to an invocation is taken that still has so many.
     pub invocations: u64,
+    /// Sums (vec4s) that an invocation keeps at most, where tiles were not tuned: more than the registers
+    /// hold are slow, and slow to compile.
+    pub sums: usize,
     /// Tuned tiles.
     pub choices: Arc<Choices>,
 }
@@ -26,16 +29,16 @@ impl Default for Target {
     /// For GPUs: buffers, and a few thousand invocations.
     fn default() -> Self {
         let (activations, weights) = (Storage::Buffer, Storage::Buffer);
-        Target { activations, weights, invocations: 4096, choices: Arc::default() }
+        Target { activations, weights, invocations: 4096, sums: 32, choices: Arc::default() }
     }
 }
 
 impl Target {
     /// For software drivers (lavapipe, llvmpipe, SwiftShader): the fewer loads to a multiply, the
-    /// better, however few invocations there are. Some of them execute loads from buffers invocation by
+    /// better, however few invocations there are and however many registers that would take. Some of them execute loads from buffers invocation by
     /// invocation, loads from textures for several at once.
     pub fn software() -> Self {
         let (activations, weights) = (Storage::Texture, Storage::Texture);
-        Target { activations, weights, invocations: 0, ..Target::default() }
+        Target { activations, weights, invocations: 0, sums: 112, ..Target::default() }
     }
 }

@@ -101,10 +101,11 @@ pub fn candidates(width: usize, planes: usize, most: usize, span: impl Fn(usize)
             }
         }
     }
-    // Among tiles of equal work those without outputs beyond the row's end, then the squarer, then the
-    // middle size of workgroup.
-    let waste = |tile: &Tile| width.div_ceil(tile.pixels) * tile.pixels - width;
+    // Outputs beyond the row's end are no work. Among tiles of equal work those without such outputs,
+    // then the squarer ones.
+    let computed = |tile: &Tile| width.div_ceil(tile.pixels) * tile.pixels;
+    let work = |tile: &Tile| tile.pixels * tile.planes * width * 1000 / computed(tile).max(1);
     let rank = |tile: &Tile| WORKGROUPS.iter().position(|w| *w == tile.workgroup);
-    tiles.sort_by_key(|tile| (rank(tile), std::cmp::Reverse(tile.pixels * tile.planes), waste(tile), tile.pixels));
+    tiles.sort_by_key(|tile| (rank(tile), std::cmp::Reverse(work(tile)), computed(tile), tile.pixels));
     tiles
 }

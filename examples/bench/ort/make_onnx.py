@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 # The first opset with Gelu as one operator, in its exact form.
 OPSET = 20
+# What that opset came with; readers of today take it, not all take what onnx writes by itself.
+IR_VERSION = 9
 
 
 def read(path):
@@ -131,7 +133,7 @@ def convert(source, target):
         [value(f"v{output}", graph["nodes"][output]["shape"])],
         list(writer.constants.values()),
     )
-    model = helper.make_model(model, opset_imports=[helper.make_opsetid("", OPSET)])
+    model = helper.make_model(model, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     onnx.save(model, target)
 
