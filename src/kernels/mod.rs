@@ -21,6 +21,7 @@ mod global_avg_pool;
 mod layout;
 mod linear;
 mod lowering;
+mod mlp;
 mod pointwise;
 mod preprocess;
 mod target;
@@ -99,6 +100,7 @@ pub static KERNELS: &[&Kernel] = &[
     &gather::KERNEL,
     &global_avg_pool::KERNEL,
     &linear::KERNEL,
+    &mlp::KERNEL,
     &pointwise::KERNEL,
     &preprocess::KERNEL,
     &token_mixer::KERNEL,

@@ -9,10 +9,14 @@ pub struct Target {
     pub activations: Storage,
     /// Where packed weights lie.
     pub weights: Storage,
+    /// Whether a processor executes the shaders: there workgroup memory is ordinary memory that
+    /// invocations go through one by one, and barriers cost more than what they share saves.
+    #[serde(default)]
+    pub software: bool,
 }
 
 impl Target {
     /// For software drivers (lavapipe, llvmpipe, SwiftShader): they execute loads from buffers
     /// invocation by invocation, loads from textures for several at once.
-    pub const SOFTWARE: Target = Target { activations: Storage::Texture, weights: Storage::Texture };
+    pub const SOFTWARE: Target = Target { activations: Storage::Texture, weights: Storage::Texture, software: true };
 }
