@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use foveate::kernels::{Access, Binding, TensorId};
+use foveate::kernels::{Access, Binding, Target, TensorId};
 use foveate::models::{self, Architecture, Form, Zeros};
 use foveate::plan::Plan;
 use foveate::{Graph, Shape, passes};
@@ -109,6 +109,16 @@ fn repnext_costs_two_dispatches_a_block() {
     assert!(m1.steps.len() <= 60);
     let m0 = Plan::new(&fused("repnext-m0"), 1, &[]).unwrap();
     assert_eq!(count(&m0, "gather"), 1, "chunks of ten channels end at the first downsampling");
+}
+
+/// Software drivers fuse the stages of many pixels and few channels.
+#[test]
+fn repnext_on_a_software_driver() {
+    let graph = fused("repnext-m1");
+    let plan = Plan::for_target(&graph, 1, &[], Target::SOFTWARE).unwrap();
+    simulate(&plan);
+    assert_eq!((count(&plan, "mlp"), count(&plan, "mlp_direct"), count(&plan, "pointwise")), (0, 3 + 4, 2 * (16 + 3)));
+    assert_eq!(plan.macs(), graph.macs());
 }
 
 #[test]

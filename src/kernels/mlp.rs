@@ -3,11 +3,13 @@
 //! Whether two convolutions become one step is decided here, while planning; the graph keeps both.
 //! A first layer whose only reader is the second is left to it ([`Lowering::defer`]), so its value
 //! exists nowhere: one that is to be read back is never deferred.
+//!
+//! This kernel holds the hidden layer in workgroup memory; software drivers have [`mlp_direct`].
 
 use super::lowering::words;
 use super::{
-    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, W, X, X2, Y, pointwise, source,
-    tile,
+    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, W, X, X2, Y, mlp_direct, pointwise,
+    source, tile,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -69,13 +71,13 @@ const MAX_WEIGHTS_PER_PIXEL: usize = 16 << 10;
 
 /// The sizes that decide how two layers are computed together, or whether.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
+pub(super) struct Sizes {
     /// Of a plane, batch included.
-    pixels: usize,
+    pub pixels: usize,
     /// Planes of the input, of the hidden layer and of the output.
-    input: usize,
-    hidden: usize,
-    output: usize,
+    pub input: usize,
+    pub hidden: usize,
+    pub output: usize,
 }
 
 /// How a workgroup divides its pixels and sums.
@@ -91,7 +93,18 @@ struct Tiling {
     shared: usize,
 }
 
+/// The kernel for two layers and its tiling.
+enum Way {
+    Shared(Tiling),
+    Direct(mlp_direct::Tile),
+}
+
 impl Sizes {
+    /// How both layers are computed in one dispatch; `None` where two are better.
+    fn way(&self, software: bool) -> Option<Way> {
+        if software { mlp_direct::tile(self).map(Way::Direct) } else { self.tiling().map(Way::Shared) }
+    }
+
     /// Bytes of the weights of both layers.
     fn weights(&self) -> usize {
         (self.input + self.output).saturating_mul(self.hidden).saturating_mul(64)
@@ -147,7 +160,7 @@ pub(super) fn begins(conv: &Conv2d, id: NodeId, cx: &Lowering<'_>) -> bool {
     let Op::Conv2d(second) = &cx.get(reader).op else { return false };
     let layers = pointwise::takes(conv, cx.params()) && pointwise::takes(second, cx.params());
     let chained = cx.get(id).inputs.len() == 1 && cx.get(reader).inputs[0] == id;
-    layers && chained && !cx.target().software && sizes(id, reader, cx).tiling().is_some()
+    layers && chained && sizes(id, reader, cx).way(cx.target().software).is_some()
 }
 
 /// Lowers the second of two layers, together with the first, which was left to it.
@@ -156,7 +169,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let hidden_id = node.inputs[0];
     let first = cx.get(hidden_id);
     let sizes = sizes(hidden_id, id, cx);
-    let (Op::Conv2d(first_conv), Some(tiling)) = (&first.op, sizes.tiling()) else {
+    let (Op::Conv2d(first_conv), Some(way)) = (&first.op, sizes.way(cx.target().software)) else {
         return Err(cx.error("it was to be computed together with its input, which no kernel does"));
     };
     let input = first.inputs[0];
@@ -171,7 +184,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     values.extend(cx.bias(conv.bias, &y.layout));
     let macs = weights.iter().map(|weight| weight.len() as u64).sum::<u64>() * node.shape.pixels() as u64;
     let weights = cx.weights(words(values));
-    let constants = [
+    let mut constants = vec![
         ("PIXELS", sizes.pixels),
         ("IN_PLANES", x.planes),
         ("IN_PLANES_2", x2.planes),
@@ -183,15 +196,30 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("HIDDEN_ACTIVATION", tile::activation(first_conv.activation)),
         ("ACTIVATION", tile::activation(conv.activation)),
-        ("TILE_PIXELS", tiling.pixels),
-        ("PIXEL_GROUPS", tiling.groups),
-        ("SPLIT_1", tiling.split[0]),
-        ("SPLIT_2", tiling.split[1]),
-        ("SHARED", tiling.shared),
     ];
     let residual = residual.map_or(Binding::Tensor(x.tensor), |r| r.binding());
     let bindings = vec![Binding::Tensor(x.tensor), weights, Binding::Tensor(x2.tensor), residual, y.binding()];
-    cx.push(&KERNEL, &constants, bindings, [sizes.workgroups(&tiling) * WORKGROUP, 1, 1], macs)
+    let (kernel, threads) = match way {
+        Way::Shared(tiling) => {
+            constants.extend([
+                ("TILE_PIXELS", tiling.pixels),
+                ("PIXEL_GROUPS", tiling.groups),
+                ("SPLIT_1", tiling.split[0]),
+                ("SPLIT_2", tiling.split[1]),
+                ("SHARED", tiling.shared),
+            ]);
+            (&KERNEL, sizes.workgroups(&tiling) * WORKGROUP)
+        }
+        Way::Direct(tile) => {
+            constants.extend([
+                ("TILE_PIXELS", tile.pixels),
+                ("TILE_HIDDEN", tile.hidden),
+                ("TILE_PLANES", tile.planes),
+            ]);
+            (&mlp_direct::KERNEL, sizes.pixels.div_ceil(tile.pixels))
+        }
+    };
+    cx.push(kernel, &constants, bindings, [threads, 1, 1], macs)
 }
 
 /// Weights `[out, in, 1, 1]` as `[in plane][in lane][out plane]` of vec4 over the output plane's
@@ -202,4 +230,39 @@ fn pack(weight: &Tensor, x: &Layout, y: &Layout) -> Vec<f32> {
     let value = |o: Option<usize>, i: Option<usize>| Some(weight.data()[o? * inputs + i?]);
     let rows = x.physical().into_iter().flat_map(|i| outputs.iter().map(move |o| (*o, i)));
     rows.map(|(o, i)| value(o, i).unwrap_or(0.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(pixels: usize, input: usize, hidden: usize) -> Sizes {
+        Sizes { pixels, input, hidden, output: input }
+    }
+
+    #[test]
+    fn tiles_fit_what_every_device_grants() {
+        let mut fitting = 0;
+        for pixels in [1, 49, 196, 784, 3136, 12544, 200_704, 50_000_000] {
+            for (input, hidden) in [(1, 1), (3, 5), (12, 24), (24, 48), (48, 96), (14, 200), (200, 14), (256, 256)] {
+                let Some(tiling) = sizes(pixels, input, hidden).tiling() else { continue };
+                fitting += 1;
+                let items = tiling.groups * hidden.max(input);
+                assert!(items <= WORKGROUP && tiling.shared <= MAX_SHARED, "{tiling:?}");
+                assert!(tiling.split[0] * tiling.groups * hidden <= WORKGROUP, "{tiling:?}");
+                assert!(tiling.split.iter().all(|parts| parts.is_power_of_two()), "{tiling:?}");
+                assert!(pixels.div_ceil(tiling.pixels * tiling.groups) <= MAX_GRID, "{tiling:?}");
+            }
+        }
+        assert!(fitting > 20, "{fitting}");
+    }
+
+    #[test]
+    fn heavy_layers_stay_two_dispatches() {
+        assert!(sizes(196, 48, 96).tiling().is_some(), "M1's third stage");
+        assert!(sizes(49, 96, 192).tiling().is_none(), "2.4 MB of weights");
+        assert!(sizes(64 * 196, 48, 96).tiling().is_none(), "many pixels, of which few fit a workgroup");
+        assert!(sizes(64 * 3136, 12, 24).tiling().is_some());
+        assert!(sizes(49, 24, 257).tiling().is_none(), "more planes than a workgroup has invocations");
+    }
 }

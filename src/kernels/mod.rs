@@ -22,6 +22,7 @@ mod layout;
 mod linear;
 mod lowering;
 mod mlp;
+mod mlp_direct;
 mod pointwise;
 mod preprocess;
 mod target;
@@ -101,6 +102,7 @@ pub static KERNELS: &[&Kernel] = &[
     &global_avg_pool::KERNEL,
     &linear::KERNEL,
     &mlp::KERNEL,
+    &mlp_direct::KERNEL,
     &pointwise::KERNEL,
     &preprocess::KERNEL,
     &token_mixer::KERNEL,

@@ -56,6 +56,7 @@ pub(super) fn cases() -> Vec<Case> {
         repnext(1, [12, 61, 53], 30),
         repnext(1, [24, 39, 41], 48),
         repnext(3, [28, 17, 23], 60),
+        MlpSpec { out: 30, residual: false, bias: false, ..repnext(1, [9, 24, 25], 14) },
         // More planes than a small tile divides into parts, in each of the three places.
         MlpSpec { out: 5, ..repnext(2, [130, 3, 4], 33) },
         MlpSpec { out: 270, residual: false, ..repnext(1, [10, 5, 4], 21) },
@@ -74,14 +75,14 @@ pub(super) fn cases() -> Vec<Case> {
         }
     }
     let mut cases: Vec<Case> = specs.iter().map(MlpSpec::case).collect();
-    cases.extend([14, 10, 8].map(after_mixer));
+    cases.extend([(14, 9, 8), (10, 21, 20), (8, 5, 6)].map(after_mixer));
     cases.extend([in_pieces(), three_layers(), hidden_read_twice()]);
     cases
 }
 
 /// A block: token mixer with chunks of that many channels, MLP on its two pieces, residual.
-fn after_mixer(chunk: usize) -> Case {
-    let mut b = Builder::new(format!("mlp in a chain: behind a mixer with chunks of {chunk}"), 3, 9, 8);
+fn after_mixer((chunk, height, width): (usize, usize, usize)) -> Case {
+    let mut b = Builder::new(format!("mlp in a chain: behind a mixer with chunks of {chunk}"), 3, height, width);
     let input = b.input();
     let x = layer(&mut b, &[input], 4 * chunk, true, Activation::Relu);
     let x = b.add(Scale { factor: 0.5 }, &[x]);
