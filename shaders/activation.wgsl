@@ -1,5 +1,6 @@
-// activate(v): the activation that the constant ACTIVATION names (one of
-// RELU, GELU, SIGMOID, or none). The comparison is with a literal, so one branch is left after compilation.
+// activate(v): the activation that the constant ACTIVATION names (one of RELU, GELU, SIGMOID, or
+// none); activate_as(kind, v): the one that `kind` names. Kernels give constants, so one branch is
+// left after compilation.
 
 // GELU in its exact form, v · Φ(v). WGSL has no erf: 1 − erf(|v|/√2) is the rational
 // approximation 7.1.26 of Abramowitz and Stegun, |error| ≤ 1.5e-7, so the result is off by at most
@@ -11,15 +12,19 @@ fn gelu(v: vec4<f32>) -> vec4<f32> {
     return max(v, vec4<f32>(0.0)) - 0.5 * abs(v) * poly * exp(-z * z);
 }
 
-fn activate(v: vec4<f32>) -> vec4<f32> {
-    if (ACTIVATION == RELU) {
+fn activate_as(kind: u32, v: vec4<f32>) -> vec4<f32> {
+    if (kind == RELU) {
         return max(v, vec4<f32>(0.0));
     }
-    if (ACTIVATION == GELU) {
+    if (kind == GELU) {
         return gelu(v);
     }
-    if (ACTIVATION == SIGMOID) {
+    if (kind == SIGMOID) {
         return 1.0 / (1.0 + exp(-v));
     }
     return v;
+}
+
+fn activate(v: vec4<f32>) -> vec4<f32> {
+    return activate_as(ACTIVATION, v);
 }

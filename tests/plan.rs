@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use foveate::kernels::{Access, Binding, TensorId};
+use foveate::kernels::{Access, Binding, Target, TensorId};
 use foveate::models::{self, Architecture, Form, Zeros};
 use foveate::plan::Plan;
 use foveate::{Graph, Shape, passes};
@@ -94,15 +94,52 @@ fn memory_is_reused() {
     assert!(plan.memory.bytes() * 2 < without);
 }
 
+fn count(plan: &Plan, kernel: &str) -> usize {
+    plan.steps.iter().filter(|s| s.kernel.name == kernel).count()
+}
+
 /// DESIGN: one dispatch per token mixer, the identity chunk is not copied, and nothing is gathered
-/// where chunks are whole planes.
+/// where chunks are whole planes. One dispatch per MLP where its weights are few enough.
 #[test]
-fn repnext_costs_three_dispatches_a_block() {
-    let count = |plan: &Plan, kernel: &str| plan.steps.iter().filter(|s| s.kernel.name == kernel).count();
+fn repnext_costs_two_dispatches_a_block() {
     let m1 = Plan::new(&fused("repnext-m1"), 1, &[]).unwrap();
     assert_eq!((count(&m1, "token_mixer"), count(&m1, "copy_conv"), count(&m1, "gather")), (23, 3, 0));
-    assert_eq!(count(&m1, "pointwise"), 2 * 26);
-    assert_eq!(m1.steps.len(), 23 + 3 + 2 * 26 + 2 + 2, "two stem convolutions, pool, head");
+    assert_eq!((count(&m1, "mlp"), count(&m1, "pointwise")), (23, 2 * 3), "the last stage has 2.4 MB an MLP");
+    assert_eq!(m1.steps.len(), 23 + 3 + 23 + 2 * 3 + 2 + 2, "two stem convolutions, pool, head");
+    assert!(m1.steps.len() <= 60);
     let m0 = Plan::new(&fused("repnext-m0"), 1, &[]).unwrap();
     assert_eq!(count(&m0, "gather"), 1, "chunks of ten channels end at the first downsampling");
+}
+
+/// Software drivers fuse the stages of many pixels and few channels.
+#[test]
+fn repnext_on_a_software_driver() {
+    let graph = fused("repnext-m1");
+    let plan = Plan::for_target(&graph, 1, &[], Target::software()).unwrap();
+    simulate(&plan);
+    assert_eq!((count(&plan, "mlp"), count(&plan, "mlp_direct"), count(&plan, "pointwise")), (0, 3 + 4, 2 * (16 + 3)));
+    assert_eq!(plan.macs(), graph.macs());
+}
+
+#[test]
+fn repvgg_costs_a_dispatch_a_layer() {
+    let a0 = Plan::new(&fused("repvgg-a0"), 1, &[]).unwrap();
+    assert_eq!(count(&a0, "conv"), 1 + 2 + 4 + 14 + 1);
+    assert!(a0.steps.len() <= 24, "{}", a0.steps.len());
+}
+
+/// A hidden layer that somebody asks for is not fused away, and its neighbours still are.
+#[test]
+fn a_wanted_hidden_layer_is_computed_by_itself() {
+    let graph = fused("repnext-m1");
+    let all = Plan::new(&graph, 1, &[]).unwrap();
+    let first = "stages.1.blocks.0.channel_mixer.0";
+    let hidden = graph.ids().find(|id| graph.node(*id).name == first).unwrap();
+    let plan = Plan::new(&graph, 1, &[hidden]).unwrap();
+    simulate(&plan);
+    assert_eq!(plan.steps.iter().filter(|step| step.node == first).count(), 1);
+    assert!(all.steps.iter().all(|step| step.node != first));
+    assert_eq!(plan.steps.len(), all.steps.len() + 1);
+    assert_eq!(count(&plan, "mlp"), count(&all, "mlp") - 1);
+    assert_eq!(plan.macs(), all.macs());
 }

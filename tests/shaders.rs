@@ -28,7 +28,9 @@ fn shaders() -> BTreeMap<String, Step> {
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
     for case in &cases {
-        for target in [Target::default(), Target::software()] {
+        let shared = Target { software: false, ..Target::software() };
+        let direct = Target { software: true, ..Target::default() };
+        for target in [Target::default(), Target::software(), shared, direct] {
             let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target);
             let plan = plan.expect("every case can be planned");
             let preprocess = preprocess_step(plan.input, [32, 24]);

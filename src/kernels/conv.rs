@@ -73,12 +73,10 @@ const MAX_DENSE: usize = 1 << 26;
 
 impl Lower for Conv2d {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
-        let kernel = self.kernel(cx.params());
-        let plain = self.stride == [1, 1] && self.padding == [0, 0];
         let one_input_each = cx.params().shape(self.weight)[1] == 1 && self.groups > 1;
         if one_input_each {
             depthwise::lower(self, id, cx)
-        } else if kernel == [1, 1] && plain && self.groups == 1 {
+        } else if pointwise::takes(self, cx.params()) {
             pointwise::lower(self, id, cx)
         } else {
             lower(self, id, cx)

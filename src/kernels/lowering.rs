@@ -68,6 +68,10 @@ pub struct Lowering<'g> {
     read_back: Vec<bool>,
     layouts: Vec<Layout>,
     views: Vec<Option<View>>,
+    /// The node that reads each value, if there is only one and it reads it once.
+    readers: Vec<Option<NodeId>>,
+    /// Values that are not computed by themselves but together with their only reader.
+    deferred: Vec<bool>,
     current: NodeId,
     steps: Vec<Step>,
     tensors: Vec<TensorInfo>,
@@ -97,8 +101,22 @@ impl<'g> Lowering<'g> {
         read_back.iter().filter_map(|id| is_read.get_mut(id.index()).map(|is| *is = true)).for_each(drop);
         let read_back = is_read;
         let views = vec![None; graph.nodes().len()];
+        let (readers, deferred) = (only_readers(graph), vec![false; graph.nodes().len()]);
         let (current, steps, tensors, weights) = (graph.input(), vec![], vec![], vec![]);
-        let mut cx = Lowering { graph, batch, target, read_back, layouts, views, current, steps, tensors, weights };
+        let mut cx = Lowering {
+            graph,
+            batch,
+            target,
+            read_back,
+            layouts,
+            views,
+            readers,
+            deferred,
+            current,
+            steps,
+            tensors,
+            weights,
+        };
         cx.new_output(graph.input())?;
         Ok(cx)
     }
@@ -152,6 +170,21 @@ impl<'g> Lowering<'g> {
     /// A number as a shader constant.
     pub fn constant(&self, value: usize) -> Result<u32> {
         u32::try_from(value).map_err(|_| self.error(format!("{value} does not fit the shaders' 32-bit integers")))
+    }
+
+    /// The node that a value exists for: its only reader, if it is not read back either.
+    pub(super) fn only_reader(&self, id: NodeId) -> Option<NodeId> {
+        if self.read_back[id.index()] { None } else { self.readers[id.index()] }
+    }
+
+    /// Leaves a node to its only reader, which then has to compute both.
+    pub(super) fn defer(&mut self, id: NodeId) {
+        self.deferred[id.index()] = true;
+    }
+
+    /// Whether a node was left to its reader.
+    pub(super) fn is_deferred(&self, id: NodeId) -> bool {
+        self.deferred[id.index()]
     }
 
     /// Where a value is.
@@ -351,6 +384,19 @@ impl<'g> Lowering<'g> {
     pub fn finish(self) -> (TensorId, Vec<Step>, Vec<TensorInfo>, Vec<WeightBlob>) {
         (TensorId(0), self.steps, self.tensors, self.weights)
     }
+}
+
+/// Of each value the node that reads it, where exactly one does, once.
+fn only_readers(graph: &Graph) -> Vec<Option<NodeId>> {
+    let mut readers = vec![None; graph.nodes().len()];
+    let mut reads = vec![0usize; graph.nodes().len()];
+    for id in graph.ids() {
+        for input in &graph.node(id).inputs {
+            readers[input.index()] = Some(id);
+            reads[input.index()] += 1;
+        }
+    }
+    readers.into_iter().zip(reads).map(|(reader, reads)| reader.filter(|_| reads == 1)).collect()
 }
 
 /// f32 values as words for [`Lowering::weights`].

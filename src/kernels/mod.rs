@@ -21,6 +21,8 @@ mod global_avg_pool;
 mod layout;
 mod linear;
 mod lowering;
+mod mlp;
+mod mlp_direct;
 mod pointwise;
 mod preprocess;
 mod target;
@@ -104,6 +106,8 @@ pub static KERNELS: &[&Kernel] = &[
     &gather::KERNEL,
     &global_avg_pool::KERNEL,
     &linear::KERNEL,
+    &mlp::KERNEL,
+    &mlp_direct::KERNEL,
     &pointwise::KERNEL,
     &preprocess::KERNEL,
     &token_mixer::KERNEL,

@@ -1,16 +1,16 @@
 //! 1×1 convolution of stride 1: a matrix product over all pixels of the batch.
 //!
 //! The input may lie in two pieces, which is how RepNeXt's identity chunk reaches the MLP without
-//! ever being copied.
+//! ever being copied. Two in a row become one dispatch where [`mlp`] says so.
 
 use super::conv::pack;
 use super::lowering::{Piece, words};
 use super::{
-    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y, source,
-    tile, tiling,
+    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y, mlp,
+    source, tile, tiling,
 };
 use crate::error::Result;
-use crate::graph::NodeId;
+use crate::graph::{NodeId, Params};
 use crate::ops::Conv2d;
 
 pub(super) static KERNEL: Kernel = Kernel {
@@ -43,18 +43,36 @@ static TILING: Tiling = Tiling {
         fits.then(|| Placement { constants: vec![tile.pixels, tile.planes], threads })
     },
 };
+/// Whether a convolution is a matrix product over pixels.
+pub(super) fn takes(conv: &Conv2d, params: &Params) -> bool {
+    let plain = conv.stride == [1, 1] && conv.padding == [0, 0];
+    plain && conv.groups == 1 && conv.kernel(params) == [1, 1]
+}
+
+/// A value in two pieces; the second has no planes if it lies in one, a value in more is copied
+/// together.
+pub(super) fn two_pieces(id: NodeId, cx: &mut Lowering<'_>) -> Result<[Piece; 2]> {
+    if cx.view(id)?.pieces.len() > 2 {
+        cx.operand(id)?;
+    }
+    let pieces = &cx.view(id)?.pieces;
+    let first = pieces[0];
+    Ok([first, pieces.get(1).copied().unwrap_or(Piece { planes: 0, ..first })])
+}
 
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let node = cx.get(id);
     let input = node.inputs[0];
-    if cx.view(input)?.pieces.len() > 2 {
-        cx.operand(input)?;
+    if cx.is_deferred(input) {
+        return mlp::lower(conv, id, cx);
     }
-    let pieces = cx.view(input)?.pieces.clone();
+    if mlp::begins(conv, id, cx) {
+        cx.defer(id);
+        return Ok(());
+    }
+    let [first, second] = two_pieces(input, cx)?;
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
     let y = cx.new_output(id)?;
-    let first = pieces[0];
-    let second = pieces.get(1).copied().unwrap_or(Piece { planes: 0, ..first });
     let mut values = pack(cx.params().tensor(conv.weight), 1, cx.layout(input), &y.layout);
     values.extend(cx.bias(conv.bias, &y.layout));
     let weights = cx.weights(words(values));

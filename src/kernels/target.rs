@@ -15,6 +15,9 @@ pub struct Target {
     pub activations: Storage,
     /// Where packed weights lie.
     pub weights: Storage,
+    /// Whether a processor executes the shaders: there workgroup memory is ordinary memory that
+    /// invocations go through one by one, and barriers cost more than what they share saves.
+    pub software: bool,
     /// Invocations of a dispatch that keep the device busy. Where tiles were not tuned, the one with
     /// most work to an invocation is taken that still has so many.
     pub invocations: u64,
@@ -29,16 +32,16 @@ impl Default for Target {
     /// For GPUs: buffers, and a few thousand invocations.
     fn default() -> Self {
         let (activations, weights) = (Storage::Buffer, Storage::Buffer);
-        Target { activations, weights, invocations: 4096, sums: 32, choices: Arc::default() }
+        Target { activations, weights, software: false, invocations: 4096, sums: 32, choices: Arc::default() }
     }
 }
 
 impl Target {
     /// For software drivers (lavapipe, llvmpipe, SwiftShader): the fewer loads to a multiply, the
-    /// better, however few invocations there are and however many registers that would take. Some of them execute loads from buffers invocation by
-    /// invocation, loads from textures for several at once.
+    /// better, however few invocations there are and however many registers that would take. Some of
+    /// them execute loads from buffers invocation by invocation, loads from textures for several at once.
     pub fn software() -> Self {
         let (activations, weights) = (Storage::Texture, Storage::Texture);
-        Target { activations, weights, invocations: 0, sums: 112, ..Target::default() }
+        Target { activations, weights, software: true, invocations: 0, sums: 112, ..Target::default() }
     }
 }

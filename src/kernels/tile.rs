@@ -39,6 +39,12 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// Output planes that one invocation computes: the largest divisor up to `most`, so that no
+/// invocation has planes left over.
+pub fn planes(planes: usize, most: usize) -> usize {
+    (1..=most).rev().find(|tile| planes.is_multiple_of(*tile)).unwrap_or(1)
+}
+
 /// The number by which shaders know an activation.
 pub const fn activation(activation: Activation) -> usize {
     match activation {

@@ -6,6 +6,7 @@
 
 pub mod convolutions;
 mod mixers;
+pub mod mlp;
 mod networks;
 mod pointwise;
 
@@ -25,7 +26,10 @@ pub struct Case {
 
 /// All cases, always the same.
 pub fn all() -> Vec<Case> {
-    [convolutions::cases(), mixers::cases(), pointwise::cases(), networks::cases()].into_iter().flatten().collect()
+    [convolutions::cases(), mixers::cases(), mlp::cases(), pointwise::cases(), networks::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Builds a case node by node, with seeded weights.
