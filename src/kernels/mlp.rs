@@ -114,9 +114,9 @@ impl Sizes {
     /// The tiling that computes both layers at once; `None` where two dispatches are better or a
     /// tile does not fit a workgroup.
     fn tiling(&self) -> Option<Tiling> {
-        let fitting = TILES.iter().filter_map(|&(pixels, groups)| self.tile(pixels, groups));
-        let busy = |tiling: &Tiling| self.workgroups(tiling) >= BUSY;
-        let tiling = fitting.clone().find(busy).or_else(|| fitting.last())?;
+        let fitting: Vec<Tiling> = TILES.iter().filter_map(|&(pixels, groups)| self.tile(pixels, groups)).collect();
+        let busy = |tiling: &&Tiling| self.workgroups(tiling) >= BUSY;
+        let tiling = *fitting.iter().find(busy).or(fitting.last())?;
         let tile = tiling.pixels * tiling.groups;
         let most = if self.pixels <= SMALL_MAP { MAX_WEIGHTS } else { tile * MAX_WEIGHTS_PER_PIXEL };
         (self.weights() <= most && self.workgroups(&tiling) <= MAX_GRID).then_some(tiling)
