@@ -5,8 +5,9 @@
     /tmp/ncnn/bin/python examples/bench/ncnn/compare.py --device llvmpipe
 
 Both run a few times each, alternately, so that whatever else the machine does meets both. The table has
-medians and least times over all rounds, their ratios (below 1: foveate is faster), and how far the
-outputs are apart, of the largest logit. ncnn takes its first Vulkan device; --device is part of the name
+medians and least times over all rounds and their ratios (below 1: foveate is faster). Outputs are not
+compared: what ncnn's Python package returned from lavapipe differed from run to run, NaN included
+(foveate's were the same each time, and are ONNX Runtime's; see ../ort). ncnn takes its first Vulkan device; --device is part of the name
 of foveate's, and has to be the same one.
 """
 
@@ -35,7 +36,7 @@ class Foveate:
         pipe = subprocess.PIPE
         command = [program, "--serve", "--device", device, model]
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self.output = np.array(self.answer(), dtype=np.float32)
+        self.answer()  # its output
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -71,14 +72,13 @@ class Ncnn:
         count = int(np.prod(shape))
         wave = (np.arange(count) % 255).astype(np.float32) / np.float32(127) - np.float32(1)
         self.input = ncnn.Mat(wave.reshape(shape[1:]).copy())
-        self.output = self.run()
+        self.run()
 
     def run(self):
         extractor = self.net.create_extractor()
         extractor.input(self.net.input_names()[0], self.input)
         _, output = extractor.extract(self.net.output_names()[0])
-        # The array would only borrow what goes with the extractor.
-        return np.array(output.clone()).ravel().copy()
+        return np.array(output).ravel()
 
     def times(self, runs):
         times = []
@@ -98,22 +98,21 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
     print(f"ncnn {ncnn.__version__} on {ncnn.get_gpu_info(0).device_name()}, foveate on {args.device}; milliseconds")
-    print("| network | foveate median (least) | ncnn median (least) | ratio of medians | of least | outputs apart |")
-    print("|---|---|---|---|---|---|")
+    print("| network | foveate median (least) | ncnn median (least) | ratio of medians | of least |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name in args.networks:
             subprocess.run([args.program, "--save", folder, name], check=True)
             model, onnx = f"{folder}/{name}.safetensors", f"{folder}/{name}.onnx"
             convert(model, onnx)
             ours, theirs = Foveate(args.program, model, args.device), Ncnn(onnx, folder, [1, 3, 224, 224])
-            apart = np.abs(ours.output - theirs.output).max() / np.abs(theirs.output).max()
             times = [[], []]
             for _ in range(args.rounds):
                 for side, kept in zip((ours, theirs), times):
                     kept.extend(side.times(args.runs))
             ours.close()
             (a, b), (x, y) = map(np.median, times), map(min, times)
-            print(f"| {name} | {a:.1f} ({x:.1f}) | {b:.1f} ({y:.1f}) | {a / b:.2f} | {x / y:.2f} | {apart:.0e} |", flush=True)
+            print(f"| {name} | {a:.1f} ({x:.1f}) | {b:.1f} ({y:.1f}) | {a / b:.2f} | {x / y:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
