@@ -5,10 +5,12 @@ mod cases;
 mod device;
 mod oracle;
 
+use std::sync::Arc;
+
 use cases::Case;
 use cases::convolutions::ConvSpec;
 use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
-use foveate::kernels::{Step, Target};
+use foveate::kernels::{Choices, Step, Target};
 use foveate::plan::Plan;
 use foveate::{NodeId, Result, Tensor};
 use pollster::block_on;
@@ -130,18 +132,97 @@ fn wanted_hidden_layers_are_within_the_bound() {
     }
 }
 
+/// The target with one of the candidates tuned for each step that has any, and how many have.
+fn tuned(case: &Case, target: &Target, pick: usize) -> (Target, usize) {
+    let plan = plan(case, &[], target).unwrap();
+    let mut choices = Choices::default();
+    for step in &plan.steps {
+        let candidates = step.candidates();
+        if !candidates.is_empty() {
+            choices.tiles.insert(step.key(), candidates[pick % candidates.len()]);
+        }
+    }
+    let tiles = choices.tiles.len();
+    (Target { choices: Arc::new(choices), ..target.clone() }, tiles)
+}
+
+/// Whether the plan has the tiles and kernels that were chosen.
+fn follows(plan: &Plan, choices: &Choices) -> bool {
+    let tiles = plan.steps.iter().filter(|step| !step.candidates().is_empty());
+    let kernels = plan.decisions.iter().filter(|decision| choices.kernels.contains_key(&decision.key));
+    tiles.map(|step| step.tile == choices.tiles.get(&step.key()).copied()).all(|follows| follows)
+        && kernels.map(|decision| choices.kernels[&decision.key] == decision.taken).all(|follows| follows)
+}
+
+#[test]
+fn tiles_that_were_tuned_are_taken_and_within_the_bound() {
+    let cases = cases::all();
+    let mut tiled = 0;
+    for context in device::contexts() {
+        for (number, (case, target)) in
+            cases.iter().flat_map(|case| targets(case).into_iter().map(move |target| (case, target))).enumerate()
+        {
+            // Another candidate in each case: all of all of them would take an hour to compile.
+            let (target, tiles) = tuned(case, &target, number * 7 + 3);
+            tiled += tiles;
+            if tiles == 0 {
+                continue;
+            }
+            assert!(follows(&plan(case, &[], &target).unwrap(), &target.choices), "{}", case.name);
+            let found = run(context, case, &target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
+            assert!(error <= BOUND, "{}, {:?}: relative error {error:e}", case.name, target.choices);
+        }
+    }
+    assert!(device::contexts().is_empty() || tiled > 100, "only {tiled} tiles");
+}
+
+/// Each way of each decision, whatever the target would take by itself.
+#[test]
+fn kernels_that_were_tuned_are_taken_and_within_the_bound() {
+    let mut decided = std::collections::BTreeSet::new();
+    for (context, case) in
+        device::contexts().iter().flat_map(|context| cases::all().into_iter().map(move |c| (context, c)))
+    {
+        for target in targets(&case) {
+            for decision in plan(&case, &[], &target).unwrap().decisions {
+                for option in decision.options.iter().filter(|option| **option != decision.taken) {
+                    let kernels = [(decision.key.clone(), option.to_string())].into();
+                    let choices = Arc::new(Choices { kernels, ..Choices::default() });
+                    let target = Target { choices, ..target.clone() };
+                    let plan = plan(&case, &[], &target).unwrap();
+                    assert!(plan.decisions.iter().any(|made| made.key == decision.key && made.taken == *option));
+                    let found = execute(context, plan, &case.input).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+                    let error = oracle::relative_l2(&found[0], &oracle::output(&case.graph, &case.input));
+                    assert!(error <= BOUND, "{}, {option}: relative error {error:e}", case.name);
+                    decided.insert(*option);
+                }
+            }
+        }
+    }
+    assert!(device::contexts().is_empty() || decided.len() >= 3, "{decided:?}");
+}
+
 proptest! {
     // Each case compiles a shader or two, which is what costs time here.
     #![proptest_config(ProptestConfig { cases: 48, max_global_rejects: 4096, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn random_convolutions_are_within_the_bound(spec in cases::convolutions::any(), target in 0..4usize) {
+    fn random_convolutions_are_within_the_bound(
+        spec in cases::convolutions::any(),
+        target in 0..4usize,
+        pick in proptest::option::of(any::<u16>()),
+    ) {
         let Some(context) = device::contexts().first() else { return Ok(()) };
         let case = spec.case();
         prop_assume!(case.is_ok());
         let case = case.unwrap();
-        let found = run(context, &case, &all_targets()[target]).unwrap();
+        let mut target = all_targets()[target].clone();
+        if let Some(pick) = pick {
+            target = tuned(&case, &target, pick.into()).0;
+        }
+        let found = run(context, &case, &target).unwrap();
         let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
-        prop_assert!(error <= BOUND, "{}: relative error {error:e}", case.name);
+        prop_assert!(error <= BOUND, "{}, {target:?}: relative error {error:e}", case.name);
     }
 }

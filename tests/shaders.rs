@@ -52,27 +52,51 @@ fn validate(text: &str, kernel: &Kernel) -> (Module, ModuleInfo) {
 #[test]
 fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
     let shaders = shaders();
-    let mut seen = BTreeSet::new();
     for (text, step) in &shaders {
-        let kernel = step.kernel;
-        let (module, _) = validate(text, kernel);
-        seen.insert(kernel.name);
-        check_bindings(&module, step);
-        let [entry] = &module.entry_points[..] else { panic!("{}: not one entry point", kernel.name) };
-        assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{}", kernel.name);
-        assert_eq!(entry.workgroup_size, [step.workgroup(), 1, 1], "{}", kernel.name);
-        let size = |ty| module.types[ty].inner.size(module.to_ctx());
-        let all = |space| module.global_variables.iter().filter(move |(_, v)| v.space == space);
-        let shared: u32 = all(AddressSpace::WorkGroup).map(|(_, v)| size(v.ty)).sum();
-        assert!(shared <= WORKGROUP_MEMORY, "{}: {shared} bytes of workgroup memory", kernel.name);
-        let private: u32 = all(AddressSpace::Private).map(|(_, v)| size(v.ty)).sum();
-        assert!(private <= VARIABLES, "{}: {private} bytes of private variables", kernel.name);
-        for function in module.functions.iter().map(|(_, f)| f).chain([&entry.function]) {
-            let local: u32 = function.local_variables.iter().map(|(_, v)| size(v.ty)).sum();
-            assert!(local <= VARIABLES, "{}: {local} bytes of variables in {:?}", kernel.name, function.name);
-        }
+        check(&validate(text, step.kernel).0, step);
     }
+    let seen: BTreeSet<_> = shaders.values().map(|step| step.kernel.name).collect();
     assert_eq!(seen, KERNELS.iter().map(|kernel| kernel.name).collect(), "kernels of the cases and of the table");
+}
+
+/// Tuning may take any of them, and nobody checks a shader when it runs.
+#[test]
+fn every_tile_is_valid_and_agrees_with_the_kernel_table() {
+    let mut seen = BTreeMap::new();
+    for step in shaders().values() {
+        let tiled = step.candidates().into_iter().map(|tile| {
+            step.with_tile(tile).unwrap_or_else(|| panic!("{} refuses its own candidate {tile}", step.kernel.name))
+        });
+        // The size of a workgroup changes one number.
+        let first = step.candidates().first().map(|tile| tile.workgroup);
+        seen.extend(tiled.filter(|step| Some(step.workgroup()) == first).map(|step| (step.shader(), step)));
+    }
+    assert!(seen.len() > 1000, "only {} shaders", seen.len());
+    for (text, step) in &seen {
+        check(&validate(text, step.kernel).0, step);
+    }
+    let kernels: BTreeSet<_> = seen.values().map(|step| step.kernel.name).collect();
+    let tiled = KERNELS.iter().filter(|kernel| kernel.tiling.is_some());
+    assert_eq!(kernels, tiled.map(|kernel| kernel.name).collect());
+}
+
+/// Bindings, workgroup and memory against what the table and every device's limits say.
+fn check(module: &Module, step: &Step) {
+    let kernel = step.kernel;
+    check_bindings(module, step);
+    let [entry] = &module.entry_points[..] else { panic!("{}: not one entry point", kernel.name) };
+    assert_eq!((entry.name.as_str(), entry.stage), ("main", ShaderStage::Compute), "{}", kernel.name);
+    assert_eq!(entry.workgroup_size, [step.workgroup(), 1, 1], "{}", kernel.name);
+    let size = |ty| module.types[ty].inner.size(module.to_ctx());
+    let all = |space| module.global_variables.iter().filter(move |(_, v)| v.space == space);
+    let shared: u32 = all(AddressSpace::WorkGroup).map(|(_, v)| size(v.ty)).sum();
+    assert!(shared <= WORKGROUP_MEMORY, "{}: {shared} bytes of workgroup memory", kernel.name);
+    let private: u32 = all(AddressSpace::Private).map(|(_, v)| size(v.ty)).sum();
+    assert!(private <= VARIABLES, "{}: {private} bytes of private variables", kernel.name);
+    for function in module.functions.iter().map(|(_, f)| f).chain([&entry.function]) {
+        let local: u32 = function.local_variables.iter().map(|(_, v)| size(v.ty)).sum();
+        assert!(local <= VARIABLES, "{}: {local} bytes of variables in {:?}", kernel.name, function.name);
+    }
 }
 
 fn check_bindings(module: &Module, step: &Step) {

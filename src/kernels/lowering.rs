@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Binding, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile, WeightBlob, WeightsId, gather,
-    layout,
+    Binding, Decision, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile, WeightBlob,
+    WeightsId, gather, layout,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
@@ -59,6 +59,20 @@ impl Operand {
     }
 }
 
+/// What [`Lowering`] comes to.
+pub struct Lowered {
+    /// The network's input.
+    pub input: TensorId,
+    /// Dispatches in order.
+    pub steps: Vec<Step>,
+    /// Activations.
+    pub tensors: Vec<TensorInfo>,
+    /// Packed weights.
+    pub weights: Vec<WeightBlob>,
+    /// Choices between kernels.
+    pub decisions: Vec<Decision>,
+}
+
 /// The state of planning.
 pub struct Lowering<'g> {
     graph: &'g Graph,
@@ -76,6 +90,7 @@ pub struct Lowering<'g> {
     steps: Vec<Step>,
     tensors: Vec<TensorInfo>,
     weights: Vec<WeightBlob>,
+    decisions: Vec<Decision>,
 }
 
 macro_rules! define_dispatch {
@@ -102,7 +117,7 @@ impl<'g> Lowering<'g> {
         let read_back = is_read;
         let views = vec![None; graph.nodes().len()];
         let (readers, deferred) = (only_readers(graph), vec![false; graph.nodes().len()]);
-        let (current, steps, tensors, weights) = (graph.input(), vec![], vec![], vec![]);
+        let (current, steps, tensors, weights, decisions) = (graph.input(), vec![], vec![], vec![], vec![]);
         let mut cx = Lowering {
             graph,
             batch,
@@ -116,6 +131,7 @@ impl<'g> Lowering<'g> {
             steps,
             tensors,
             weights,
+            decisions,
         };
         cx.new_output(graph.input())?;
         Ok(cx)
@@ -185,6 +201,29 @@ impl<'g> Lowering<'g> {
     /// Whether a node was left to its reader.
     pub(super) fn is_deferred(&self, id: NodeId) -> bool {
         self.deferred[id.index()]
+    }
+
+    /// Chooses how some nodes are computed: the way that was tuned for this device, or `default`.
+    /// `sizes` are what its speed depends on.
+    pub(super) fn decide(
+        &mut self,
+        what: &str,
+        sizes: &[(&str, usize)],
+        nodes: &[NodeId],
+        options: &[&'static str],
+        default: &'static str,
+    ) -> &'static str {
+        let sizes: Vec<String> = sizes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let storage = [self.target.activations, self.target.weights].map(Storage::letter);
+        let key = format!("{what} {} {}", sizes.join(" "), storage.iter().collect::<String>());
+        let tuned = self.target.choices.kernels.get(&key);
+        let taken = options.iter().find(|way| tuned.is_some_and(|tuned| tuned == *way)).copied().unwrap_or(default);
+        let nodes: Vec<String> = nodes.iter().map(|id| self.get(*id).name.clone()).collect();
+        // Nodes that are computed together ask once for each of them.
+        if options.len() > 1 && self.decisions.iter().all(|known| known.nodes != nodes) {
+            self.decisions.push(Decision { nodes, key, options: options.to_vec(), taken });
+        }
+        taken
     }
 
     /// Where a value is.
@@ -299,16 +338,14 @@ impl<'g> Lowering<'g> {
         macs: u64,
     ) -> Result<()> {
         let step = self.step(kernel, constants, bindings, [0; 3], macs)?;
-        let invocations = |tile: &Tile| {
-            let grid = step.with_tile(*tile).map(|step| step.grid.map(u64::from));
-            grid.map(|[x, y, z]| x * y * z * u64::from(tile.workgroup))
-        };
-        let tuned = self.target.choices.get(&step.key()).and_then(|tile| step.with_tile(*tile));
+        let threads = |tile: &Tile| step.threads(*tile);
+        let tuned = self.target.choices.tiles.get(&step.key()).and_then(|tile| step.with_tile(*tile));
         let tiled = tuned.or_else(|| {
             let mut candidates = step.candidates();
             candidates.retain(|tile| tile.pixels * tile.planes <= self.target.sums);
-            let enough = candidates.iter().find(|tile| invocations(tile) >= Some(self.target.invocations));
-            let tile = enough.or_else(|| candidates.iter().max_by_key(|tile| invocations(tile)))?;
+            let enough = candidates.iter().find(|tile| threads(tile) >= Some(self.target.invocations));
+            // Of several with most, `max_by_key` takes the last; the first are the better ones.
+            let tile = enough.or_else(|| candidates.iter().rev().max_by_key(|tile| threads(tile)))?;
             step.with_tile(*tile)
         });
         let none = || self.error(format!("kernel {} has no tile for it: a row of its kernel is too wide", kernel.name));
@@ -380,9 +417,10 @@ impl<'g> Lowering<'g> {
         Ok(Output { node: id, shape: self.shape(id), tensor, first_plane, layout })
     }
 
-    /// The input's tensor, the steps, the tensors and the weights.
-    pub fn finish(self) -> (TensorId, Vec<Step>, Vec<TensorInfo>, Vec<WeightBlob>) {
-        (TensorId(0), self.steps, self.tensors, self.weights)
+    /// What was planned.
+    pub fn finish(self) -> Lowered {
+        let Lowering { steps, tensors, weights, decisions, .. } = self;
+        Lowered { input: TensorId(0), steps, tensors, weights, decisions }
     }
 }
 

@@ -7,6 +7,7 @@
 //! This kernel holds the hidden layer in workgroup memory; software drivers have [`mlp_direct`].
 
 use super::lowering::words;
+use super::mlp_direct::DirectTile;
 use super::{
     ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, W, X, X2, Y, mlp_direct, pointwise,
     source, tile,
@@ -83,7 +84,7 @@ pub(super) struct Sizes {
 
 /// How a workgroup divides its pixels and sums.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Tiling {
+struct SharedTile {
     /// Pixels of an invocation.
     pixels: usize,
     /// How often that makes the workgroup's tile.
@@ -94,16 +95,43 @@ struct Tiling {
     shared: usize,
 }
 
-/// The kernel for two layers and its tiling.
+/// A kernel for two layers and its tile.
 enum Way {
-    Shared(Tiling),
-    Direct(mlp_direct::Tile),
+    Shared(SharedTile),
+    Direct(DirectTile),
+}
+
+impl Way {
+    fn kernel(&self) -> &'static Kernel {
+        match self {
+            Way::Shared(_) => &KERNEL,
+            Way::Direct(_) => &mlp_direct::KERNEL,
+        }
+    }
 }
 
 impl Sizes {
-    /// How both layers are computed in one dispatch; `None` where two are better.
-    fn way(&self, software: bool) -> Option<Way> {
-        if software { mlp_direct::tile(self).map(Way::Direct) } else { self.tiling().map(Way::Shared) }
+    /// The ways to compute both layers in one dispatch.
+    fn ways(&self) -> Vec<Way> {
+        let shared = self.tiling().map(Way::Shared);
+        shared.into_iter().chain(mlp_direct::tile(self).map(Way::Direct)).collect()
+    }
+
+    /// What to do where nothing was tuned.
+    fn default_way(&self, software: bool) -> &'static str {
+        let direct = mlp_direct::tile(self).is_some();
+        match software {
+            true if direct => mlp_direct::KERNEL.name,
+            false if self.pays() => KERNEL.name,
+            _ => pointwise::KERNEL.name,
+        }
+    }
+
+    /// Whether the kernel with workgroup memory is better than two dispatches, by an estimate.
+    fn pays(&self) -> bool {
+        let Some(tile) = self.tiling() else { return false };
+        let tile = tile.pixels * tile.groups;
+        self.weights() <= if self.pixels <= SMALL_MAP { MAX_WEIGHTS } else { tile * MAX_WEIGHTS_PER_PIXEL }
     }
 
     /// Bytes of the weights of both layers.
@@ -111,22 +139,19 @@ impl Sizes {
         (self.input + self.output).saturating_mul(self.hidden).saturating_mul(64)
     }
 
-    /// The tiling that computes both layers at once; `None` where two dispatches are better or a
-    /// tile does not fit a workgroup.
-    fn tiling(&self) -> Option<Tiling> {
-        let fitting: Vec<Tiling> = TILES.iter().filter_map(|&(pixels, groups)| self.tile(pixels, groups)).collect();
-        let busy = |tiling: &&Tiling| self.workgroups(tiling) >= BUSY;
+    /// The tile of the kernel with workgroup memory; `None` where none fits a workgroup.
+    fn tiling(&self) -> Option<SharedTile> {
+        let fitting: Vec<SharedTile> = TILES.iter().filter_map(|&(pixels, groups)| self.tile(pixels, groups)).collect();
+        let busy = |tiling: &&SharedTile| self.workgroups(tiling) >= BUSY;
         let tiling = *fitting.iter().find(busy).or(fitting.last())?;
-        let tile = tiling.pixels * tiling.groups;
-        let most = if self.pixels <= SMALL_MAP { MAX_WEIGHTS } else { tile * MAX_WEIGHTS_PER_PIXEL };
-        (self.weights() <= most && self.workgroups(&tiling) <= MAX_GRID).then_some(tiling)
+        (self.workgroups(&tiling) <= MAX_GRID).then_some(tiling)
     }
 
-    fn workgroups(&self, tiling: &Tiling) -> usize {
+    fn workgroups(&self, tiling: &SharedTile) -> usize {
         self.pixels.div_ceil(tiling.pixels * tiling.groups)
     }
 
-    fn tile(&self, pixels: usize, groups: usize) -> Option<Tiling> {
+    fn tile(&self, pixels: usize, groups: usize) -> Option<SharedTile> {
         let items = [groups * self.hidden, groups * self.output];
         if items.iter().any(|items| *items > WORKGROUP) {
             return None;
@@ -136,7 +161,7 @@ impl Sizes {
         let split = [parts(items[0], self.input), parts(items[1], self.hidden)];
         let joined = (0..2).map(|layer| split[layer] / 2 * items[layer] * pixels).max().unwrap_or(0);
         let shared = joined.max(pixels * groups * self.input.max(self.hidden));
-        (shared <= MAX_SHARED).then_some(Tiling { pixels, groups, split, shared })
+        (shared <= MAX_SHARED).then_some(SharedTile { pixels, groups, split, shared })
     }
 }
 
@@ -156,12 +181,23 @@ fn sizes(first: NodeId, second: NodeId, cx: &Lowering<'_>) -> Sizes {
 }
 
 /// Whether a 1×1 convolution is to be computed together with the one that reads it.
-pub(super) fn begins(conv: &Conv2d, id: NodeId, cx: &Lowering<'_>) -> bool {
+pub(super) fn begins(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> bool {
     let Some(reader) = cx.only_reader(id) else { return false };
     let Op::Conv2d(second) = &cx.get(reader).op else { return false };
     let layers = pointwise::takes(conv, cx.params()) && pointwise::takes(second, cx.params());
     let chained = cx.get(id).inputs.len() == 1 && cx.get(reader).inputs[0] == id;
-    layers && chained && sizes(id, reader, cx).way(cx.target().software).is_some()
+    layers && chained && way(id, reader, cx).is_some()
+}
+
+/// How two layers are computed together; `None` for two dispatches.
+fn way(first: NodeId, second: NodeId, cx: &mut Lowering<'_>) -> Option<Way> {
+    let sizes = sizes(first, second, cx);
+    let ways = sizes.ways();
+    let options: Vec<_> = ways.iter().map(|way| way.kernel()).chain([&pointwise::KERNEL]).map(|k| k.name).collect();
+    let Sizes { pixels, input, hidden, output } = sizes;
+    let key = [("PIXELS", pixels), ("IN_PLANES", input), ("HIDDEN_PLANES", hidden), ("OUT_PLANES", output)];
+    let taken = cx.decide("mlp", &key, &[first, second], &options, sizes.default_way(cx.target().software));
+    ways.into_iter().find(|way| way.kernel().name == taken)
 }
 
 /// Lowers the second of two layers, together with the first, which was left to it.
@@ -170,7 +206,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let hidden_id = node.inputs[0];
     let first = cx.get(hidden_id);
     let sizes = sizes(hidden_id, id, cx);
-    let (Op::Conv2d(first_conv), Some(way)) = (&first.op, sizes.way(cx.target().software)) else {
+    let (Op::Conv2d(first_conv), Some(way)) = (&first.op, way(hidden_id, id, cx)) else {
         return Err(cx.error("it was to be computed together with its input, which no kernel does"));
     };
     let input = first.inputs[0];
@@ -260,10 +296,10 @@ mod tests {
 
     #[test]
     fn heavy_layers_stay_two_dispatches() {
-        assert!(sizes(196, 48, 96).tiling().is_some(), "M1's third stage");
-        assert!(sizes(49, 96, 192).tiling().is_none(), "2.4 MB of weights");
-        assert!(sizes(64 * 196, 48, 96).tiling().is_none(), "many pixels, of which few fit a workgroup");
-        assert!(sizes(64 * 3136, 12, 24).tiling().is_some());
+        assert!(sizes(196, 48, 96).pays(), "M1's third stage");
+        assert!(!sizes(49, 96, 192).pays(), "2.4 MB of weights");
+        assert!(!sizes(64 * 196, 48, 96).pays(), "many pixels, of which few fit a workgroup");
+        assert!(sizes(64 * 3136, 12, 24).pays());
         assert!(sizes(49, 24, 257).tiling().is_none(), "more planes than a workgroup has invocations");
     }
 }

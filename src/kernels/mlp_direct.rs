@@ -47,7 +47,7 @@ const MAX_PLANES: usize = 32;
 
 /// What an invocation computes at a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Tile {
+pub(super) struct DirectTile {
     pub pixels: usize,
     /// Planes of the hidden layer.
     pub hidden: usize,
@@ -56,10 +56,10 @@ pub(super) struct Tile {
 }
 
 /// The tile for two layers; `None` where two dispatches are better.
-pub(super) fn tile(sizes: &Sizes) -> Option<Tile> {
+pub(super) fn tile(sizes: &Sizes) -> Option<DirectTile> {
     let fits = |pixels: &usize| pixels * sizes.output <= MAX_SUMS && sizes.pixels.div_ceil(*pixels) >= MIN_TILES;
     let pixels = TILE_PIXELS.into_iter().find(fits).filter(|_| sizes.output <= MAX_PLANES)?;
-    Some(Tile { pixels, hidden: tile::planes(sizes.hidden, 4), planes: tile::planes(sizes.output, 4) })
+    Some(DirectTile { pixels, hidden: tile::planes(sizes.hidden, 4), planes: tile::planes(sizes.output, 4) })
 }
 
 #[cfg(test)]
@@ -69,10 +69,10 @@ mod tests {
     #[test]
     fn only_large_maps_of_few_channels_are_fused() {
         let tile = |pixels, planes| tile(&Sizes { pixels, input: planes, hidden: 2 * planes, output: planes });
-        assert_eq!(tile(3136, 12), Some(Tile { pixels: 14, hidden: 4, planes: 4 }));
-        assert_eq!(tile(784, 24), Some(Tile { pixels: 14, hidden: 4, planes: 4 }));
-        assert_eq!(tile(784, 32), Some(Tile { pixels: 8, hidden: 4, planes: 4 }));
-        assert_eq!(tile(450, 7), Some(Tile { pixels: 8, hidden: 2, planes: 1 }));
+        assert_eq!(tile(3136, 12), Some(DirectTile { pixels: 14, hidden: 4, planes: 4 }));
+        assert_eq!(tile(784, 24), Some(DirectTile { pixels: 14, hidden: 4, planes: 4 }));
+        assert_eq!(tile(784, 32), Some(DirectTile { pixels: 8, hidden: 4, planes: 4 }));
+        assert_eq!(tile(450, 7), Some(DirectTile { pixels: 8, hidden: 2, planes: 1 }));
         assert_eq!(tile(196, 40), None);
         assert_eq!(tile(196, 12), None);
     }

@@ -14,6 +14,7 @@ mod argument;
 mod avg_pool;
 mod conv;
 mod copy_conv;
+mod decision;
 mod depthwise;
 mod gate;
 mod gather;
@@ -33,8 +34,9 @@ mod values;
 mod views;
 
 pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
+pub use decision::Decision;
 pub use layout::Layout;
-pub use lowering::{Lower, Lowering, Operand, View};
+pub use lowering::{Lower, Lowered, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
@@ -176,25 +178,38 @@ impl Step {
     /// What tuning remembers its tile by: kernel, sizes and kinds of memory.
     pub fn key(&self) -> String {
         let storage: String = self.storage.iter().map(|storage| storage.letter()).collect();
-        format!("{} {} {storage}", self.kernel.name, Sizes::new(self.kernel, &self.constants).key())
+        format!("{} {} {storage}", self.kernel.name, self.sizes().map(|sizes| sizes.key()).unwrap_or_default())
     }
 
     /// Tiles worth trying; none if its kernel has only one way.
     pub fn candidates(&self) -> Vec<Tile> {
-        let sizes = Sizes::new(self.kernel, &self.constants);
-        self.kernel.tiling.map_or(Vec::new(), |tiling| (tiling.candidates)(&sizes))
+        let Some((tiling, sizes)) = self.kernel.tiling.zip(self.sizes()) else { return Vec::new() };
+        (tiling.candidates)(&sizes)
     }
 
     /// The same step with its work divided otherwise; `None` if the kernel does not take that tile.
     pub fn with_tile(&self, tile: Tile) -> Option<Step> {
-        let tiling = self.kernel.tiling?;
-        let mut constants = self.constants.get(..self.kernel.constants.len())?.to_vec();
-        let placed = (tiling.place)(&Sizes::new(self.kernel, &constants), tile)?;
+        let tiling = self.kernel.tiling.filter(|_| tile.workgroup > 0)?;
+        let sizes = self.sizes()?;
+        let placed = (tiling.place)(&sizes, tile)?;
+        let mut constants = sizes.values().to_vec();
         let small = |value: &usize| u32::try_from(*value).ok();
         constants.extend(placed.constants.iter().map(small).collect::<Option<Vec<u32>>>()?);
         let [x, y, z] = placed.threads;
         let grid = [small(&x.div_ceil(tile.workgroup as usize))?, small(&y)?, small(&z)?];
         Some(Step { constants, grid, tile: Some(tile), ..self.clone() })
+    }
+
+    /// The invocations that have work under a tile, which is fewer than are started.
+    fn threads(&self, tile: Tile) -> Option<u64> {
+        let placed = (self.kernel.tiling?.place)(&self.sizes()?, tile)?;
+        placed.threads.iter().try_fold(1u64, |all, n| all.checked_mul(*n as u64))
+    }
+
+    /// The constants that do not depend on the tile; `None` if there are fewer than its kernel declares,
+    /// as only a step made by hand has.
+    fn sizes(&self) -> Option<Sizes<'_>> {
+        Sizes::new(self.kernel, self.constants.get(..self.kernel.constants.len())?)
     }
 
     /// The generated head of the shader: one `const` line per constant.

@@ -5,8 +5,15 @@ use std::sync::Arc;
 
 use super::{Storage, Tile};
 
-/// Tiles that were measured to be fastest on a device, by [`Step::key`](super::Step::key).
-pub type Choices = BTreeMap<String, Tile>;
+/// What was measured to be fastest on a device.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Choices {
+    /// Between kernels, by [`Decision::key`](super::Decision::key).
+    pub kernels: BTreeMap<String, String>,
+    /// Tiles of kernels, by [`Step::key`](super::Step::key).
+    pub tiles: BTreeMap<String, Tile>,
+}
 
 /// What to plan for. The default is right for every device.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +31,7 @@ pub struct Target {
     /// Sums (vec4s) that an invocation keeps at most, where tiles were not tuned: more than the registers
     /// hold are slow, and slow to compile.
     pub sums: usize,
-    /// Tuned tiles.
+    /// What was tuned: it goes before what the fields above say.
     pub choices: Arc<Choices>,
 }
 

@@ -54,9 +54,15 @@ pub struct Sizes<'a> {
 }
 
 impl<'a> Sizes<'a> {
-    /// The sizes of a step of that kernel, from the values of its constants.
-    pub fn new(kernel: &'static Kernel, values: &'a [u32]) -> Self {
-        Sizes { names: kernel.constants, values }
+    /// The sizes of a step of that kernel, from the values of its constants; `None` if it declares more
+    /// or fewer.
+    pub fn new(kernel: &'static Kernel, values: &'a [u32]) -> Option<Self> {
+        (values.len() == kernel.constants.len()).then_some(Sizes { names: kernel.constants, values })
+    }
+
+    /// The values, in the kernel's order.
+    pub fn values(&self) -> &'a [u32] {
+        self.values
     }
 
     /// A constant's value.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
-use crate::kernels::{Lowering, Step, Storage, Target, TensorId};
+use crate::kernels::{Decision, Lowered, Lowering, Step, Storage, Target, TensorId};
 
 pub use crate::kernels::{Output, TensorInfo, WeightBlob};
 
@@ -34,6 +34,8 @@ pub struct Plan {
     pub input_shape: Shape,
     /// Values read back: the network's output first, then those asked for.
     pub outputs: Vec<Output>,
+    /// Where there were several kernels to choose from.
+    pub decisions: Vec<Decision>,
 }
 
 impl Plan {
@@ -69,10 +71,10 @@ impl Plan {
             lowering.node(id)?;
         }
         let outputs = read_back.iter().map(|&id| lowering.output(id)).collect::<Result<Vec<_>>>()?;
-        let (input, steps, tensors, weights) = lowering.finish();
+        let Lowered { input, steps, tensors, weights, decisions } = lowering.finish();
         let memory = Memory::assign(&steps, &tensors, input, &outputs);
         let (name, input_shape) = (graph.name.clone(), graph.input_shape());
-        Ok(Plan { name, batch, steps, tensors, weights, memory, input, input_shape, outputs })
+        Ok(Plan { name, batch, steps, tensors, weights, memory, input, input_shape, outputs, decisions })
     }
 
     /// Bytes of all weights.
