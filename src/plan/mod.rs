@@ -102,7 +102,7 @@ impl fmt::Display for Plan {
         )?;
         for (i, slot) in memory.slots.iter().enumerate() {
             let tensors: Vec<String> = slot.tensors.iter().map(|t| format!("t{}", t.0)).collect();
-            let kind = match slot.storage {
+            let kind = match slot.format.storage {
                 Storage::Buffer => "buffer",
                 Storage::Texture => "texture",
             };
