@@ -3,7 +3,7 @@
 //
 // Layout   x, y, residual: [plane][batch][row][column] of vec4 (four channels).
 //          w: [out plane][ky][kx][in plane of the group][in lane] of vec4 over the out plane's
-//          four channels, then the bias, one vec4 per out plane.
+//          four channels. bias: [out plane].
 // Grid     x: tiles of TILE_PIXELS neighbouring outputs of one row, all rows of the batch;
 //          y: tiles of TILE_PLANES output planes.
 // Tiling   An invocation keeps TILE_PIXELS × TILE_PLANES sums in registers. For each input plane
@@ -12,7 +12,6 @@
 
 const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
 const OUT_PIXELS: u32 = BATCH * OUT_H * OUT_W;
-const BIAS: u32 = OUT_PLANES * K_H * K_W * GROUP_IN_PLANES * 4u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -27,7 +26,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     var sum: array<array<vec4<f32>, TILE_PIXELS>, TILE_PLANES>;
     for (var o = 0u; o < TILE_PLANES; o++) {
-        let bias = w_at(BIAS + out_plane + o);
+        let bias = bias_at(out_plane + o);
         for (var t = 0u; t < TILE_PIXELS; t++) {
             sum[o][t] = bias;
         }
@@ -68,7 +67,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var o = 0u; o < TILE_PLANES; o++) {
         for (var t = 0u; t < TILE_PIXELS; t++) {
             if (ox + t < OUT_W) {
-                store(out_plane + o, (n * OUT_H + oy) * OUT_W + ox + t, sum[o][t]);
+                store(out_plane + o, (n * OUT_H + oy) * OUT_W + ox + t, scaled(out_plane + o, sum[o][t]));
             }
         }
     }

@@ -12,9 +12,7 @@ const TILES: u32 = (PIXELS + TILE_PIXELS - 1u) / TILE_PIXELS;
 const PLANES: u32 = IN_PLANES + IN_PLANES_2;
 const PLANE_GROUPS: u32 = OUT_PLANES / TILE_PLANES;
 const OUT_PIXELS: u32 = PIXELS;
-const BIAS_1: u32 = PLANES * 4u * HIDDEN_PLANES;
-const WEIGHTS_2: u32 = BIAS_1 + HIDDEN_PLANES;
-const BIAS_2: u32 = WEIGHTS_2 + HIDDEN_PLANES * 4u * OUT_PLANES;
+const WEIGHTS_2: u32 = PLANES * 4u * HIDDEN_PLANES;
 
 var<private> hidden: array<array<vec4<f32>, TILE_PIXELS>, TILE_HIDDEN>;
 var<private> sum: array<array<array<vec4<f32>, TILE_PIXELS>, TILE_PLANES>, PLANE_GROUPS>;
@@ -40,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var g = 0u; g < PLANE_GROUPS; g++) {
         for (var o = 0u; o < TILE_PLANES; o++) {
-            let bias = w_at(BIAS_2 + g * TILE_PLANES + o);
+            let bias = bias_at(HIDDEN_PLANES + g * TILE_PLANES + o);
             for (var t = 0u; t < TILE_PIXELS; t++) {
                 sum[g][o][t] = bias;
             }
@@ -51,7 +49,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var v: array<vec4<f32>, TILE_PIXELS>;
     for (var plane = 0u; plane < HIDDEN_PLANES; plane += TILE_HIDDEN) {
         for (var h = 0u; h < TILE_HIDDEN; h++) {
-            let bias = w_at(BIAS_1 + plane + h);
+            let bias = bias_at(plane + h);
             for (var t = 0u; t < TILE_PIXELS; t++) {
                 hidden[h][t] = bias;
             }
@@ -70,7 +68,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         }
         for (var h = 0u; h < TILE_HIDDEN; h++) {
             for (var t = 0u; t < TILE_PIXELS; t++) {
-                hidden[h][t] = activate_as(HIDDEN_ACTIVATION, hidden[h][t]);
+                hidden[h][t] = activate_as(HIDDEN_ACTIVATION, scaled(plane + h, hidden[h][t]));
             }
         }
         for (var h = 0u; h < TILE_HIDDEN; h++) {
@@ -96,7 +94,8 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             for (var t = 0u; t < TILE_PIXELS; t++) {
                 let pixel = first + t * TILES;
                 if (pixel < PIXELS) {
-                    store(g * TILE_PLANES + o, pixel, sum[g][o][t]);
+                    let v = scaled(HIDDEN_PLANES + g * TILE_PLANES + o, sum[g][o][t]);
+                    store(g * TILE_PLANES + o, pixel, v);
                 }
             }
         }

@@ -3,8 +3,7 @@
 //
 // Layout   x, x2, y, residual: [plane][pixel] of vec4 (four channels), PIXELS = batch · rows ·
 //          columns. The input's planes are IN_PLANES of x, then IN_PLANES_2 of x2 (none: x2 = x).
-//          w: [out plane][in plane][in lane] of vec4 over the out plane's four channels, then the
-//          bias, one vec4 per out plane.
+//          w: [out plane][in plane][in lane] of vec4 over the out plane's four channels. bias: [out plane].
 // Grid     x: tiles of TILE_PIXELS pixels; y: tiles of TILE_PLANES output planes.
 // Tiling   An invocation keeps TILE_PIXELS × TILE_PLANES sums in registers; its pixels are TILES
 //          apart, so that neighbouring invocations read neighbouring pixels. No barriers.
@@ -12,7 +11,6 @@
 const TILES: u32 = (PIXELS + TILE_PIXELS - 1u) / TILE_PIXELS;
 const PLANES: u32 = IN_PLANES + IN_PLANES_2;
 const OUT_PIXELS: u32 = PIXELS;
-const BIAS: u32 = OUT_PLANES * PLANES * 4u;
 
 var<private> sum: array<array<vec4<f32>, TILE_PIXELS>, TILE_PLANES>;
 
@@ -37,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let out_plane = id.y * TILE_PLANES;
     for (var o = 0u; o < TILE_PLANES; o++) {
-        let bias = w_at(BIAS + out_plane + o);
+        let bias = bias_at(out_plane + o);
         for (var t = 0u; t < TILE_PIXELS; t++) {
             sum[o][t] = bias;
         }
@@ -62,7 +60,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         for (var t = 0u; t < TILE_PIXELS; t++) {
             let pixel = first + t * TILES;
             if (pixel < PIXELS) {
-                store(out_plane + o, pixel, sum[o][t]);
+                store(out_plane + o, pixel, scaled(out_plane + o, sum[o][t]));
             }
         }
     }

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use foveate::kernels::{Access, Binding, Target, TensorId};
+use foveate::kernels::{Access, Binding, Element, Format, Step, Target, TensorId};
 use foveate::models::{self, Architecture, Form, Zeros};
-use foveate::plan::Plan;
-use foveate::{Graph, Shape, passes};
+use foveate::plan::{Plan, WeightBlob};
+use foveate::{Graph, Shape, Tensor, passes};
 
 fn fused(name: &str) -> Graph {
     let architecture = Architecture::named(name).unwrap();
@@ -69,6 +69,72 @@ fn every_network_has_the_plan_of_its_snapshot_and_loses_no_tensor() {
         simulate(&plan);
         settings.bind(|| insta::assert_snapshot!(name, plan.to_string()));
     }
+}
+
+/// One network of each family in 16 bits, on the kind of device that has buffers and the kind that has
+/// textures, as a snapshot for one.
+#[test]
+fn formats_change_memory_and_nothing_else() {
+    for name in ["repvgg-a0", "qarepvgg-b1g4", "repnext-m0", "mobileone-s4"] {
+        let graph = fused(name);
+        let mut quantised = graph.clone();
+        assert!(passes::quantize_weights(&mut quantised).unwrap() > 10, "{name}");
+        for target in [Target::default(), Target::software()] {
+            let plan = |graph: &Graph, f16: bool| {
+                let plan = Plan::for_target(graph, 1, &[], Target { f16, ..target.clone() }).unwrap();
+                simulate(&plan);
+                plan
+            };
+            let (f32, f16) = (plan(&graph, false), plan(&graph, true));
+            let (w8, both) = (plan(&quantised, false), plan(&quantised, true));
+            for other in [&f16, &w8, &both] {
+                let same = |a: &Step, b: &Step| (&a.node, a.kernel, &a.constants) == (&b.node, b.kernel, &b.constants);
+                assert!(f32.steps.iter().zip(&other.steps).all(|(a, b)| same(a, b)), "{name}");
+                assert_eq!((f32.steps.len(), f32.macs()), (other.steps.len(), other.macs()), "{name}");
+            }
+            // The input and the output stay f32, and so do biases.
+            let share = |part: u64, whole: u64| part as f64 / whole as f64;
+            assert!(share(f16.weight_bytes(), f32.weight_bytes()) < 0.52, "{name}");
+            assert!(share(w8.weight_bytes(), f32.weight_bytes()) < 0.30, "{name}");
+            assert_eq!(w8.weight_bytes(), both.weight_bytes(), "{name}");
+            let activations = |plan: &Plan| plan.tensors.iter().map(|t| t.bytes()).sum::<u64>();
+            assert!(share(activations(&f16), activations(&f32)) < 0.56, "{name}");
+            assert_eq!(activations(&w8), activations(&f32), "{name}");
+            assert_eq!(f16.tensors[f16.input.0 as usize].format, Format::HOST);
+            assert!(f16.outputs.iter().all(|output| f16.tensors[output.tensor.0 as usize].format == Format::HOST));
+            assert!(f16.tensors.iter().filter(|t| t.format.element == Element::F16).count() > 10, "{name}");
+        }
+    }
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    let target = Target { f16: true, ..Target::software() };
+    let plan = Plan::for_target(&fused("repnext-m0"), 1, &[], target).unwrap();
+    settings.bind(|| insta::assert_snapshot!("repnext-m0 in 16-bit textures", plan.to_string()));
+}
+
+/// RepVGG-A0's weights on a device with buffers: 8.3 million, of which each took 4 bytes.
+#[test]
+fn weights_of_8_bits_take_a_quarter_of_the_memory() {
+    let graph = fused("repvgg-a0");
+    let mut quantised = graph.clone();
+    passes::quantize_weights(&mut quantised).unwrap();
+    let [f32, w8] = [&graph, &quantised].map(|graph| Plan::new(graph, 1, &[]).unwrap().weight_bytes());
+    assert!(f32 > 33_000_000 && w8 < f32 * 26 / 100, "{f32} and {w8} bytes");
+}
+
+#[test]
+fn weights_beyond_16_bits_stay_in_32() {
+    let mut graph = fused("repvgg-cifar");
+    let (id, tensor) = graph.params().iter().find(|(_, p)| p.tensor.shape().len() == 4).unwrap();
+    let mut tensor = Tensor::clone(&tensor.tensor);
+    tensor.data_mut()[0] = 65_505.0;
+    graph.set_param(id, tensor).unwrap();
+    let plan = Plan::for_target(&graph, 1, &[], Target { f16: true, ..Target::default() }).unwrap();
+    let large = |blob: &WeightBlob| blob.words.contains(&65_505f32.to_bits());
+    assert!(plan.weights.iter().any(large));
+    assert!(plan.weights.iter().all(|blob| !large(blob) || blob.format.element == Element::F32));
+    assert!(plan.weights.iter().any(|blob| blob.format.element == Element::F16));
 }
 
 #[test]

@@ -161,7 +161,7 @@ pub(super) fn from_checkpoint(
 
 fn graph(structure: Structure, checkpoint: &mut Checkpoint) -> Result<Graph, String> {
     let take = |name: String| match checkpoint.tensors.remove(&name) {
-        Some(tensor) => Ok(Param { name, tensor: Arc::new(tensor) }),
+        Some(tensor) => Ok(Param { name, tensor: Arc::new(tensor), scales: None }),
         None => Err(format!("the tensor of parameter {name:?} is missing or claimed twice")),
     };
     let params = structure.params.into_iter().map(take).collect::<Result<Vec<_>, _>>()?;

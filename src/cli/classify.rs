@@ -20,7 +20,8 @@ pub struct Classify {
     pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Number format of weights and activations; what the model file holds if not given.
+    /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
+    /// rounds weights to 8 bits; what the model file holds if not given.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
     /// Names of the classes: a file with one per line, or a built-in set; the model's own if not given.
@@ -123,7 +124,7 @@ fn show(
 ) -> Result<()> {
     let image = path.display().to_string();
     let top = answer.top(args.top);
-    let (name, precision) = (session.model().name(), session.model().precision().to_string());
+    let (name, precision) = (session.model().name(), session.precision().to_string());
     if args.json {
         let logits = args.logits.then(|| answer.logits());
         let line = Line {

@@ -28,5 +28,8 @@ pub fn builder(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg
 pub fn start(builder: SessionBuilder) -> Result<Session> {
     let session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
     tell(format_args!("device: {}", session.device()));
+    if let Some(note) = session.precision_note() {
+        tell(format_args!("precision: {}; {note}", session.precision()));
+    }
     Ok(session)
 }

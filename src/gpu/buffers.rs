@@ -2,16 +2,19 @@
 
 use super::context::GpuContext;
 use super::limits;
+use super::pipelines::texture_format;
 use super::readback::{read, readback_buffer};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
-use crate::kernels::{Binding, Storage, TEXTURE_WIDTH, TensorId};
+use crate::kernels::{Binding, Element, Storage, TEXTURE_WIDTH, TensorId};
 use crate::plan::{Plan, Slot, WeightBlob};
 
 /// Bytes of the pattern behind each slot, where canaries are on.
 const CANARY_BYTES: u64 = 256;
 /// The pattern: a NaN, so that reading it shows as well.
 const CANARY: u32 = 0x7fc0_dead;
+/// A NaN as a 32-bit float, and two as 16-bit ones.
+const POISON: u32 = 0x7fc0_7fc0;
 /// Uploads are handed to the queue in portions, so that their staging memory is freed early.
 const PORTION: u64 = 32 << 20;
 
@@ -37,13 +40,15 @@ impl Buffers {
         limits::check_bindings(plan)?;
         let tail = if canaries { CANARY_BYTES } else { 0 };
         let allocate = || {
-            let slot = |slot: &Slot| match slot.storage {
+            let written = wgpu::TextureUsages::STORAGE_BINDING;
+            let slot = |slot: &Slot| match slot.format.storage {
                 Storage::Buffer => Memory::Buffer(storage(context, "activations", slot.bytes + tail)),
-                Storage::Texture => texture(context, "activations", slot.bytes),
+                Storage::Texture => texture(context, "activations", slot.bytes, slot.format.element, written),
             };
-            let weights = |weights: &WeightBlob| match weights.storage {
+            let read = wgpu::TextureUsages::empty();
+            let weights = |weights: &WeightBlob| match weights.format.storage {
                 Storage::Buffer => Memory::Buffer(storage(context, "weights", weights.bytes())),
-                Storage::Texture => texture(context, "weights", weights.bytes()),
+                Storage::Texture => texture(context, "weights", weights.bytes(), weights.format.element, read),
             };
             let slots = plan.memory.slots.iter().map(slot).collect();
             let weights = plan.weights.iter().map(weights).collect();
@@ -62,7 +67,7 @@ impl Buffers {
         for (memory, weights) in self.weights.iter().zip(&plan.weights) {
             match memory {
                 Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&weights.words)),
-                Memory::Texture(texture, _) => fill(context, texture, &weights.words),
+                Memory::Texture(texture, _) => fill(context, texture, weights.format.element, &weights.words),
             }
             waiting += weights.bytes();
             if waiting >= PORTION {
@@ -105,21 +110,20 @@ impl Buffers {
     }
 
     /// Where canaries are on: fills all slots with NaN and the space behind them with the pattern.
-    pub fn poison(&self, context: &GpuContext) {
+    pub fn poison(&self, context: &GpuContext, plan: &Plan) {
         if !self.canaries {
             return;
         }
-        for slot in &self.slots {
-            match slot {
+        for (memory, slot) in self.slots.iter().zip(&plan.memory.slots) {
+            match memory {
                 Memory::Buffer(buffer) => {
                     let words = (buffer.size() / 4) as usize;
-                    let mut poison = vec![f32::NAN.to_bits(); words];
+                    let mut poison = vec![POISON; words];
                     poison[words - (CANARY_BYTES / 4) as usize..].fill(CANARY);
                     context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&poison));
                 }
                 Memory::Texture(texture, _) => {
-                    let words = texture.width() * texture.height() * 4;
-                    fill(context, texture, &vec![f32::NAN.to_bits(); words as usize]);
+                    fill(context, texture, slot.format.element, &vec![POISON; (slot.bytes / 4) as usize]);
                 }
             }
         }
@@ -173,20 +177,21 @@ impl Memory {
 }
 
 /// Bytes of a row of a texture.
-const ROW_BYTES: u64 = TEXTURE_WIDTH * 16;
+fn row_bytes(element: Element) -> u64 {
+    TEXTURE_WIDTH * element.bytes()
+}
 
-/// A texture of whole rows that shaders read and write and the host can fill.
-fn texture(context: &GpuContext, label: &str, bytes: u64) -> Memory {
-    let usage =
-        wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST;
-    let height = bytes.div_ceil(ROW_BYTES).max(1) as u32;
+/// A texture of whole rows that shaders read and the host can fill, and what else `usage` says.
+fn texture(context: &GpuContext, label: &str, bytes: u64, element: Element, usage: wgpu::TextureUsages) -> Memory {
+    let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | usage;
+    let height = bytes.div_ceil(row_bytes(element)).max(1) as u32;
     let texture = context.device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
         size: wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height, depth_or_array_layers: 1 },
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::Rgba32Float,
+        format: texture_format(element),
         usage,
         view_formats: &[],
     });
@@ -195,8 +200,9 @@ fn texture(context: &GpuContext, label: &str, bytes: u64) -> Memory {
 }
 
 /// Writes the texels of a texture from its first on; whole rows, then what is left of the last.
-fn fill(context: &GpuContext, texture: &wgpu::Texture, words: &[u32]) {
-    let row_words = ROW_BYTES as usize / 4;
+fn fill(context: &GpuContext, texture: &wgpu::Texture, element: Element, words: &[u32]) {
+    let row_bytes = row_bytes(element);
+    let row_words = row_bytes as usize / 4;
     let (rows, rest) = words.split_at(words.len() - words.len() % row_words);
     let write = |words: &[u32], y: u32, width: u32, height: u32| {
         if words.is_empty() {
@@ -205,13 +211,13 @@ fn fill(context: &GpuContext, texture: &wgpu::Texture, words: &[u32]) {
         let origin = wgpu::Origin3d { x: 0, y, z: 0 };
         let target = wgpu::TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: wgpu::TextureAspect::All };
         let layout =
-            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes as u32), rows_per_image: None };
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
         context.queue.write_texture(target, bytemuck::cast_slice(words), layout, size);
     };
     let whole = (rows.len() / row_words) as u32;
     write(rows, 0, TEXTURE_WIDTH as u32, whole);
-    write(rest, whole, rest.len() as u32 / 4, 1);
+    write(rest, whole, rest.len() as u32 * 4 / element.bytes() as u32, 1);
 }
 
 /// A buffer for shaders that the host can write and read back from.

@@ -244,7 +244,7 @@ impl GpuExecutor {
         self.context.check()?;
         let device = self.context.device.clone();
         let (submitted, scope) = guarded(&device, || {
-            self.buffers.poison(&self.context);
+            self.buffers.poison(&self.context, &self.plan);
             let on_gpu = upload(self)?;
             let buffer = self.ring.take(&device);
             let commands = self.record(&on_gpu, &buffer);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::context::GpuContext;
 use super::scopes::{ScopeError, guarded, settle};
 use crate::error::Result;
-use crate::kernels::{Access, Argument, Step, Storage};
+use crate::kernels::{Access, Argument, Element, Format, Step, Storage};
 
 /// The pipelines of a plan; steps of equal shader text share one.
 pub(super) struct Pipelines {
@@ -73,8 +73,8 @@ fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -
         // its buffers, and the plan computes sizes and grids from the same constants.
         unsafe { device.create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
     };
-    let arguments = kernel.arguments.iter().zip(&step.storage);
-    let entries: Vec<_> = arguments.map(|(argument, storage)| entry(argument, *storage)).collect();
+    let arguments = kernel.arguments.iter().zip(&step.formats);
+    let entries: Vec<_> = arguments.map(|(argument, format)| entry(argument, *format)).collect();
     let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label,
@@ -96,8 +96,17 @@ fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -
     Built { pipeline, layout }
 }
 
-fn entry(argument: &Argument, storage: Storage) -> wgpu::BindGroupLayoutEntry {
-    let ty = match (storage, argument.access) {
+/// The texels that hold vec4s of that number format.
+pub(super) fn texture_format(element: Element) -> wgpu::TextureFormat {
+    match element {
+        Element::F32 => wgpu::TextureFormat::Rgba32Float,
+        Element::F16 => wgpu::TextureFormat::Rgba16Float,
+        Element::Snorm8 => wgpu::TextureFormat::Rgba8Snorm,
+    }
+}
+
+fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
+    let ty = match (format.storage, argument.access) {
         (Storage::Buffer, access) => wgpu::BindingType::Buffer {
             ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
             has_dynamic_offset: false,
@@ -110,7 +119,7 @@ fn entry(argument: &Argument, storage: Storage) -> wgpu::BindGroupLayoutEntry {
         },
         (Storage::Texture, Access::Write) => wgpu::BindingType::StorageTexture {
             access: wgpu::StorageTextureAccess::WriteOnly,
-            format: wgpu::TextureFormat::Rgba32Float,
+            format: texture_format(format.element),
             view_dimension: wgpu::TextureViewDimension::D2,
         },
     };

@@ -4,10 +4,10 @@
 //! kernels, groups that do not fill whole planes are computed as the block-sparse dense convolution
 //! that they are.
 
-use super::lowering::words;
+use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes, Tiling, W, X, Y,
-    depthwise, pointwise, source, tile, tiling,
+    ACTIVATION, ACTIVATIONS, BIAS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes, Tiling, W, X,
+    Y, depthwise, pointwise, source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -16,7 +16,7 @@ use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "conv",
-    arguments: &[&X, &W, &RESIDUAL, &Y],
+    arguments: &[&X, &W, &BIAS, &RESIDUAL, &Y],
     sources: &[&ACTIVATION, &EPILOGUE, &source!("conv.wgsl")],
     constants: &[
         "BATCH",
@@ -99,11 +99,12 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
              have more than {MAX_DENSE} weights"
         )));
     }
-    let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
-    let weight = dense.as_ref().unwrap_or(weight);
-    let mut values = pack(weight, groups, &x.layout, &y.layout);
-    values.extend(cx.bias(conv.bias, &y.layout));
-    let weights = cx.weights(words(values));
+    let order = |weight: &Tensor| {
+        let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
+        Ok(pack(dense.as_ref().unwrap_or(weight), groups, &x.layout, &y.layout))
+    };
+    let layer = Layer { weight: conv.weight, bias: conv.bias, outputs: &y.layout, pack: &order };
+    let [weights, bias] = cx.layers(&[layer])?;
     let [kh, kw] = conv.kernel(cx.params());
     let constants = [
         ("BATCH", cx.batch()),
@@ -127,7 +128,7 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
     ];
-    let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
+    let bindings = vec![x.binding(), weights, bias, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
     // Those of the convolution itself: what a block-sparse one multiplies by zero does not count.
     let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
     cx.push_tiled(&KERNEL, &constants, bindings, macs)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Binding, Decision, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile, WeightBlob,
-    WeightsId, gather, layout,
+    Binding, Decision, Element, Format, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile,
+    WeightBlob, WeightsId, gather, layout,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
@@ -214,8 +214,8 @@ impl<'g> Lowering<'g> {
         default: &'static str,
     ) -> &'static str {
         let sizes: Vec<String> = sizes.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let storage = [self.target.activations, self.target.weights].map(Storage::letter);
-        let key = format!("{what} {} {}", sizes.join(" "), storage.iter().collect::<String>());
+        let formats = [self.target.activations, self.target.weights].map(|storage| self.floats_in(storage).key());
+        let key = format!("{what} {} {}", sizes.join(" "), formats.concat());
         let tuned = self.target.choices.kernels.get(&key);
         let taken = options.iter().find(|way| tuned.is_some_and(|tuned| tuned == *way)).copied().unwrap_or(default);
         let nodes: Vec<String> = nodes.iter().map(|id| self.get(*id).name.clone()).collect();
@@ -268,16 +268,21 @@ impl<'g> Lowering<'g> {
 
     /// A new tensor with the pixels of `id`'s value.
     pub fn allocate(&mut self, id: NodeId, planes: usize) -> Result<Piece> {
-        // What comes from the host and what goes there is copied as buffers.
+        // What comes from the host and what goes there is copied as buffers of f32.
         let ends = id == self.graph.input() || self.read_back[id.index()];
-        let storage = if ends { Storage::Buffer } else { self.target.activations };
-        self.allocate_in(storage, id, planes)
+        let format = if ends { Format::HOST } else { self.floats_in(self.target.activations) };
+        self.allocate_in(format, id, planes)
     }
 
-    fn allocate_in(&mut self, storage: Storage, id: NodeId, planes: usize) -> Result<Piece> {
+    /// The target's number format of floats, in that kind of memory.
+    fn floats_in(&self, storage: Storage) -> Format {
+        Format { storage, element: if self.target.f16 { Element::F16 } else { Element::F32 } }
+    }
+
+    fn allocate_in(&mut self, format: Format, id: NodeId, planes: usize) -> Result<Piece> {
         let pixels = self.pixels(id);
-        let storage = storage.fitting(planes as u64 * pixels as u64);
-        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, storage };
+        let format = Format { storage: format.storage.fitting(planes as u64 * pixels as u64), ..format };
+        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, format };
         // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.
         let limit = (u32::MAX / 2) as u64;
         if info.vec4s() > limit {
@@ -310,20 +315,20 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// Weights for upload, whole vec4s.
+    /// Weights for upload, whole vec4s of f32 whatever the target's number format.
     pub fn weights(&mut self, words: Vec<u32>) -> Binding {
         let storage = self.target.weights.fitting(words.len() as u64 / 4);
-        self.constants(words, storage)
+        self.constants(words, Format { storage, element: Element::F32 })
     }
 
-    /// A table of integers for upload.
+    /// A table of 32-bit words for upload, in a buffer.
     pub fn table(&mut self, words: Vec<u32>) -> Binding {
-        self.constants(words, Storage::Buffer)
+        self.constants(words, Format::HOST)
     }
 
-    fn constants(&mut self, words: Vec<u32>, storage: Storage) -> Binding {
+    pub(super) fn constants(&mut self, words: Vec<u32>, format: Format) -> Binding {
         let name = self.graph.node(self.current).name.clone();
-        self.weights.push(WeightBlob { name, len: words.len(), words: Arc::new(words), storage });
+        self.weights.push(WeightBlob { name, len: words.len(), words: Arc::new(words), format });
         Binding::Weights(WeightsId(self.weights.len() as u32 - 1))
     }
 
@@ -392,24 +397,24 @@ impl<'g> Lowering<'g> {
         }
         let node = self.graph.node(self.current).name.clone();
         let macs = macs.saturating_mul(self.batch as u64);
-        let storage = bindings.iter().map(|binding| self.storage(*binding)).collect();
-        Ok(Step { node, kernel, constants, tile: None, bindings, storage, grid, macs })
+        let formats = bindings.iter().map(|binding| self.format(*binding)).collect();
+        Ok(Step { node, kernel, constants, tile: None, bindings, formats, grid, macs })
     }
 
-    fn storage(&self, binding: Binding) -> Storage {
+    fn format(&self, binding: Binding) -> Format {
         match binding {
-            Binding::Tensor(id) => self.tensors[id.0 as usize].storage,
-            Binding::Weights(id) => self.weights[id.0 as usize].storage,
-            Binding::Picture | Binding::Tables => Storage::Buffer,
+            Binding::Tensor(id) => self.tensors[id.0 as usize].format,
+            Binding::Weights(id) => self.weights[id.0 as usize].format,
+            Binding::Picture | Binding::Tables => Format::HOST,
         }
     }
 
-    /// Where a value that is to be read back will be: in a buffer, copied there if it is a view of
-    /// another value that lies in a texture.
+    /// Where a value that is to be read back will be: f32 in a buffer, copied there if it is a view
+    /// of another value that is stored otherwise.
     pub fn output(&mut self, id: NodeId) -> Result<Output> {
         let Operand { mut tensor, mut first_plane, planes, layout } = self.operand(id)?;
-        if self.storage(Binding::Tensor(tensor)) == Storage::Texture {
-            let into = self.allocate_in(Storage::Buffer, id, planes)?;
+        if self.format(Binding::Tensor(tensor)) != Format::HOST {
+            let into = self.allocate_in(Format::HOST, id, planes)?;
             let channels: Vec<Option<usize>> = (0..planes * 4).map(Some).collect();
             gather::push(self, Piece { tensor, first_plane, planes }, self.pixels(id), &channels, into)?;
             (tensor, first_plane) = (into.tensor, 0);

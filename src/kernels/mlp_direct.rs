@@ -4,11 +4,11 @@
 //! 56², 0.70 at 28². Its third stage would gain 6 % and cost a second of compiling.
 
 use super::mlp::Sizes;
-use super::{ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, RESIDUAL, W, X, X2, Y, source, tile};
+use super::{ACTIVATION, ACTIVATIONS, BIAS, EPILOGUE, Kernel, RESIDUAL, W, X, X2, Y, source, tile};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "mlp_direct",
-    arguments: &[&X, &W, &X2, &RESIDUAL, &Y],
+    arguments: &[&X, &W, &BIAS, &X2, &RESIDUAL, &Y],
     sources: &[&ACTIVATION, &EPILOGUE, &source!("mlp_direct.wgsl")],
     constants: &[
         "PIXELS",

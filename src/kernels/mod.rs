@@ -5,8 +5,8 @@
 //! it holds the [`Kernel`] declaration and the lowering of the operators it computes.
 //!
 //! A shader's text is put together from whole files, in this order: a generated prelude of
-//! `const NAME: u32 = …;` lines ([`Step::prelude`]), an accessor file for each argument (one for
-//! buffers, one for textures), the kernel's shared files, the kernel's own file. Shapes are therefore literals for the driver's compiler, and every file stays plain WGSL.
+//! `const NAME: u32 = …;` lines ([`Step::prelude`]), an accessor file for each argument, by the format
+//! that it is stored in, the kernel's shared files, the kernel's own file. Shapes are therefore literals for the driver's compiler, and every file stays plain WGSL.
 
 mod add;
 mod affine;
@@ -16,6 +16,7 @@ mod conv;
 mod copy_conv;
 mod decision;
 mod depthwise;
+mod format;
 mod gate;
 mod gather;
 mod global_avg_pool;
@@ -32,9 +33,11 @@ mod tiling;
 mod token_mixer;
 mod values;
 mod views;
+mod weights;
 
-pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
+pub use argument::{Access, Accessor, Argument};
 pub use decision::Decision;
+pub use format::{Element, Format, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowered, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
@@ -44,7 +47,7 @@ pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
 
-use argument::{PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
+use argument::{BIAS, PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
 
 use crate::ops::Activation;
 
@@ -121,8 +124,7 @@ impl PartialEq for Kernel {
     }
 }
 
-/// A physical activation tensor of a plan: planes of four channels, `[planes][batch][h·w]` of
-/// `vec4<f32>`.
+/// A physical activation tensor of a plan: planes of four channels, `[planes][batch][h·w]` of vec4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TensorId(pub u32);
 
@@ -156,8 +158,8 @@ pub struct Step {
     pub tile: Option<Tile>,
     /// What is bound, in the order of [`Kernel::arguments`].
     pub bindings: Vec<Binding>,
-    /// The kind of memory that each of them lies in.
-    pub storage: Vec<Storage>,
+    /// How each of them is stored.
+    pub formats: Vec<Format>,
     /// Number of workgroups.
     pub grid: [u32; 3],
     /// Multiply-accumulates, for the whole batch.
@@ -175,10 +177,10 @@ impl Step {
         self.tile.map_or(self.kernel.workgroup, |tile| tile.workgroup)
     }
 
-    /// What tuning remembers its tile by: kernel, sizes and kinds of memory.
+    /// What tuning remembers its tile by: kernel, sizes and formats.
     pub fn key(&self) -> String {
-        let storage: String = self.storage.iter().map(|storage| storage.letter()).collect();
-        format!("{} {} {storage}", self.kernel.name, self.sizes().map(|sizes| sizes.key()).unwrap_or_default())
+        let formats: String = self.formats.iter().map(|format| format.key()).collect();
+        format!("{} {} {formats}", self.kernel.name, self.sizes().map(|sizes| sizes.key()).unwrap_or_default())
     }
 
     /// Tiles worth trying; none if its kernel has only one way.
@@ -215,8 +217,12 @@ impl Step {
     /// The generated head of the shader: one `const` line per constant.
     pub fn prelude(&self) -> String {
         let mut text = format!("const WORKGROUP: u32 = {}u;\n", self.workgroup());
-        if self.storage.contains(&Storage::Texture) {
+        if self.formats.iter().any(|format| format.storage == Storage::Texture) {
             text += &format!("const TEXTURE_WIDTH: u32 = {TEXTURE_WIDTH}u;\n");
+        }
+        if self.kernel.arguments.iter().any(|argument| argument.name == BIAS.name) {
+            let scaled = self.formats.iter().any(|format| format.element == Element::Snorm8);
+            text += &format!("const WEIGHTS_SCALED: u32 = {}u;\n", u32::from(scaled));
         }
         let fixed = self.kernel.fixed.iter().map(|(name, value)| (name, value));
         let constants = fixed.map(|(name, value)| (*name, value)).chain(self.names().zip(&self.constants));
@@ -225,8 +231,8 @@ impl Step {
 
     /// The whole shader. Steps of equal kernel and constants share it, and so share a pipeline.
     pub fn shader(&self) -> String {
-        let arguments = self.kernel.arguments.iter().zip(&self.storage);
-        let accessors = arguments.filter_map(|(argument, storage)| argument.accessor(*storage));
+        let arguments = self.kernel.arguments.iter().zip(&self.formats);
+        let accessors = arguments.filter_map(|(argument, format)| argument.accessor(*format));
         accessors.chain(self.kernel.sources.iter().copied()).fold(self.prelude(), |text, source| text + source.text)
     }
 }

@@ -4,18 +4,20 @@
 //! ever being copied. Two in a row become one dispatch where [`mlp`] says so.
 
 use super::conv::pack;
-use super::lowering::{Piece, words};
+use super::lowering::Piece;
+use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y, mlp,
+    ACTIVATION, ACTIVATIONS, BIAS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y, mlp,
     source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::{NodeId, Params};
 use crate::ops::Conv2d;
+use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "pointwise",
-    arguments: &[&X, &W, &X2, &RESIDUAL, &Y],
+    arguments: &[&X, &W, &BIAS, &X2, &RESIDUAL, &Y],
     sources: &[&ACTIVATION, &EPILOGUE, &source!("pointwise.wgsl")],
     constants: &[
         "PIXELS",
@@ -73,9 +75,10 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let [first, second] = two_pieces(input, cx)?;
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
     let y = cx.new_output(id)?;
-    let mut values = pack(cx.params().tensor(conv.weight), 1, cx.layout(input), &y.layout);
-    values.extend(cx.bias(conv.bias, &y.layout));
-    let weights = cx.weights(words(values));
+    let inputs = cx.layout(input).clone();
+    let order = |weight: &Tensor| Ok(pack(weight, 1, &inputs, &y.layout));
+    let layer = Layer { weight: conv.weight, bias: conv.bias, outputs: &y.layout, pack: &order };
+    let [weights, bias] = cx.layers(&[layer])?;
     let pixels = cx.pixels(id);
     let constants = [
         ("PIXELS", pixels),
@@ -89,7 +92,8 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("ACTIVATION", tile::activation(conv.activation)),
     ];
     let residual = residual.map_or(Binding::Tensor(first.tensor), |r| r.binding());
-    let bindings = vec![Binding::Tensor(first.tensor), weights, Binding::Tensor(second.tensor), residual, y.binding()];
+    let [first, second] = [first, second].map(|piece| Binding::Tensor(piece.tensor));
+    let bindings = vec![first, weights, bias, second, residual, y.binding()];
     let macs = cx.params().tensor(conv.weight).len() as u64 * node.shape.pixels() as u64;
     cx.push_tiled(&KERNEL, &constants, bindings, macs)
 }

@@ -3,7 +3,7 @@
 //! Everything that depends on the picture is data, not a constant: pictures of any size run
 //! through one pipeline.
 
-use super::{Binding, Kernel, PICTURE, Step, Storage, TABLES, TensorId, Y, source};
+use super::{Binding, Format, Kernel, PICTURE, Step, TABLES, TensorId, Y, source};
 use crate::error::Result;
 use crate::preprocess::{Preprocess, Taps};
 
@@ -34,9 +34,9 @@ const HEADER: &[(&str, u32)] = &[
 pub fn preprocess_step(input: TensorId, crop: [u32; 2]) -> Step {
     let constants = crop.to_vec();
     let bindings = vec![Binding::Picture, Binding::Tables, Binding::Tensor(input)];
-    let storage = vec![Storage::Buffer; bindings.len()];
+    let formats = vec![Format::HOST; bindings.len()];
     let grid = [(crop[0] * crop[1]).div_ceil(KERNEL.workgroup), 1, 1];
-    Step { node: "input".into(), kernel: &KERNEL, constants, tile: None, bindings, storage, grid, macs: 0 }
+    Step { node: "input".into(), kernel: &KERNEL, constants, tile: None, bindings, formats, grid, macs: 0 }
 }
 
 /// What the shader has to know of a picture of that size: header, then for each axis the first

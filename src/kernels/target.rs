@@ -22,6 +22,9 @@ pub struct Target {
     pub activations: Storage,
     /// Where packed weights lie.
     pub weights: Storage,
+    /// Whether activations and float weights are stored as 16-bit floats. Sums, biases, the network's
+    /// input and what is read back stay f32.
+    pub f16: bool,
     /// Whether a processor executes the shaders: there workgroup memory is ordinary memory that
     /// invocations go through one by one, and barriers cost more than what they share saves.
     pub software: bool,
@@ -39,7 +42,15 @@ impl Default for Target {
     /// For GPUs: buffers, and a few thousand invocations.
     fn default() -> Self {
         let (activations, weights) = (Storage::Buffer, Storage::Buffer);
-        Target { activations, weights, software: false, invocations: 4096, sums: 32, choices: Arc::default() }
+        Target {
+            activations,
+            weights,
+            f16: false,
+            software: false,
+            invocations: 4096,
+            sums: 32,
+            choices: Arc::default(),
+        }
     }
 }
 

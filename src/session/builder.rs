@@ -2,8 +2,8 @@
 
 use web_time::Instant;
 
-use super::device::{DeviceChoice, DeviceInfo};
-use super::engine::Engine;
+use super::device::DeviceChoice;
+use super::engine::{Engine, Setup, Started};
 use super::model::{Model, Precision};
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
@@ -130,7 +130,9 @@ impl SessionBuilder {
         self
     }
 
-    /// The number format; what the model holds if not called.
+    /// The number format; what the model holds if not called. 16-bit floats are tested while loading, on one
+    /// picture against the CPU executor, and where they are not enough or not to be had the session
+    /// computes in f32: see [`Session::precision`] and [`Session::precision_note`].
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -213,66 +215,45 @@ impl SessionBuilder {
         let kept = features::select(model.graph(), &names)?;
         let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
         let precision = self.precision.unwrap_or(model.precision());
-        if precision != model.precision() {
-            let (name, held) = (model.name(), model.precision());
-            return Err(Error::argument(format!(
-                "{name} holds {held} weights and this version runs f32 only; \
-                 {precision} arrives with a later version: use --precision {held}"
-            )));
-        }
+        model = model.with_precision(precision)?;
         if self.batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, device) = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted).await?
+        let setup = Setup { batch: self.batch, safe_shaders: self.safe_shaders, wanted, precision };
+        let Started { engine, device, precision, note } = if let Some((device, queue)) = self.borrowed {
+            Engine::borrowed(device, queue, &model, &setup).await?
         } else {
-            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted).await?
+            open(&self.device, self.backend, &model, &setup).await?
         };
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept })
+        Ok(Session { model, engine, device, timing, setup, precision: (precision, note), labels, kept })
     }
 }
 
-async fn open(
-    choice: &DeviceChoice,
-    backend: Option<Backend>,
-    model: &Model,
-    batch: usize,
-    safe_shaders: bool,
-    wanted: &[NodeId],
-) -> Result<(Engine, DeviceInfo)> {
+async fn open(choice: &DeviceChoice, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let Some(request) = choice.request() else {
         if let Some(backend) = backend {
             return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));
         }
-        return Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu("as asked for")));
+        return Engine::cpu(model, setup, "as asked for");
     };
-    match open_gpu(&request, backend, model, batch, safe_shaders, wanted).await {
+    match open_gpu(&request, backend, model, setup).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
             let reason = match error {
                 Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
                 other => other.to_string(),
             };
-            Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu(reason)))
+            Engine::cpu(model, setup, reason)
         }
         opened => opened,
     }
 }
 
-async fn open_gpu(
-    request: &DeviceRequest,
-    backend: Option<Backend>,
-    model: &Model,
-    batch: usize,
-    safe_shaders: bool,
-    wanted: &[NodeId],
-) -> Result<(Engine, DeviceInfo)> {
+async fn open_gpu(request: &DeviceRequest, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
-    let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+    Engine::gpu(&context, model, setup, chosen.reason).await
 }

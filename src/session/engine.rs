@@ -3,11 +3,13 @@
 use web_time::Instant;
 
 use super::device::DeviceInfo;
-use super::model::Model;
+use super::model::{Model, Precision};
+use super::self_test;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
 use crate::graph::NodeId;
+use crate::kernels::Target;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -18,41 +20,74 @@ pub(super) enum Engine {
     Gpu(Box<GpuExecutor>),
 }
 
+/// What to make of a model, whatever the device.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// Pictures per run.
+    pub batch: usize,
+    /// Whether shaders keep their runtime checks.
+    pub safe_shaders: bool,
+    /// The nodes whose values every run returns beside the output.
+    pub wanted: Vec<NodeId>,
+    /// The number format that was asked for. Weights of eight bits are the model's already.
+    pub precision: Precision,
+}
+
+/// An engine, where it runs and what it computes in.
+pub(super) struct Started {
+    pub engine: Engine,
+    pub device: DeviceInfo,
+    pub precision: Precision,
+    pub note: Option<String>,
+}
+
 impl Engine {
-    /// `wanted` are the nodes whose values every run returns beside the output.
-    pub(super) fn cpu(model: &Model, wanted: &[NodeId]) -> Result<Self> {
+    /// On the CPU, for the `reason`.
+    pub(super) fn cpu(model: &Model, setup: &Setup, reason: impl Into<String>) -> Result<Started> {
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
-        if wanted.is_empty() {
+        if setup.wanted.is_empty() {
             executor.prepare();
         }
-        Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() })
+        let (preprocess, wanted) = (model.preprocess().clone(), setup.wanted.clone());
+        let engine = Engine::Cpu { executor, preprocess, wanted };
+        let held = model.precision();
+        let note = match (setup.precision, held) {
+            (Precision::F16, _) => Some("the CPU executor computes in f32"),
+            (_, Precision::W8) => Some("the CPU executor holds the weights of 8 bits as the f32 values they stand for"),
+            _ => None,
+        };
+        let (device, note) = (DeviceInfo::cpu(reason), note.map(str::to_owned));
+        Ok(Started { engine, device, precision: held, note })
     }
 
-    /// Plans the network for the device and builds its pipelines.
+    /// Plans the network for the device and builds its pipelines. 16-bit floats have to pass a test on the
+    /// device; f32 takes their place if they do not.
     pub(super) async fn gpu(
         context: &GpuContext,
         model: &Model,
-        batch: usize,
-        safe_shaders: bool,
-        wanted: &[NodeId],
-    ) -> Result<Self> {
-        let plan = Plan::for_target(model.graph(), batch, wanted, context.target())?;
-        let preprocess = Some(model.preprocess().clone());
-        let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
-        Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
+        setup: &Setup,
+        reason: impl Into<String>,
+    ) -> Result<Started> {
+        let device = DeviceInfo::gpu(context.summary(), reason);
+        let held = model.precision();
+        let mut note = (held == Precision::W8).then(|| "weights of 8 bits, activations in f32".to_owned());
+        if setup.precision == Precision::F16 {
+            let mut executor = executor(context, model, setup, true).await?;
+            match self_test::f16(&mut executor, model).await? {
+                Ok(passed) => {
+                    let (engine, note) = (Engine::Gpu(Box::new(executor)), Some(format!("self-test passed: {passed}")));
+                    return Ok(Started { engine, device, precision: Precision::F16, note });
+                }
+                Err(failed) => note = Some(format!("16-bit floats failed their self-test ({failed}): f32 instead")),
+            }
+        }
+        let engine = Engine::Gpu(Box::new(executor(context, model, setup, false).await?));
+        Ok(Started { engine, device, precision: held, note })
     }
 
-    pub(super) async fn borrowed(
-        device: Device,
-        queue: Queue,
-        model: &Model,
-        batch: usize,
-        safe_shaders: bool,
-        wanted: &[NodeId],
-    ) -> Result<(Self, DeviceInfo)> {
+    pub(super) async fn borrowed(device: Device, queue: Queue, model: &Model, setup: &Setup) -> Result<Started> {
         let context = GpuContext::from_device(device, queue);
-        let info = DeviceInfo::gpu(context.summary(), "the caller's device");
-        Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+        Engine::gpu(&context, model, setup, "the caller's device").await
     }
 
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.
@@ -90,6 +125,14 @@ impl Engine {
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }
+}
+
+async fn executor(context: &GpuContext, model: &Model, setup: &Setup, f16: bool) -> Result<GpuExecutor> {
+    let target = Target { f16, ..context.target() };
+    let plan = Plan::for_target(model.graph(), setup.batch, &setup.wanted, target)?;
+    let preprocess = Some(model.preprocess().clone());
+    let options = ExecutorOptions { preprocess, safe_shaders: setup.safe_shaders, canaries: false };
+    GpuExecutor::new(context, plan, options).await
 }
 
 /// Without wanted values the prepared kernels run, which keep none but the output.

@@ -6,6 +6,7 @@ mod builder;
 mod device;
 mod engine;
 mod model;
+mod self_test;
 
 pub use answer::{Answer, Top};
 pub use builder::SessionBuilder;
@@ -22,7 +23,7 @@ use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::picture::Picture;
 use crate::tensor::Tensor;
-use engine::Engine;
+use engine::{Engine, Setup, Started};
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -39,8 +40,9 @@ pub struct Session {
     engine: Engine,
     device: DeviceInfo,
     timing: Timing,
-    batch: usize,
-    safe_shaders: bool,
+    setup: Setup,
+    /// What it computes in, and what is to be said about that.
+    precision: (Precision, Option<String>),
     /// One name per class, shared by all answers.
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
@@ -137,7 +139,7 @@ impl Session {
     }
 
     fn check_count(&self, given: usize) -> Result<()> {
-        let batch = self.batch;
+        let batch = self.batch();
         if !(1..=batch).contains(&given) {
             return Err(Error::argument(format!("{given} pictures given, this session takes 1 to {batch} at once")));
         }
@@ -146,8 +148,9 @@ impl Session {
 
     fn check_samples(&self, input: &Tensor) -> Result<()> {
         let samples = input.shape().first().copied().unwrap_or(0);
-        if !(1..=self.batch).contains(&samples) {
-            let (shape, batch) = (input.shape(), self.batch);
+        let batch = self.batch();
+        if !(1..=batch).contains(&samples) {
+            let shape = input.shape();
             return Err(Error::argument(format!(
                 "the input has shape {shape:?}, this session takes 1 to {batch} samples"
             )));
@@ -172,7 +175,19 @@ impl Session {
 
     /// Pictures per run.
     pub fn batch(&self) -> usize {
-        self.batch
+        self.setup.batch
+    }
+
+    /// The number format that it computes in: what was asked for, or f32 where 16-bit floats cannot be
+    /// had, for which [`Session::precision_note`] has the reason.
+    pub fn precision(&self) -> Precision {
+        self.precision.0
+    }
+
+    /// What is to be known about [`Session::precision`], a sentence without a capital; `None` for f32
+    /// that was asked for.
+    pub fn precision_note(&self) -> Option<&str> {
+        self.precision.1.as_deref()
     }
 
     /// Brings a session whose device was lost back to life on another device of the caller's,
@@ -182,10 +197,9 @@ impl Session {
     /// As [`SessionBuilder::load`]; the session stays as it was.
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let wanted: Vec<NodeId> = self.kept.iter().map(|feature| feature.id).collect();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
-        (self.engine, self.device) = (engine, info);
+        let Started { engine, device, precision, note } =
+            Engine::borrowed(device, queue, &self.model, &self.setup).await?;
+        (self.engine, self.device, self.precision) = (engine, device, (precision, note));
         self.timing.compile = milliseconds(start);
         Ok(())
     }

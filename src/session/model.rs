@@ -26,9 +26,10 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// 16-bit floats, 32-bit sums.
+    /// Activations and float weights stored as 16-bit floats, sums in 32 bits. Weights that the model holds
+    /// in 8 bits stay so.
     F16,
-    /// INT8 weights, float activations.
+    /// Weights of 8 bits, activations of 32-bit floats.
     W8,
     /// INT8 weights and activations, integer arithmetic.
     W8a8,
@@ -258,9 +259,34 @@ impl Model {
         self.loading
     }
 
-    /// The number format its weights are in.
+    /// The number format that it is held in: [`Precision::W8`] if any weights are quantised, else
+    /// [`Precision::F32`].
     pub fn precision(&self) -> Precision {
-        Precision::F32
+        let quantised = self.graph().params().iter().any(|(_, param)| param.scales.is_some());
+        if quantised { Precision::W8 } else { Precision::F32 }
+    }
+
+    /// The model as a session of that precision runs it. [`Precision::W8`] rounds those weights of
+    /// convolutions and linear layers to 8 bits that are not yet ([`passes::quantize_weights`]);
+    /// [`Precision::F32`] takes weights of 8 bits as floats; [`Precision::F16`] is about how a device
+    /// stores floats and leaves the model as it is.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for [`Precision::W8a8`], which takes more than weights.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Model> {
+        match precision {
+            Precision::F32 => passes::forget_scales(&mut self.network.graph)?,
+            Precision::F16 => {}
+            Precision::W8 => passes::quantize_weights(&mut self.network.graph).map(drop)?,
+            Precision::W8a8 => {
+                let (name, held) = (self.name(), self.precision());
+                return Err(Error::argument(format!(
+                    "{name} holds {held} weights and no ranges of activations, which w8a8 needs: \
+                     use --precision w8 or --precision f32"
+                )));
+            }
+        }
+        Ok(self)
     }
 
     /// The model as a file of this crate's own format.
