@@ -5,7 +5,7 @@ mod device;
 
 use std::path::Path;
 
-use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, wgpu};
+use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, Top, wgpu};
 use pollster::block_on;
 
 fn picture(name: &str) -> Picture {
@@ -24,6 +24,15 @@ fn assert_same(found: &Answer, expected: &Answer) {
         assert!((a - b).abs() <= 1e-3 * largest, "{a} {b}");
     }
     assert_eq!(found.top(1)[0].label, expected.top(1)[0].label);
+}
+
+/// The same classes in the same order; a GPU's exponentials are those of f32.
+fn assert_top(found: &[Top], expected: &[Top]) {
+    assert!(!found.is_empty() && found.len() == expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert_eq!((a.class, &a.label), (b.class, &b.label));
+        assert!((a.score - b.score).abs() <= 1e-6 + 1e-5 * b.score, "{a:?} {b:?}");
+    }
 }
 
 #[test]
@@ -54,6 +63,12 @@ fn a_batch_answers_in_order_whatever_its_size() {
             let answers = block_on(session.run_batch(&pictures[..count])).unwrap();
             assert_eq!(answers.len(), count);
             answers.iter().zip(&expected).for_each(|(a, b)| assert_same(a, b));
+            // More than there are, and more than the device finds.
+            for k in [1, 3, 11, 99] {
+                let best = block_on(session.classify_batch(&pictures[..count], k)).unwrap();
+                assert_eq!(best.len(), count);
+                best.iter().zip(&answers).for_each(|(best, answer)| assert_top(best, &answer.top(k)));
+            }
         }
         for wrong in [&[][..], &[picture("cat.png"), picture("cat.png"), picture("cat.png"), picture("cat.png")]] {
             let error = block_on(session.run_batch(wrong)).unwrap_err().to_string();

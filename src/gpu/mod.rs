@@ -10,6 +10,7 @@ mod adapter;
 mod buffers;
 mod context;
 mod executor;
+mod exit;
 mod inputs;
 mod limits;
 mod pack;
@@ -25,5 +26,5 @@ pub use adapter::{
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
 pub use profile::StepTime;
-pub use readback::Pending;
+pub use readback::{Pending, PendingTop};
 pub use wgpu::{Backend, Device, Queue};

@@ -4,7 +4,7 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use super::executor::GpuExecutor;
+use super::executor::{Dispatch, GpuExecutor};
 use super::readback::{read, readback_buffer};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ impl GpuExecutor {
         if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Err(failed("the device has no timestamp queries"));
         }
-        let most = pictures.len() + self.dispatches.len();
+        let most = pictures.len() + self.dispatches.len() + 1;
         let count = 2 * most as u32;
         if count > wgpu::QUERY_SET_MAX_QUERIES {
             return Err(failed("the network has more steps than there are timestamps; use a smaller batch"));
@@ -57,7 +57,7 @@ impl GpuExecutor {
             let submitted = self.upload_pictures(pictures).map(|on_gpu| {
                 let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 self.record_steps(&on_gpu, &queries, &mut encoder);
-                let used = 2 * (on_gpu.len() + self.dispatches.len()) as u32;
+                let used = 2 * (on_gpu.len() + self.all_dispatches().count()) as u32;
                 encoder.resolve_query_set(&queries, 0..used, &resolved, 0);
                 encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
                 (self.context.queue.submit([encoder.finish()]), on_gpu.len())
@@ -73,7 +73,8 @@ impl GpuExecutor {
         // A clock that was set back between two stamps counts as no time.
         let time = |pair: &[u64]| Duration::from_nanos((pair[1].saturating_sub(pair[0]) as f64 * period) as u64);
         let input = self.pictures.iter().flat_map(|input| std::iter::repeat_n(input.step(), preprocessed));
-        let steps = input.chain(&self.plan.steps);
+        let last = self.best.as_ref().and_then(|(exit, _)| exit.step());
+        let steps = input.chain(&self.plan.steps).chain(last);
         let timed = steps.zip(stamps.chunks_exact(2)).map(|(step, pair)| StepTime {
             node: step.node.clone(),
             kernel: step.kernel.name,
@@ -81,6 +82,11 @@ impl GpuExecutor {
             time: time(pair),
         });
         Ok(timed.collect())
+    }
+
+    /// The plan's, and the one that finds the best classes.
+    fn all_dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.dispatches.iter().chain(self.best.as_ref().and_then(|(exit, _)| exit.dispatch()))
     }
 
     /// A pass per step, stamped at both ends.
@@ -99,6 +105,6 @@ impl GpuExecutor {
         if let Some(pictures) = &self.pictures {
             on_gpu.iter().for_each(|sample| pass(&|pass| pictures.record(*sample, pass)));
         }
-        self.dispatches.iter().for_each(|dispatch| pass(&|pass| dispatch.record(pass)));
+        self.all_dispatches().for_each(|dispatch| pass(&|pass| dispatch.record(pass)));
     }
 }

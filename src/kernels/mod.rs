@@ -29,6 +29,7 @@ mod target;
 mod tile;
 mod tiling;
 mod token_mixer;
+mod top;
 mod values;
 mod views;
 
@@ -38,6 +39,7 @@ pub use lowering::{Lower, Lowering, Operand, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
+pub use top::{MAX_TOP, Ranking, TopRecord, top_step};
 pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
@@ -111,6 +113,7 @@ pub static KERNELS: &[&Kernel] = &[
     &pointwise::KERNEL,
     &preprocess::KERNEL,
     &token_mixer::KERNEL,
+    &top::KERNEL,
 ];
 
 impl PartialEq for Kernel {
@@ -139,6 +142,8 @@ pub enum Binding {
     Picture,
     /// The resampling tables that belong to the pictures (preprocessing only).
     Tables,
+    /// The best classes ([`top_step`] only).
+    Best,
 }
 
 /// One dispatch: a kernel with its constants, bindings and grid. A plain value.
@@ -227,6 +232,7 @@ impl fmt::Display for Step {
                 Binding::Weights(id) => write!(f, " {}=w{}", argument.name, id.0)?,
                 Binding::Picture => write!(f, " {}=picture", argument.name)?,
                 Binding::Tables => write!(f, " {}=tables", argument.name)?,
+                Binding::Best => write!(f, " {}=best", argument.name)?,
             }
         }
         for (name, value) in self.names().zip(&self.constants) {

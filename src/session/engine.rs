@@ -8,6 +8,7 @@ use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
 use crate::graph::NodeId;
+use crate::kernels::{MAX_TOP, Ranking};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -38,7 +39,7 @@ impl Engine {
     ) -> Result<Self> {
         let plan = Plan::for_target(model.graph(), batch, wanted, context.target())?;
         let preprocess = Some(model.preprocess().clone());
-        let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
+        let options = ExecutorOptions { preprocess, safe_shaders, top: true, canaries: false };
         Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
     }
 
@@ -62,6 +63,17 @@ impl Engine {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
+        }
+    }
+
+    /// The `count` best classes of up to a batch of pictures, where the device finds them: `None` on
+    /// the CPU, and where it cannot find so many.
+    pub(super) async fn rank_pictures(&mut self, pictures: &[Picture], count: usize) -> Result<Option<Vec<Ranking>>> {
+        match self {
+            Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
+                executor.top_pictures(pictures).await.map(Some)
+            }
+            Engine::Gpu(_) | Engine::Cpu { .. } => Ok(None),
         }
     }
 
