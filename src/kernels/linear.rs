@@ -3,7 +3,7 @@
 
 use super::conv::pack;
 use super::lowering::words;
-use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W, X, Y, source, tile};
+use super::{ACTIVATION, ACTIVATIONS, Kernel, Lower, Lowering, W, X, Y, pool_linear, source, tile};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Linear;
@@ -21,6 +21,9 @@ pub(super) static KERNEL: Kernel = Kernel {
 impl Lower for Linear {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         let node = cx.get(id);
+        if cx.is_deferred(node.inputs[0]) {
+            return pool_linear::lower(self, id, cx);
+        }
         let x = cx.operand(node.inputs[0])?;
         let y = cx.new_output(id)?;
         let weight = cx.params().tensor(self.weight);

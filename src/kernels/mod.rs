@@ -24,6 +24,7 @@ mod lowering;
 mod mlp;
 mod mlp_direct;
 mod pointwise;
+mod pool_linear;
 mod preprocess;
 mod target;
 mod tile;
@@ -111,6 +112,7 @@ pub static KERNELS: &[&Kernel] = &[
     &mlp::KERNEL,
     &mlp_direct::KERNEL,
     &pointwise::KERNEL,
+    &pool_linear::KERNEL,
     &preprocess::KERNEL,
     &token_mixer::KERNEL,
     &top::KERNEL,
