@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cases::convolutions::ConvSpec;
-use foveate::kernels::{Access, KERNELS, Kernel, Source, Step, Storage, Target, preprocess_step, top_step};
+use foveate::kernels::{Access, KERNELS, Kernel, PreprocessSteps, Source, Step, Storage, Target, top_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, TypeInner, back};
@@ -33,10 +33,11 @@ fn shaders() -> BTreeMap<String, Step> {
         for target in [Target::default(), Target::software(), shared, direct] {
             let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target);
             let plan = plan.expect("every case can be planned");
-            let preprocess = preprocess_step(plan.input, [32, 24]);
+            let preprocess = PreprocessSteps::new(plan.input, [32, 24]);
             let top = top_step(&plan.outputs[0], plan.batch).map(|(step, _)| step);
-            shaders
-                .extend(plan.steps.iter().chain([&preprocess]).chain(&top).map(|step| (step.shader(), step.clone())));
+            shaders.extend(
+                plan.steps.iter().chain(preprocess.all()).chain(&top).map(|step| (step.shader(), step.clone())),
+            );
         }
     }
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());

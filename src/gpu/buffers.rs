@@ -88,7 +88,8 @@ impl Buffers {
         }
     }
 
-    /// What a step binds; `None` for what is not the plan's: pictures, tables, the best classes.
+    /// What a step binds; `None` for what is not the plan's: pictures and
+    /// what belongs to them, the best classes.
     pub fn binding(&self, plan: &Plan, binding: &Binding) -> Option<wgpu::BindingResource<'_>> {
         match binding {
             // With canaries the whole buffer is visible, or drivers would drop stray writes.
@@ -100,7 +101,7 @@ impl Buffers {
                 memory => memory.whole(),
             }),
             Binding::Weights(id) => Some(self.weights[id.0 as usize].whole()),
-            Binding::Picture | Binding::Tables | Binding::Best => None,
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => None,
         }
     }
 

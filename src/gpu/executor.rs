@@ -9,7 +9,7 @@ use web_time::Instant;
 use super::buffers::Buffers;
 use super::context::GpuContext;
 use super::exit::{self, Exit};
-use super::inputs::PictureInput;
+use super::inputs::{PictureInput, Place};
 use super::limits;
 use super::pack;
 use super::pipelines::Pipelines;
@@ -17,7 +17,7 @@ use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::kernels::{Argument, Layout, Ranking, Step, TopRecord, top_step};
+use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TopRecord, top_step};
 use crate::picture::Picture;
 use crate::plan::{Output, Plan};
 use crate::preprocess::Preprocess;
@@ -94,10 +94,10 @@ impl GpuExecutor {
     pub async fn new(context: &GpuContext, mut plan: Plan, options: ExecutorOptions) -> Result<Self> {
         context.check()?;
         let pictures = options.preprocess.map(|spec| PictureInput::new(spec, &plan)).transpose()?;
-        let first = pictures.as_ref().map(PictureInput::step);
         let top = if options.top { plan.outputs.first().and_then(|output| top_step(output, plan.batch)) } else { None };
         let readback = plan.outputs.iter().map(|output| exit::output_bytes(&plan, output)).sum();
-        let beside = || first.into_iter().chain(top.iter().map(|(step, _)| step));
+        let first = || pictures.iter().flat_map(PictureInput::steps);
+        let beside = || first().chain(top.iter().map(|(step, _)| step));
         limits::check(&plan, beside(), readback, context)?;
 
         let start = Instant::now();
@@ -107,7 +107,7 @@ impl GpuExecutor {
         let start = Instant::now();
         let steps = plan.steps.iter().chain(beside());
         let pipelines = Pipelines::compile(context, steps, options.safe_shaders).await?;
-        let bind = |step: &Step| dispatch(context, &plan, step, &buffers, &pipelines, None);
+        let bind = |step: &Step| dispatch(context, &plan, step, &buffers, &pipelines, &|_| None);
         let (dispatches, scope) = guarded(&context.device, || plan.steps.iter().map(bind).collect::<Result<Vec<_>>>());
         settle(scope, || format!("binding the buffers of {}", plan.name)).await?;
         let dispatches = dispatches?;
@@ -270,9 +270,10 @@ impl GpuExecutor {
         }
         let GpuExecutor { context, plan, buffers, pipelines, pictures: input, .. } = self;
         let mut on_gpu = Vec::with_capacity(pictures.len());
+        let place = Place { context, plan, buffers, pipelines };
         if let Some(input) = input {
             for (sample, picture) in pictures.iter().enumerate() {
-                if input.upload(sample, picture.borrow(), context, plan, buffers, pipelines)? {
+                if input.upload(sample, picture.borrow(), place)? {
                     on_gpu.push(sample);
                 }
             }
@@ -333,7 +334,8 @@ impl GpuExecutor {
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
-            on_gpu.iter().for_each(|sample| pictures.record(*sample, &mut pass));
+            let passes = on_gpu.iter().flat_map(|sample| pictures.passes(*sample));
+            passes.for_each(|(_, dispatch)| dispatch.record(&mut pass));
         }
         self.dispatches.iter().chain(exit.dispatch()).for_each(|dispatch| dispatch.record(&mut pass));
         drop(pass);
@@ -343,18 +345,18 @@ impl GpuExecutor {
 }
 
 /// A step with its buffers bound. `beside` is what it binds that is not the plan's.
-pub(super) fn dispatch(
+pub(super) fn dispatch<'b>(
     context: &GpuContext,
     plan: &Plan,
     step: &Step,
     buffers: &Buffers,
     pipelines: &Pipelines,
-    beside: Option<&wgpu::Buffer>,
+    beside: &dyn Fn(&Binding) -> Option<&'b wgpu::Buffer>,
 ) -> Result<Dispatch> {
     let fail = |reason: &str| Error::Plan { node: step.node.clone(), reason: reason.to_owned() };
     let (pipeline, layout) = pipelines.get(step).ok_or_else(|| fail("its kernel has not been compiled"))?;
     let entry = |(argument, binding): (&&Argument, _)| {
-        let resource = buffers.binding(plan, binding).or_else(|| beside.map(wgpu::Buffer::as_entire_binding));
+        let resource = buffers.binding(plan, binding).or_else(|| Some(beside(binding)?.as_entire_binding()));
         let resource = resource.ok_or_else(|| fail("it binds what is not the plan's"))?;
         Ok(wgpu::BindGroupEntry { binding: argument.binding, resource })
     };

@@ -56,7 +56,7 @@ impl Exit {
     ) -> Result<Self> {
         let bytes = (plan.batch * record.words() * 4) as u64;
         let source = storage(context, "best classes", bytes);
-        let dispatch = dispatch(context, plan, &step, buffers, pipelines, Some(&source))?;
+        let dispatch = dispatch(context, plan, &step, buffers, pipelines, &|_| Some(&source))?;
         let copies = vec![Copy { source, source_offset: 0, target_offset: 0, bytes }];
         Ok(Exit { step: Some((step, dispatch)), copies, ring: Ring::new(&context.device, bytes) })
     }

@@ -76,7 +76,7 @@ pub(super) fn check_bindings(plan: &Plan) -> Result<()> {
             || step.bindings.iter().any(|binding| match binding {
                 Binding::Tensor(id) => id.0 as usize >= plan.tensors.len(),
                 Binding::Weights(id) => id.0 as usize >= plan.weights.len(),
-                Binding::Picture | Binding::Tables | Binding::Best => true,
+                Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => true,
             })
     };
     match plan.steps.iter().find(outside) {

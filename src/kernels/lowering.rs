@@ -363,7 +363,7 @@ impl<'g> Lowering<'g> {
         match binding {
             Binding::Tensor(id) => self.tensors[id.0 as usize].storage,
             Binding::Weights(id) => self.weights[id.0 as usize].storage,
-            Binding::Picture | Binding::Tables | Binding::Best => Storage::Buffer,
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => Storage::Buffer,
         }
     }
 

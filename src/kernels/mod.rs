@@ -37,7 +37,7 @@ mod views;
 pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowering, Operand, View};
-pub use preprocess::{preprocess_step, preprocess_tables};
+pub use preprocess::{Passes, PreprocessSteps, preprocess_words};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
 pub use top::{MAX_TOP, Ranking, TopRecord, top_step};
@@ -114,6 +114,8 @@ pub static KERNELS: &[&Kernel] = &[
     &pointwise::KERNEL,
     &pool_linear::KERNEL,
     &preprocess::KERNEL,
+    &preprocess::ROWS,
+    &preprocess::COLUMNS,
     &token_mixer::KERNEL,
     &top::KERNEL,
 ];
@@ -144,6 +146,8 @@ pub enum Binding {
     Picture,
     /// The resampling tables that belong to the pictures (preprocessing only).
     Tables,
+    /// Lines between the two passes over a picture (preprocessing only).
+    Lines,
     /// The best classes ([`top_step`] only).
     Best,
 }
@@ -234,6 +238,7 @@ impl fmt::Display for Step {
                 Binding::Weights(id) => write!(f, " {}=w{}", argument.name, id.0)?,
                 Binding::Picture => write!(f, " {}=picture", argument.name)?,
                 Binding::Tables => write!(f, " {}=tables", argument.name)?,
+                Binding::Lines => write!(f, " {}=lines", argument.name)?,
                 Binding::Best => write!(f, " {}=best", argument.name)?,
             }
         }
