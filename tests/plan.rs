@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use foveate::kernels::{Access, Binding, Target, TensorId};
 use foveate::models::{self, Architecture, Form, Zeros};
+use foveate::ops::Conv2d;
 use foveate::plan::Plan;
-use foveate::{Graph, Shape, passes};
+use foveate::{Graph, Shape, Tensor, passes};
 
 fn fused(name: &str) -> Graph {
     let architecture = Architecture::named(name).unwrap();
@@ -119,6 +120,36 @@ fn repnext_on_a_software_driver() {
     simulate(&plan);
     assert_eq!((count(&plan, "mlp"), count(&plan, "mlp_direct"), count(&plan, "pointwise")), (0, 3 + 4, 2 * (16 + 3)));
     assert_eq!(plan.macs(), graph.macs());
+}
+
+/// Weights that several nodes share are packed and uploaded once; those packed otherwise, again.
+#[test]
+fn shared_weights_are_uploaded_once() {
+    let weight = |seed: usize| {
+        let data = (0..8 * 8 * 9).map(|i| ((i * seed) % 23) as f32).collect();
+        Tensor::new([8, 8, 3, 3], data).unwrap()
+    };
+    let mut graph = Graph::new("shared", Shape::new(8, 6, 6));
+    let [one, two] = [7, 11].map(|seed| graph.param(format!("weight{seed}"), weight(seed)));
+    let mut x = graph.input();
+    for (i, weight) in [one, two, one, one].into_iter().enumerate() {
+        x = graph.add(format!("conv{i}"), Conv2d::new(weight, None).padding([1, 1]), &[x]).unwrap();
+    }
+    graph.set_output(x);
+    for target in [Target::default(), Target::software()] {
+        let plan = Plan::for_target(&graph, 1, &[], target).unwrap();
+        assert_eq!(plan.weights.len(), 2);
+        let bound: Vec<u32> = plan
+            .steps
+            .iter()
+            .flat_map(|step| &step.bindings)
+            .filter_map(|binding| match binding {
+                Binding::Weights(id) => Some(id.0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bound, [0, 1, 0, 0]);
+    }
 }
 
 #[test]

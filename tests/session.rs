@@ -188,3 +188,37 @@ fn an_unfused_model_runs_as_it_was_loaded() {
     let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(apart > 0.0 && apart < 1e-5 * largest, "{apart} of {largest}");
 }
+
+/// An answer that means nothing is refused, whether all logits are read back or only the best.
+#[test]
+fn logits_that_overflow_are_refused_on_every_device() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(root.join("tests/data/cifar/S4.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let huge: Vec<u8> =
+        std::iter::repeat_n(f32::MAX.to_le_bytes(), tensors.tensor("linear.weight").unwrap().data().len() / 4)
+            .flatten()
+            .collect();
+    let changed = tensors.tensors().into_iter().map(|(name, view)| {
+        let data = if name == "linear.weight" { &huge } else { view.data() };
+        let view = safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap();
+        (name, view)
+    });
+    let changed = safetensors::serialize(changed, None).unwrap();
+    let model = Model::from_bytes(&changed, "huge", Some("qarepvgg-cifar"), false).unwrap();
+    let builder = || Session::builder().model(model.clone());
+    let mut sessions = vec![block_on(builder().device(DeviceChoice::Cpu).load()).unwrap()];
+    for context in device::contexts() {
+        let choice = DeviceChoice::Named(context.summary().name.clone());
+        let backend = foveate::gpu::parse_backend(context.summary().backend).unwrap();
+        sessions.push(block_on(builder().device(choice).backend(backend).load()).unwrap());
+    }
+    let cat = picture("cat.png");
+    for session in &mut sessions {
+        let errors = [block_on(session.run(&cat)).err(), block_on(session.classify(&cat, 3)).err()];
+        for error in errors {
+            let Some(Error::NotFinite { class, value, .. }) = error else { panic!("{}: {error:?}", session.device()) };
+            assert_eq!((class, value), (0, f32::INFINITY));
+        }
+    }
+}

@@ -12,6 +12,7 @@ use super::exit::{self, Exit};
 use super::inputs::{PictureInput, Place};
 use super::limits;
 use super::pack;
+use super::pipeline_cache::{OpenCache, PipelineCache};
 use super::pipelines::Pipelines;
 use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
@@ -34,6 +35,9 @@ pub struct ExecutorOptions {
     /// Be ready to find the best classes on the device ([`GpuExecutor::top_pictures`]), where the
     /// network's output is a vector of classes.
     pub top: bool,
+    /// What compiled pipelines are kept in from one process to the next; used where the device can
+    /// (Vulkan), no error elsewhere.
+    pub pipelines: Option<PipelineCache>,
     /// Fill all activation memory with NaN before each run and put a pattern behind every buffer,
     /// for [`GpuExecutor::check_canaries`]. For tests.
     pub canaries: bool,
@@ -67,6 +71,7 @@ pub struct GpuExecutor {
     outputs: Arc<Vec<Output>>,
     packed: Vec<f32>,
     timings: Timings,
+    cache: Option<OpenCache>,
 }
 
 /// A step, ready to be recorded.
@@ -105,8 +110,13 @@ impl GpuExecutor {
         let upload = start.elapsed();
 
         let start = Instant::now();
+        let cache = options.pipelines.and_then(|kept| OpenCache::new(context, kept));
         let steps = plan.steps.iter().chain(beside());
-        let pipelines = Pipelines::compile(context, steps, options.safe_shaders).await?;
+        let pipelines =
+            Pipelines::compile(context, steps, options.safe_shaders, cache.as_ref().map(OpenCache::cache)).await?;
+        if let Some(cache) = &cache {
+            cache.keep();
+        }
         let bind = |step: &Step| dispatch(context, &plan, step, &buffers, &pipelines, &|_| None);
         let (dispatches, scope) = guarded(&context.device, || plan.steps.iter().map(bind).collect::<Result<Vec<_>>>());
         settle(scope, || format!("binding the buffers of {}", plan.name)).await?;
@@ -143,6 +153,7 @@ impl GpuExecutor {
             outputs,
             packed,
             timings,
+            cache,
         })
     }
 
@@ -159,6 +170,12 @@ impl GpuExecutor {
     /// Number of distinct pipelines.
     pub fn pipeline_count(&self) -> usize {
         self.pipelines.len()
+    }
+
+    /// The compiled pipelines, to be given to [`PipelineCache::Bytes`] the next time; `None` where the
+    /// device has no such thing or [`ExecutorOptions::pipelines`] was not given.
+    pub fn compiled(&self) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.bytes()
     }
 
     /// How long making it took.
@@ -320,17 +337,16 @@ impl GpuExecutor {
             self.buffers.poison(&self.context);
             let on_gpu = upload(self)?;
             let exit = exit(self);
-            let buffer = exit.ring.take(&device);
+            let buffer = exit.ring.take(&self.context);
             let commands = self.record(&on_gpu, exit, &buffer);
-            Ok((self.context.queue.submit([commands]), buffer, exit.ring.clone()))
+            Ok((self.context.submit(Some(commands)), buffer, exit.ring.clone()))
         });
         let (submission, buffer, ring) = submitted?;
         Ok(Frame { context: self.context.clone(), ring, buffer, submission, scope })
     }
 
     fn record(&self, on_gpu: &[usize], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
-        let descriptor = wgpu::CommandEncoderDescriptor { label: Some("frame") };
-        let mut encoder = self.context.device.create_command_encoder(&descriptor);
+        let mut encoder = self.context.encoder("frame");
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
@@ -362,6 +378,6 @@ pub(super) fn dispatch<'b>(
     };
     let entries = step.kernel.arguments.iter().zip(&step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
     let descriptor = wgpu::BindGroupDescriptor { label: Some(step.kernel.name), layout, entries: &entries };
-    let bind_group = context.device.create_bind_group(&descriptor);
+    let bind_group = context.make().create_bind_group(&descriptor);
     Ok(Dispatch { pipeline: pipeline.clone(), bind_group, grid: step.grid })
 }

@@ -1,6 +1,6 @@
 //! The ways out of a frame: what is copied to the host, and the dispatch that makes it, if any.
 
-use super::buffers::{Buffers, storage};
+use super::buffers::Buffers;
 use super::context::GpuContext;
 use super::executor::{Dispatch, dispatch};
 use super::pipelines::Pipelines;
@@ -39,7 +39,7 @@ impl Exit {
             Ok(copy)
         };
         let copies = plan.outputs.iter().map(copy).collect::<Result<_>>()?;
-        Ok(Exit { step: None, copies, ring: Ring::new(&context.device, bytes) })
+        Ok(Exit { step: None, copies, ring: Ring::new(context, bytes) })
     }
 
     /// The best classes.
@@ -55,10 +55,10 @@ impl Exit {
         pipelines: &Pipelines,
     ) -> Result<Self> {
         let bytes = (plan.batch * record.words() * 4) as u64;
-        let source = storage(context, "best classes", bytes);
+        let source = context.storage("best classes", bytes);
         let dispatch = dispatch(context, plan, &step, buffers, pipelines, &|_| Some(&source))?;
         let copies = vec![Copy { source, source_offset: 0, target_offset: 0, bytes }];
-        Ok(Exit { step: Some((step, dispatch)), copies, ring: Ring::new(&context.device, bytes) })
+        Ok(Exit { step: Some((step, dispatch)), copies, ring: Ring::new(context, bytes) })
     }
 
     /// The step that makes what is copied, if the plan's own do not.

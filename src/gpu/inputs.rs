@@ -1,7 +1,7 @@
 //! Pictures on their way in: per sample a buffer of pixels, a buffer of resampling tables, and the
 //! dispatches that make the network's input of them.
 
-use super::buffers::{Buffers, storage};
+use super::buffers::Buffers;
 use super::context::GpuContext;
 use super::executor::{Dispatch, dispatch};
 use super::pack;
@@ -140,7 +140,7 @@ impl PictureInput {
         let known = self.samples.get(sample).and_then(Option::as_ref);
         let enough = |buffer: Option<&wgpu::Buffer>, label: &str, bytes: u64| match buffer {
             Some(buffer) if buffer.size() >= bytes => buffer.clone(),
-            _ => storage(context, label, grown(bytes, limit)),
+            _ => context.storage(label, grown(bytes, limit)),
         };
         let picture = enough(known.map(|known| &known.picture), "picture", bytes.picture);
         let tables = enough(known.map(|known| &known.tables), "resampling tables", bytes.tables);

@@ -13,7 +13,9 @@ mod executor;
 mod exit;
 mod inputs;
 mod limits;
+mod objects;
 mod pack;
+mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;
@@ -25,6 +27,8 @@ pub use adapter::{
 };
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+pub use objects::GpuCounts;
+pub use pipeline_cache::PipelineCache;
 pub use profile::StepTime;
 pub use readback::{Pending, PendingTop};
 pub use wgpu::{Backend, Device, Queue};

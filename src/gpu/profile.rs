@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::executor::{Dispatch, GpuExecutor};
-use super::readback::{read, readback_buffer};
+use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
 use crate::kernels::Step;
@@ -44,24 +44,22 @@ impl GpuExecutor {
             return Err(failed("the network has more steps than there are timestamps; use a smaller batch"));
         }
         let ((submitted, readback), scope) = guarded(&device, || {
-            let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            let queries = self.context.make().create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("steps"),
                 ty: wgpu::QueryType::Timestamp,
                 count,
             });
             let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
             let size = u64::from(count) * 8;
-            let descriptor =
-                wgpu::BufferDescriptor { label: Some("timestamps"), size, usage, mapped_at_creation: false };
-            let resolved = device.create_buffer(&descriptor);
-            let readback = readback_buffer(&device, size);
+            let resolved = self.context.buffer("timestamps", size, usage);
+            let readback = self.context.readback(size);
             let submitted = self.upload_pictures(pictures).map(|on_gpu| {
-                let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder = self.context.encoder("steps");
                 self.record_steps(&on_gpu, &queries, &mut encoder);
                 let used = 2 * self.recorded(&on_gpu).count() as u32;
                 encoder.resolve_query_set(&queries, 0..used, &resolved, 0);
                 encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
-                (self.context.queue.submit([encoder.finish()]), on_gpu)
+                (self.context.submit(Some(encoder.finish())), on_gpu)
             });
             (submitted, readback)
         });

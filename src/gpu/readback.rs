@@ -24,26 +24,20 @@ pub(super) struct Ring {
 
 impl Ring {
     /// A ring of buffers of `size` bytes.
-    pub fn new(device: &wgpu::Device, size: u64) -> Self {
-        let free = (0..RING).map(|_| readback_buffer(device, size)).collect();
+    pub fn new(context: &GpuContext, size: u64) -> Self {
+        let free = (0..RING).map(|_| context.readback(size)).collect();
         Ring { free: Arc::new(Mutex::new(free)), size }
     }
 
     /// A free buffer; a new one if all are under way.
-    pub fn take(&self, device: &wgpu::Device) -> wgpu::Buffer {
+    pub fn take(&self, context: &GpuContext) -> wgpu::Buffer {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.unwrap_or_else(|| readback_buffer(device, self.size))
+        free.unwrap_or_else(|| context.readback(self.size))
     }
 
     fn give_back(&self, buffer: wgpu::Buffer) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
-}
-
-/// A buffer that the host can read.
-pub(super) fn readback_buffer(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
-    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-    device.create_buffer(&wgpu::BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false })
 }
 
 /// A submission under way, and the buffer that it copies its results to.

@@ -9,7 +9,7 @@ use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
+use crate::gpu::{self, Backend, Device, DeviceRequest, ExecutorOptions, GpuContext, PipelineCache, Queue};
 use crate::graph::NodeId;
 
 /// Where the model comes from.
@@ -40,6 +40,7 @@ pub struct SessionBuilder {
     batch: usize,
     prove: bool,
     safe_shaders: bool,
+    pipelines: Option<PipelineCache>,
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
@@ -58,6 +59,7 @@ impl Default for SessionBuilder {
             batch: 1,
             prove: false,
             safe_shaders: false,
+            pipelines: None,
             input_size: None,
             stages: false,
             features: Vec::new(),
@@ -154,6 +156,14 @@ impl SessionBuilder {
         self
     }
 
+    /// Keeps compiled pipelines from one process to the next, where the device can (Vulkan): the first
+    /// result comes sooner. What is damaged, foreign or cannot be written is no error. Not kept if not
+    /// called.
+    pub fn pipeline_cache(mut self, cache: PipelineCache) -> Self {
+        self.pipelines = Some(cache);
+        self
+    }
+
     /// Rows and columns of the network's input; what the model was trained with if not called. See
     /// [`Model::with_input_size`].
     pub fn input_size(mut self, height: usize, width: usize) -> Self {
@@ -224,15 +234,17 @@ impl SessionBuilder {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
+        let batch = self.batch;
+        let options =
+            ExecutorOptions { safe_shaders: self.safe_shaders, pipelines: self.pipelines, ..Default::default() };
         let (engine, device) = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted).await?
+            Engine::borrowed(device, queue, &model, batch, &options, &wanted).await?
         } else {
-            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted).await?
+            open(&self.device, self.backend, &model, batch, &options, &wanted).await?
         };
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept })
+        Ok(Session { model, engine, device, timing, batch, options, labels, kept })
     }
 }
 
@@ -241,7 +253,7 @@ async fn open(
     backend: Option<Backend>,
     model: &Model,
     batch: usize,
-    safe_shaders: bool,
+    options: &ExecutorOptions,
     wanted: &[NodeId],
 ) -> Result<(Engine, DeviceInfo)> {
     let Some(request) = choice.request() else {
@@ -250,7 +262,7 @@ async fn open(
         }
         return Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu("as asked for")));
     };
-    match open_gpu(&request, backend, model, batch, safe_shaders, wanted).await {
+    match open_gpu(&request, backend, model, batch, options, wanted).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
             let reason = match error {
@@ -268,11 +280,11 @@ async fn open_gpu(
     backend: Option<Backend>,
     model: &Model,
     batch: usize,
-    safe_shaders: bool,
+    options: &ExecutorOptions,
     wanted: &[NodeId],
 ) -> Result<(Engine, DeviceInfo)> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
     let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+    Ok((Engine::gpu(&context, model, batch, options, wanted).await?, info))
 }

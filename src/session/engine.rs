@@ -34,12 +34,12 @@ impl Engine {
         context: &GpuContext,
         model: &Model,
         batch: usize,
-        safe_shaders: bool,
+        options: &ExecutorOptions,
         wanted: &[NodeId],
     ) -> Result<Self> {
         let plan = Plan::for_target(model.graph(), batch, wanted, context.target())?;
         let preprocess = Some(model.preprocess().clone());
-        let options = ExecutorOptions { preprocess, safe_shaders, top: true, canaries: false };
+        let options = ExecutorOptions { preprocess, top: true, ..options.clone() };
         Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
     }
 
@@ -48,12 +48,19 @@ impl Engine {
         queue: Queue,
         model: &Model,
         batch: usize,
-        safe_shaders: bool,
+        options: &ExecutorOptions,
         wanted: &[NodeId],
     ) -> Result<(Self, DeviceInfo)> {
         let context = GpuContext::from_device(device, queue);
         let info = DeviceInfo::gpu(context.summary(), "the caller's device");
-        Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+        Ok((Engine::gpu(&context, model, batch, options, wanted).await?, info))
+    }
+
+    pub(super) fn compiled(&self) -> Option<Vec<u8>> {
+        match self {
+            Engine::Cpu { .. } => None,
+            Engine::Gpu(executor) => executor.compiled(),
+        }
     }
 
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.

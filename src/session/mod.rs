@@ -18,7 +18,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
-use crate::gpu::{Device, Queue, StepTime};
+use crate::gpu::{Device, ExecutorOptions, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::picture::Picture;
 use crate::tensor::Tensor;
@@ -40,7 +40,8 @@ pub struct Session {
     device: DeviceInfo,
     timing: Timing,
     batch: usize,
-    safe_shaders: bool,
+    /// How GPU executors are built.
+    options: ExecutorOptions,
     /// One name per class, shared by all answers.
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
@@ -205,6 +206,12 @@ impl Session {
         self.batch
     }
 
+    /// The compiled pipelines, for [`SessionBuilder::pipeline_cache`] the next time; `None` where the
+    /// device has no such thing (all but Vulkan) or the session was built without.
+    pub fn compiled_pipelines(&self) -> Option<Vec<u8>> {
+        self.engine.compiled()
+    }
+
     /// Brings a session whose device was lost back to life on another device of the caller's,
     /// whoever's the lost one was. Weights come from the host's copy; no file is read again.
     ///
@@ -213,8 +220,8 @@ impl Session {
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
         let wanted: Vec<NodeId> = self.kept.iter().map(|feature| feature.id).collect();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
+        let (batch, options) = (self.batch, &self.options);
+        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, options, &wanted).await?;
         (self.engine, self.device) = (engine, info);
         self.timing.compile = milliseconds(start);
         Ok(())
