@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use foveate::kernels::{Access, Binding, Element, Format, Step, Target, TensorId};
 use foveate::models::{self, Architecture, Form, Zeros};
+use foveate::ops::Conv2d;
 use foveate::plan::{Plan, WeightBlob};
 use foveate::{Graph, Shape, Tensor, passes};
 
@@ -171,7 +172,7 @@ fn repnext_costs_two_dispatches_a_block() {
     let m1 = Plan::new(&fused("repnext-m1"), 1, &[]).unwrap();
     assert_eq!((count(&m1, "token_mixer"), count(&m1, "copy_conv"), count(&m1, "gather")), (23, 3, 0));
     assert_eq!((count(&m1, "mlp"), count(&m1, "pointwise")), (23, 2 * 3), "the last stage has 2.4 MB an MLP");
-    assert_eq!(m1.steps.len(), 23 + 3 + 23 + 2 * 3 + 2 + 2, "two stem convolutions, pool, head");
+    assert_eq!(m1.steps.len(), 23 + 3 + 23 + 2 * 3 + 2 + 1, "two stem convolutions, pool and head");
     assert!(m1.steps.len() <= 60);
     let m0 = Plan::new(&fused("repnext-m0"), 1, &[]).unwrap();
     assert_eq!(count(&m0, "gather"), 1, "chunks of ten channels end at the first downsampling");
@@ -185,6 +186,36 @@ fn repnext_on_a_software_driver() {
     simulate(&plan);
     assert_eq!((count(&plan, "mlp"), count(&plan, "mlp_direct"), count(&plan, "pointwise")), (0, 3 + 4, 2 * (16 + 3)));
     assert_eq!(plan.macs(), graph.macs());
+}
+
+/// Weights that several nodes share are packed and uploaded once; those packed otherwise, again.
+#[test]
+fn shared_weights_are_uploaded_once() {
+    let weight = |seed: usize| {
+        let data = (0..8 * 8 * 9).map(|i| ((i * seed) % 23) as f32).collect();
+        Tensor::new([8, 8, 3, 3], data).unwrap()
+    };
+    let mut graph = Graph::new("shared", Shape::new(8, 6, 6));
+    let [one, two] = [7, 11].map(|seed| graph.param(format!("weight{seed}"), weight(seed)));
+    let mut x = graph.input();
+    for (i, weight) in [one, two, one, one].into_iter().enumerate() {
+        x = graph.add(format!("conv{i}"), Conv2d::new(weight, None).padding([1, 1]), &[x]).unwrap();
+    }
+    graph.set_output(x);
+    for target in [Target::default(), Target::software()] {
+        let plan = Plan::for_target(&graph, 1, &[], target).unwrap();
+        assert_eq!(plan.weights.len(), 2);
+        let bound: Vec<u32> = plan
+            .steps
+            .iter()
+            .flat_map(|step| &step.bindings)
+            .filter_map(|binding| match binding {
+                Binding::Weights(id) => Some(id.0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bound, [0, 1, 0, 0]);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod device;
 
 use std::path::Path;
 
-use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, wgpu};
+use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, Top, wgpu};
 use pollster::block_on;
 
 fn picture(name: &str) -> Picture {
@@ -24,6 +24,15 @@ fn assert_same(found: &Answer, expected: &Answer) {
         assert!((a - b).abs() <= 1e-3 * largest, "{a} {b}");
     }
     assert_eq!(found.top(1)[0].label, expected.top(1)[0].label);
+}
+
+/// The same classes in the same order; a GPU's exponentials are those of f32.
+fn assert_top(found: &[Top], expected: &[Top]) {
+    assert!(!found.is_empty() && found.len() == expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert_eq!((a.class, &a.label), (b.class, &b.label));
+        assert!((a.score - b.score).abs() <= 1e-6 + 1e-5 * b.score, "{a:?} {b:?}");
+    }
 }
 
 #[test]
@@ -54,6 +63,12 @@ fn a_batch_answers_in_order_whatever_its_size() {
             let answers = block_on(session.run_batch(&pictures[..count])).unwrap();
             assert_eq!(answers.len(), count);
             answers.iter().zip(&expected).for_each(|(a, b)| assert_same(a, b));
+            // More than there are, and more than the device finds.
+            for k in [1, 3, 11, 99] {
+                let best = block_on(session.classify_batch(&pictures[..count], k)).unwrap();
+                assert_eq!(best.len(), count);
+                best.iter().zip(&answers).for_each(|(best, answer)| assert_top(best, &answer.top(k)));
+            }
         }
         for wrong in [&[][..], &[picture("cat.png"), picture("cat.png"), picture("cat.png"), picture("cat.png")]] {
             let error = block_on(session.run_batch(wrong)).unwrap_err().to_string();
@@ -247,4 +262,38 @@ fn an_unfused_model_runs_as_it_was_loaded() {
     let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));
     let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(apart > 0.0 && apart < 1e-5 * largest, "{apart} of {largest}");
+}
+
+/// An answer that means nothing is refused, whether all logits are read back or only the best.
+#[test]
+fn logits_that_overflow_are_refused_on_every_device() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(root.join("tests/data/cifar/S4.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let huge: Vec<u8> =
+        std::iter::repeat_n(f32::MAX.to_le_bytes(), tensors.tensor("linear.weight").unwrap().data().len() / 4)
+            .flatten()
+            .collect();
+    let changed = tensors.tensors().into_iter().map(|(name, view)| {
+        let data = if name == "linear.weight" { &huge } else { view.data() };
+        let view = safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap();
+        (name, view)
+    });
+    let changed = safetensors::serialize(changed, None).unwrap();
+    let model = Model::from_bytes(&changed, "huge", Some("qarepvgg-cifar"), false).unwrap();
+    let builder = || Session::builder().model(model.clone());
+    let mut sessions = vec![block_on(builder().device(DeviceChoice::Cpu).load()).unwrap()];
+    for context in device::contexts() {
+        let choice = DeviceChoice::Named(context.summary().name.clone());
+        let backend = foveate::gpu::parse_backend(context.summary().backend).unwrap();
+        sessions.push(block_on(builder().device(choice).backend(backend).load()).unwrap());
+    }
+    let cat = picture("cat.png");
+    for session in &mut sessions {
+        let errors = [block_on(session.run(&cat)).err(), block_on(session.classify(&cat, 3)).err()];
+        for error in errors {
+            let Some(Error::NotFinite { class, value, .. }) = error else { panic!("{}: {error:?}", session.device()) };
+            assert_eq!((class, value), (0, f32::INFINITY));
+        }
+    }
 }

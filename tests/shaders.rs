@@ -8,7 +8,7 @@ use std::path::Path;
 
 use cases::Case;
 use cases::convolutions::ConvSpec;
-use foveate::kernels::{Access, Element, KERNELS, Kernel, Source, Step, Storage, Target, preprocess_step};
+use foveate::kernels::{Access, Element, KERNELS, Kernel, PreprocessSteps, Source, Step, Storage, Target, top_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, TypeInner, back};
@@ -49,8 +49,10 @@ fn collect(cases: &[Case], targets: &[Target], shaders: &mut BTreeMap<String, St
     for (case, target) in cases.iter().flat_map(|case| targets.iter().map(move |target| (case, target))) {
         let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target.clone());
         let plan = plan.expect("every case can be planned");
-        let preprocess = preprocess_step(plan.input, [32, 24]);
-        shaders.extend(plan.steps.iter().chain([&preprocess]).map(|step| (step.shader(), step.clone())));
+        let preprocess = PreprocessSteps::new(plan.input, [32, 24]);
+        let top = top_step(&plan.outputs[0], plan.batch).map(|(step, _)| step);
+        let steps = plan.steps.iter().chain(preprocess.all()).chain(&top);
+        shaders.extend(steps.map(|step| (step.shader(), step.clone())));
     }
 }
 

@@ -1,9 +1,10 @@
 //! From the device arguments to a session.
 
+use foveate::gpu::PipelineCache;
 use foveate::{Model, Result, Session, SessionBuilder};
 
 use super::args::{DeviceArgs, PrecisionArg};
-use super::{progress, tell};
+use super::{progress, tell, weights};
 
 /// Puts the model on the device that the arguments name, `batch` pictures to a run, and tells which
 /// device that is on stderr.
@@ -15,6 +16,10 @@ pub fn open(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg>, 
 pub fn builder(model: Model, device: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> SessionBuilder {
     let mut builder =
         Session::builder().model(model).device(device.device.clone()).safe_shaders(device.safe_shaders).batch(batch);
+    // Nowhere to keep them is no reason not to run.
+    if let Ok(folder) = weights::cache_folder() {
+        builder = builder.pipeline_cache(PipelineCache::Folder(folder.join("pipelines")));
+    }
     if let Some(backend) = device.backend {
         builder = builder.backend(backend.into());
     }

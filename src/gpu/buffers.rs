@@ -3,7 +3,7 @@
 use super::context::GpuContext;
 use super::limits;
 use super::pipelines::texture_format;
-use super::readback::{read, readback_buffer};
+use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
 use crate::kernels::{Binding, Element, Storage, TEXTURE_WIDTH, TensorId};
@@ -42,12 +42,12 @@ impl Buffers {
         let allocate = || {
             let written = wgpu::TextureUsages::STORAGE_BINDING;
             let slot = |slot: &Slot| match slot.format.storage {
-                Storage::Buffer => Memory::Buffer(storage(context, "activations", slot.bytes + tail)),
+                Storage::Buffer => Memory::Buffer(context.storage("activations", slot.bytes + tail)),
                 Storage::Texture => texture(context, "activations", slot.bytes, slot.format.element, written),
             };
             let read = wgpu::TextureUsages::empty();
             let weights = |weights: &WeightBlob| match weights.format.storage {
-                Storage::Buffer => Memory::Buffer(storage(context, "weights", weights.bytes())),
+                Storage::Buffer => Memory::Buffer(context.storage("weights", weights.bytes())),
                 Storage::Texture => texture(context, "weights", weights.bytes(), weights.format.element, read),
             };
             let slots = plan.memory.slots.iter().map(slot).collect();
@@ -71,11 +71,11 @@ impl Buffers {
             }
             waiting += weights.bytes();
             if waiting >= PORTION {
-                context.queue.submit([]);
+                context.submit(None);
                 waiting = 0;
             }
         }
-        context.queue.submit([]);
+        context.submit(None);
     }
 
     /// The buffer that a tensor lies in, from its beginning. The network's input and outputs always
@@ -93,7 +93,8 @@ impl Buffers {
         }
     }
 
-    /// What a step binds; `None` for pictures and tables, which are not the plan's.
+    /// What a step binds; `None` for what is not the plan's: pictures and
+    /// what belongs to them, the best classes.
     pub fn binding(&self, plan: &Plan, binding: &Binding) -> Option<wgpu::BindingResource<'_>> {
         match binding {
             // With canaries the whole buffer is visible, or drivers would drop stray writes.
@@ -105,7 +106,7 @@ impl Buffers {
                 memory => memory.whole(),
             }),
             Binding::Weights(id) => Some(self.weights[id.0 as usize].whole()),
-            Binding::Picture | Binding::Tables => None,
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => None,
         }
     }
 
@@ -145,12 +146,12 @@ impl Buffers {
             })
             .collect();
         let copy = || {
-            let all = readback_buffer(&context.device, buffers.len() as u64 * CANARY_BYTES);
-            let mut encoder = context.device.create_command_encoder(&Default::default());
+            let all = context.readback(buffers.len() as u64 * CANARY_BYTES);
+            let mut encoder = context.encoder("canaries");
             for ((buffer, _), at) in buffers.iter().zip((0..).step_by(CANARY_BYTES as usize)) {
                 encoder.copy_buffer_to_buffer(buffer, buffer.size() - CANARY_BYTES, &all, at, CANARY_BYTES);
             }
-            let submission = context.queue.submit([encoder.finish()]);
+            let submission = context.submit(Some(encoder.finish()));
             (all, submission)
         };
         let ((all, submission), scope) = guarded(&context.device, copy);
@@ -185,7 +186,7 @@ fn row_bytes(element: Element) -> u64 {
 fn texture(context: &GpuContext, label: &str, bytes: u64, element: Element, usage: wgpu::TextureUsages) -> Memory {
     let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | usage;
     let height = bytes.div_ceil(row_bytes(element)).max(1) as u32;
-    let texture = context.device.create_texture(&wgpu::TextureDescriptor {
+    let texture = context.make().create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
         size: wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height, depth_or_array_layers: 1 },
         mip_level_count: 1,
@@ -218,11 +219,4 @@ fn fill(context: &GpuContext, texture: &wgpu::Texture, element: Element, words: 
     let whole = (rows.len() / row_words) as u32;
     write(rows, 0, TEXTURE_WIDTH as u32, whole);
     write(rest, whole, rest.len() as u32 * 4 / element.bytes() as u32, 1);
-}
-
-/// A buffer for shaders that the host can write and read back from.
-pub(super) fn storage(context: &GpuContext, label: &str, size: u64) -> wgpu::Buffer {
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-    let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-    context.device.create_buffer(&descriptor)
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapter::{AdapterChoice, AdapterSummary};
+use super::objects::Counters;
 use crate::error::{Error, Result};
 use crate::kernels::Target;
 
@@ -15,6 +16,7 @@ pub struct GpuContext {
     summary: AdapterSummary,
     borrowed: bool,
     lost: Arc<Mutex<Option<String>>>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl GpuContext {
@@ -25,7 +27,10 @@ impl GpuContext {
     /// [`Error::Device`] if the adapter refuses.
     pub async fn request(choice: &AdapterChoice) -> Result<Self> {
         let adapter = &choice.adapter;
-        let optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let optional = wgpu::Features::SHADER_F16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & optional,
@@ -45,7 +50,15 @@ impl GpuContext {
         // Without a handler wgpu panics. Errors that matter are caught in scopes; this is the rest.
         device.on_uncaptured_error(Arc::new(|error| log::error!("uncaptured GPU error: {error}")));
         let limits = device.limits();
-        Ok(GpuContext { device, queue, limits, summary: choice.summary.clone(), borrowed: false, lost })
+        Ok(GpuContext {
+            device,
+            queue,
+            limits,
+            summary: choice.summary.clone(),
+            borrowed: false,
+            lost,
+            counters: Arc::default(),
+        })
     }
 
     /// Uses the caller's device. Its error and loss handlers are left alone, so a loss is noticed
@@ -56,7 +69,7 @@ impl GpuContext {
         // natively every one does.
         let dot4 = cfg!(not(target_arch = "wasm32"));
         let summary = AdapterSummary::new(None, &info, device.features(), &limits, dot4);
-        GpuContext { device, queue, limits, summary, borrowed: true, lost: Arc::default() }
+        GpuContext { device, queue, limits, summary, borrowed: true, lost: Arc::default(), counters: Arc::default() }
     }
 
     /// What it runs on. Features and limits are the adapter's; for a borrowed device, the device's.

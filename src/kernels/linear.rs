@@ -3,7 +3,9 @@
 
 use super::conv::pack;
 use super::weights::Layer;
-use super::{ACTIVATION, ACTIVATIONS, BIAS, Kernel, Lower, Lowering, W, X, Y, source, tile};
+use super::{
+    ACTIVATION, ACTIVATIONS, BIAS, Binding, Kernel, Layout, Lower, Lowering, W, X, Y, pool_linear, source, tile,
+};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::Linear;
@@ -22,13 +24,12 @@ pub(super) static KERNEL: Kernel = Kernel {
 impl Lower for Linear {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         let node = cx.get(id);
+        if cx.is_deferred(node.inputs[0]) {
+            return pool_linear::lower(self, id, cx);
+        }
         let x = cx.operand(node.inputs[0])?;
         let y = cx.new_output(id)?;
-        let (out, features) = (node.shape.channels, cx.shape(node.inputs[0]).channels);
-        let order =
-            |weight: &Tensor| Ok(pack(&weight.clone().reshape([out, features, 1, 1])?, 1, &x.layout, &y.layout));
-        let layer = Layer { weight: self.weight, bias: self.bias, outputs: &y.layout, pack: &order };
-        let [weights, bias] = cx.layers(&[layer])?;
+        let [weights, bias] = weights(self, &x.layout, &y.layout, cx)?;
         let constants = [
             ("BATCH", cx.batch()),
             ("IN_PLANES", x.planes),
@@ -36,7 +37,15 @@ impl Lower for Linear {
             ("ACTIVATION", tile::activation(self.activation)),
         ];
         let grid = [KERNEL.workgroup as usize * y.planes, cx.batch(), 1];
-        let macs = (out * features) as u64;
+        let macs = cx.params().tensor(self.weight).len() as u64;
         cx.push(&KERNEL, &constants, vec![x.binding(), weights, bias, y.binding()], grid, macs)
     }
+}
+
+/// The layer's weights, `[out plane][in plane][in lane]` of vec4 over the out plane's four channels, and
+/// its bias, as a step binds them.
+pub(super) fn weights(linear: &Linear, x: &Layout, y: &Layout, cx: &mut Lowering<'_>) -> Result<[Binding; 2]> {
+    let (out, features) = (y.channels(), x.channels());
+    let order = |weight: &Tensor| Ok(pack(&weight.clone().reshape([out, features, 1, 1])?, 1, x, y));
+    cx.layers(&[Layer { weight: linear.weight, bias: linear.bias, outputs: y, pack: &order }])
 }

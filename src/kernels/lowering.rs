@@ -1,5 +1,6 @@
 //! The state of planning: which tensor holds which value, and the steps so far.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{
@@ -91,6 +92,8 @@ pub struct Lowering<'g> {
     tensors: Vec<TensorInfo>,
     weights: Vec<WeightBlob>,
     decisions: Vec<Decision>,
+    /// Whether any weights of the graph belong to several nodes.
+    shares_params: bool,
 }
 
 macro_rules! define_dispatch {
@@ -132,6 +135,7 @@ impl<'g> Lowering<'g> {
             tensors,
             weights,
             decisions,
+            shares_params: shares_params(graph),
         };
         cx.new_output(graph.input())?;
         Ok(cx)
@@ -327,6 +331,13 @@ impl<'g> Lowering<'g> {
     }
 
     pub(super) fn constants(&mut self, words: Vec<u32>, format: Format) -> Binding {
+        // Only then can the same have been packed before; comparing ends at the first difference.
+        if self.shares_params {
+            let same = |blob: &WeightBlob| blob.format == format && *blob.words == words;
+            if let Some(at) = self.weights.iter().position(same) {
+                return Binding::Weights(WeightsId(at as u32));
+            }
+        }
         let name = self.graph.node(self.current).name.clone();
         self.weights.push(WeightBlob { name, len: words.len(), words: Arc::new(words), format });
         Binding::Weights(WeightsId(self.weights.len() as u32 - 1))
@@ -405,7 +416,7 @@ impl<'g> Lowering<'g> {
         match binding {
             Binding::Tensor(id) => self.tensors[id.0 as usize].format,
             Binding::Weights(id) => self.weights[id.0 as usize].format,
-            Binding::Picture | Binding::Tables => Format::HOST,
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => Format::HOST,
         }
     }
 
@@ -440,6 +451,11 @@ fn only_readers(graph: &Graph) -> Vec<Option<NodeId>> {
         }
     }
     readers.into_iter().zip(reads).map(|(reader, reads)| reader.filter(|_| reads == 1)).collect()
+}
+
+fn shares_params(graph: &Graph) -> bool {
+    let mut seen = HashSet::new();
+    graph.nodes().iter().flat_map(|node| node.op.params()).any(|(_, id)| !seen.insert(id.0))
 }
 
 /// f32 values as words for [`Lowering::weights`].

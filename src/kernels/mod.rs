@@ -26,11 +26,13 @@ mod lowering;
 mod mlp;
 mod mlp_direct;
 mod pointwise;
+mod pool_linear;
 mod preprocess;
 mod target;
 mod tile;
 mod tiling;
 mod token_mixer;
+mod top;
 mod values;
 mod views;
 mod weights;
@@ -40,9 +42,10 @@ pub use decision::Decision;
 pub use format::{Element, Format, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowered, Lowering, Operand, View};
-pub use preprocess::{preprocess_step, preprocess_tables};
+pub use preprocess::{Passes, PreprocessSteps, preprocess_words};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
+pub use top::{MAX_TOP, Ranking, TopRecord, top_step};
 pub use values::{Output, TensorInfo, WeightBlob};
 
 use std::fmt;
@@ -114,8 +117,12 @@ pub static KERNELS: &[&Kernel] = &[
     &mlp::KERNEL,
     &mlp_direct::KERNEL,
     &pointwise::KERNEL,
+    &pool_linear::KERNEL,
     &preprocess::KERNEL,
+    &preprocess::ROWS,
+    &preprocess::COLUMNS,
     &token_mixer::KERNEL,
+    &top::KERNEL,
 ];
 
 impl PartialEq for Kernel {
@@ -143,6 +150,10 @@ pub enum Binding {
     Picture,
     /// The resampling tables that belong to the pictures (preprocessing only).
     Tables,
+    /// Lines between the two passes over a picture (preprocessing only).
+    Lines,
+    /// The best classes ([`top_step`] only).
+    Best,
 }
 
 /// One dispatch: a kernel with its constants, bindings and grid. A plain value.
@@ -248,6 +259,8 @@ impl fmt::Display for Step {
                 Binding::Weights(id) => write!(f, " {}=w{}", argument.name, id.0)?,
                 Binding::Picture => write!(f, " {}=picture", argument.name)?,
                 Binding::Tables => write!(f, " {}=tables", argument.name)?,
+                Binding::Lines => write!(f, " {}=lines", argument.name)?,
+                Binding::Best => write!(f, " {}=best", argument.name)?,
             }
         }
         for (name, value) in self.names().zip(&self.constants) {

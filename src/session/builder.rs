@@ -9,7 +9,7 @@ use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
+use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue};
 use crate::graph::NodeId;
 
 /// Where the model comes from.
@@ -40,6 +40,7 @@ pub struct SessionBuilder {
     batch: usize,
     prove: bool,
     safe_shaders: bool,
+    pipelines: Option<PipelineCache>,
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
@@ -58,6 +59,7 @@ impl Default for SessionBuilder {
             batch: 1,
             prove: false,
             safe_shaders: false,
+            pipelines: None,
             input_size: None,
             stages: false,
             features: Vec::new(),
@@ -156,6 +158,14 @@ impl SessionBuilder {
         self
     }
 
+    /// Keeps compiled pipelines from one process to the next, where the device can (Vulkan): the first
+    /// result comes sooner. What is damaged, foreign or cannot be written is no error. Not kept if not
+    /// called.
+    pub fn pipeline_cache(mut self, cache: PipelineCache) -> Self {
+        self.pipelines = Some(cache);
+        self
+    }
+
     /// Rows and columns of the network's input; what the model was trained with if not called. See
     /// [`Model::with_input_size`].
     pub fn input_size(mut self, height: usize, width: usize) -> Self {
@@ -220,7 +230,8 @@ impl SessionBuilder {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
-        let setup = Setup { batch: self.batch, safe_shaders: self.safe_shaders, wanted, precision };
+        let setup =
+            Setup { batch: self.batch, safe_shaders: self.safe_shaders, pipelines: self.pipelines, wanted, precision };
         let Started { engine, device, precision, note } = if let Some((device, queue)) = self.borrowed {
             Engine::borrowed(device, queue, &model, &setup).await?
         } else {

@@ -7,9 +7,9 @@ use super::model::{Model, Precision};
 use super::self_test;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
-use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
+use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, PipelineCache, Queue, StepTime};
 use crate::graph::NodeId;
-use crate::kernels::Target;
+use crate::kernels::{MAX_TOP, Ranking, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -27,6 +27,8 @@ pub(super) struct Setup {
     pub batch: usize,
     /// Whether shaders keep their runtime checks.
     pub safe_shaders: bool,
+    /// Pipelines that were compiled before.
+    pub pipelines: Option<PipelineCache>,
     /// The nodes whose values every run returns beside the output.
     pub wanted: Vec<NodeId>,
     /// The number format that was asked for. Weights of eight bits are the model's already.
@@ -90,6 +92,13 @@ impl Engine {
         Engine::gpu(&context, model, setup, "the caller's device").await
     }
 
+    pub(super) fn compiled(&self) -> Option<Vec<u8>> {
+        match self {
+            Engine::Cpu { .. } => None,
+            Engine::Gpu(executor) => executor.compiled(),
+        }
+    }
+
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.
     pub(super) async fn run_pictures(&mut self, pictures: &[Picture]) -> Result<Outputs> {
         match self {
@@ -97,6 +106,17 @@ impl Engine {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
+        }
+    }
+
+    /// The `count` best classes of up to a batch of pictures, where the device finds them: `None` on
+    /// the CPU, and where it cannot find so many.
+    pub(super) async fn rank_pictures(&mut self, pictures: &[Picture], count: usize) -> Result<Option<Vec<Ranking>>> {
+        match self {
+            Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
+                executor.top_pictures(pictures).await.map(Some)
+            }
+            Engine::Gpu(_) | Engine::Cpu { .. } => Ok(None),
         }
     }
 
@@ -131,7 +151,8 @@ async fn executor(context: &GpuContext, model: &Model, setup: &Setup, f16: bool)
     let target = Target { f16, ..context.target() };
     let plan = Plan::for_target(model.graph(), setup.batch, &setup.wanted, target)?;
     let preprocess = Some(model.preprocess().clone());
-    let options = ExecutorOptions { preprocess, safe_shaders: setup.safe_shaders, canaries: false };
+    let (safe_shaders, pipelines) = (setup.safe_shaders, setup.pipelines.clone());
+    let options = ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false };
     GpuExecutor::new(context, plan, options).await
 }
 

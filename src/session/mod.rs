@@ -55,7 +55,37 @@ impl Session {
         SessionBuilder::default()
     }
 
-    /// Classifies one picture: crop, resize, normalise, run.
+    /// The `count` most probable classes of a picture, best first: crop, resize, normalise, run. Where
+    /// the device can find them ([`MAX_TOP`](crate::kernels::MAX_TOP) at most), a few hundred bytes are
+    /// read back instead of all logits.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub async fn classify(&mut self, picture: &Picture, count: usize) -> Result<Vec<Top>> {
+        let answers = self.classify_batch(std::slice::from_ref(picture), count).await?;
+        answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
+    }
+
+    /// The `count` most probable classes of up to [`Session::batch`] pictures in one run, in order; see
+    /// [`Session::classify`].
+    ///
+    /// # Errors
+    /// As [`Session::run_batch`].
+    pub async fn classify_batch(&mut self, pictures: &[Picture], count: usize) -> Result<Vec<Vec<Top>>> {
+        self.check_count(pictures.len())?;
+        let Some(rankings) = self.engine.rank_pictures(pictures, count).await? else {
+            let answers = self.run_batch(pictures).await?;
+            return Ok(answers.iter().map(|answer| answer.top(count)).collect());
+        };
+        let network = self.model.name();
+        let named = rankings.iter().map(|ranking| match ranking.not_finite {
+            Some((class, value)) => Err(Error::NotFinite { network: network.to_owned(), class, value }),
+            None => Ok(answer::best(ranking, count, &self.labels)),
+        });
+        named.collect()
+    }
+
+    /// Runs the network on a picture and returns all logits: crop, resize, normalise, run.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] if the GPU went away (see [`Session::rebuild`]), [`Error::Gpu`] if it
@@ -65,7 +95,7 @@ impl Session {
         answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
     }
 
-    /// Classifies up to [`Session::batch`] pictures in one run, in order.
+    /// Runs the network on up to [`Session::batch`] pictures at once and returns all logits, in order.
     ///
     /// # Errors
     /// As [`Session::run`]; also if there are no pictures, or more than the batch.
@@ -188,6 +218,12 @@ impl Session {
     /// that was asked for.
     pub fn precision_note(&self) -> Option<&str> {
         self.precision.1.as_deref()
+    }
+
+    /// The compiled pipelines, for [`SessionBuilder::pipeline_cache`] the next time; `None` where the
+    /// device has no such thing (all but Vulkan) or the session was built without.
+    pub fn compiled_pipelines(&self) -> Option<Vec<u8>> {
+        self.engine.compiled()
     }
 
     /// Brings a session whose device was lost back to life on another device of the caller's,

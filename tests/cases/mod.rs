@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod convolutions;
+mod head;
 mod mixers;
 pub mod mlp;
 mod networks;
@@ -52,7 +53,7 @@ pub fn f16_targets() -> [Target; 2] {
 
 /// All cases, always the same.
 pub fn all() -> Vec<Case> {
-    [convolutions::cases(), mixers::cases(), mlp::cases(), pointwise::cases(), networks::cases()]
+    [convolutions::cases(), head::cases(), mixers::cases(), mlp::cases(), pointwise::cases(), networks::cases()]
         .into_iter()
         .flatten()
         .collect()
