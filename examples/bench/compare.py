@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--runs", type=int, default=3, help="runs of each side per round")
     parser.add_argument("--program", default=ROOT / "target/release/examples/times", type=pathlib.Path)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     peer = importlib.import_module(f"peers.{args.peer}")
     args.device = args.device or peer.DEVICE
     if args.device is None:

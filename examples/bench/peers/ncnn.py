@@ -37,7 +37,8 @@ class Peer(InProcess):
                 setattr(options, name, False)
         if self.net.load_param(f"{stem}.ncnn.param") or self.net.load_model(f"{stem}.ncnn.bin"):
             sys.exit(f"ncnn does not load {stem}")
-        self.input = ncnn.Mat(input[0].copy())
+        # A Mat of an array looks at its memory, which has to live: the copy is its own.
+        self.input = ncnn.Mat(input[0]).clone()
         self.output = self.run()
         place = ncnn.get_gpu_info(0).device_name() if options.use_vulkan_compute else f"CPU, {args.threads} threads"
         self.device = f"ncnn {ncnn.__version__}, {place}"
