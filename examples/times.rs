@@ -14,12 +14,17 @@
 mod serve;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use foveate::{DeviceChoice, Model, Picture, Session, Tensor};
 use pollster::block_on;
 use serve::{Outcome, report, wave};
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    serve::done(time())
+}
+
+fn time() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
     let (mut networks, mut steps, mut serves, mut save) = (Vec::new(), false, false, None);
     let (mut device, mut batch) = (DeviceChoice::Auto, 1);

@@ -22,6 +22,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
@@ -68,7 +69,10 @@ def main():
     parser.add_argument("--runs", type=int, default=3, help="runs of each side per round")
     parser.add_argument("--program", default=ROOT / "target/release/examples/times", type=pathlib.Path)
     args = parser.parse_intermixed_args()
-    peer = importlib.import_module(f"peers.{args.peer}")
+    try:
+        peer = importlib.import_module(f"peers.{args.peer}")
+    except ImportError as error:
+        parser.error(f"{error}; peers/{args.peer}.py says what to install")
     args.device = args.device or peer.DEVICE
     if args.device is None:
         parser.error(f"{args.peer} needs --device")
@@ -76,7 +80,8 @@ def main():
         parser.error(f"there is no {args.program}: cargo build --release --example times")
     for index, name in enumerate(args.networks):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run([args.program, "--save", folder, name], check=True)
+            if subprocess.run([args.program, "--save", folder, name]).returncode:
+                sys.exit(1)
             (model,) = pathlib.Path(folder).glob("*.safetensors")
             theirs = peer.Peer(model, wave(Network(model).shape(args.batch)), args)
             command = [args.program, "--serve", "--device", args.device, "--batch", args.batch, model]

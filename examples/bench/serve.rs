@@ -2,9 +2,21 @@
 
 use std::error::Error;
 use std::io::{BufRead, Write};
+use std::process::ExitCode;
 use std::time::Instant;
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Tells an error.
+pub fn done(outcome: Outcome<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// An input of that many values, the same for every peer (`wave` in `compare.py`).
 pub fn wave(len: usize) -> Vec<f32> {

@@ -9,6 +9,7 @@ mod network;
 mod serve;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use burn::tensor::wgpu::WgpuSetup;
 use burn::tensor::{Device, DeviceKind};
@@ -17,7 +18,11 @@ use network::Network;
 use pollster::block_on;
 use serve::{Outcome, report, wave};
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    serve::done(time())
+}
+
+fn time() -> Outcome<()> {
     let mut args = std::env::args().skip(1);
     let (mut networks, mut serves, mut wanted, mut batch) = (Vec::new(), false, String::new(), 1);
     while let Some(arg) = args.next() {
