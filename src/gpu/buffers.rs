@@ -104,6 +104,44 @@ impl Buffers {
         }
     }
 
+    /// Puts values into a tensor, `[plane][batch · pixel]` of four channels.
+    pub fn write(&self, context: &GpuContext, plan: &Plan, tensor: TensorId, values: &[f32]) {
+        match &self.slots[plan.memory.slot_of(tensor)] {
+            Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(values)),
+            Memory::Texture(texture, _) => fill(context, texture, bytemuck::cast_slice(values)),
+        }
+    }
+
+    /// The values of a tensor, as [`write`](Self::write) takes them, and from textures the rest of their
+    /// last row behind them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if memory is short, [`Error::DeviceLost`].
+    pub async fn read(&self, context: &GpuContext, plan: &Plan, tensor: TensorId) -> Result<Vec<f32>> {
+        let bytes = plan.tensors[tensor.0 as usize].bytes();
+        let ((readback, submission), scope) = guarded(&context.device, || {
+            let readback = readback_buffer(&context.device, bytes);
+            let mut encoder = context.device.create_command_encoder(&Default::default());
+            match &self.slots[plan.memory.slot_of(tensor)] {
+                Memory::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes),
+                Memory::Texture(texture, _) => {
+                    let rows = bytes.div_ceil(ROW_BYTES) as u32;
+                    let size =
+                        wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows, depth_or_array_layers: 1 };
+                    let layout =
+                        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+                    let target = wgpu::TexelCopyBufferInfo { buffer: &readback, layout };
+                    encoder.copy_texture_to_buffer(texture.as_image_copy(), target, size);
+                }
+            }
+            let submission = context.queue.submit([encoder.finish()]);
+            (readback, submission)
+        });
+        settle(scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
+        let bytes = read(context, &readback, submission).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
     /// Where canaries are on: fills all slots with NaN and the space behind them with the pattern.
     pub fn poison(&self, context: &GpuContext) {
         if !self.canaries {
@@ -177,8 +215,10 @@ const ROW_BYTES: u64 = TEXTURE_WIDTH * 16;
 
 /// A texture of whole rows that shaders read and write and the host can fill.
 fn texture(context: &GpuContext, label: &str, bytes: u64) -> Memory {
-    let usage =
-        wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST;
+    let usage = wgpu::TextureUsages::TEXTURE_BINDING
+        | wgpu::TextureUsages::STORAGE_BINDING
+        | wgpu::TextureUsages::COPY_DST
+        | wgpu::TextureUsages::COPY_SRC;
     let height = bytes.div_ceil(ROW_BYTES).max(1) as u32;
     let texture = context.device.create_texture(&wgpu::TextureDescriptor {
         label: Some(label),

@@ -273,7 +273,7 @@ impl GpuExecutor {
     }
 }
 
-fn dispatch(
+pub(super) fn dispatch(
     context: &GpuContext,
     plan: &Plan,
     step: &Step,

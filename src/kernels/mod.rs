@@ -36,11 +36,11 @@ mod views;
 pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
 pub use decision::Decision;
 pub use layout::Layout;
-pub use lowering::{Lower, Lowered, Lowering, Operand, View};
+pub use lowering::{Lower, Lowered, Lowering, Operand, Piece, View};
 pub use preprocess::{preprocess_step, preprocess_tables};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
-pub use values::{Output, TensorInfo, WeightBlob};
+pub use values::{Output, Place, TensorInfo, WeightBlob};
 
 use std::fmt;
 
