@@ -126,10 +126,12 @@ impl Buffers {
                 Memory::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes),
                 Memory::Texture(texture, _) => {
                     let rows = bytes.div_ceil(ROW_BYTES) as u32;
-                    let size =
-                        wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows, depth_or_array_layers: 1 };
-                    let layout =
-                        wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+                    let size = wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows, depth_or_array_layers: 1 };
+                    let layout = wgpu::TexelCopyBufferLayout {
+                        offset: 0,
+                        bytes_per_row: Some(ROW_BYTES as u32),
+                        rows_per_image: None,
+                    };
                     let target = wgpu::TexelCopyBufferInfo { buffer: &readback, layout };
                     encoder.copy_texture_to_buffer(texture.as_image_copy(), target, size);
                 }

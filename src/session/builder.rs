@@ -1,16 +1,22 @@
 //! Choosing model, device and batch.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use web_time::Instant;
 
 use super::device::{DeviceChoice, DeviceInfo};
-use super::engine::Engine;
+use super::engine::{Engine, Opened};
 use super::model::{Model, Precision};
+use super::tuning::Tuning;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
 use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
+use crate::tune::Store;
 
 /// Where the model comes from.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +49,7 @@ pub struct SessionBuilder {
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
+    tuning: Tuning,
 }
 
 impl Default for SessionBuilder {
@@ -61,6 +68,7 @@ impl Default for SessionBuilder {
             input_size: None,
             stages: false,
             features: Vec::new(),
+            tuning: Tuning::default(),
         }
     }
 }
@@ -176,6 +184,37 @@ impl SessionBuilder {
         self
     }
 
+    /// Plans with these tiles and kernels and no other tuning: what [`Session::choices`] of an earlier
+    /// session said, or an [`Outcome`](crate::tune::Outcome). What the network's steps do not fit is ignored.
+    pub fn choices(mut self, choices: Choices) -> Self {
+        self.tuning = Tuning::Choices(Arc::new(choices));
+        self
+    }
+
+    /// Plans with what was tuned for the device that is opened, if it is in there; the crate's own tables
+    /// stand in for the rest.
+    pub fn tuned(mut self, store: Store) -> Self {
+        self.tuning = Tuning::Store(Arc::new(store));
+        self
+    }
+
+    /// Tunes while loading, for about as long as `budget` ([`crate::tune`]); what a call of
+    /// [`tuned`](Self::tuned) before gave is tried first. [`Session::choices`] has the result.
+    pub fn tune(mut self, budget: Duration) -> Self {
+        let store = match self.tuning {
+            Tuning::Store(store) | Tuning::Measure { store, .. } => store,
+            _ => Arc::default(),
+        };
+        self.tuning = Tuning::Measure { budget, store };
+        self
+    }
+
+    /// Plans by rules alone, without any tuning, that of the crate's own tables included.
+    pub fn untuned(mut self) -> Self {
+        self.tuning = Tuning::None;
+        self
+    }
+
     /// Loads the model, opens the device, builds the pipelines.
     ///
     /// # Errors
@@ -225,14 +264,16 @@ impl SessionBuilder {
         }
         let start = Instant::now();
         let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, device) = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted).await?
+        let tuning = self.tuning;
+        let opened = if let Some((device, queue)) = self.borrowed {
+            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted, &tuning).await?
         } else {
-            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted).await?
+            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted, &tuning).await?
         };
+        let Opened { engine, info: device, choices } = opened;
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept })
+        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept, tuning, choices })
     }
 }
 
@@ -243,21 +284,22 @@ async fn open(
     batch: usize,
     safe_shaders: bool,
     wanted: &[NodeId],
-) -> Result<(Engine, DeviceInfo)> {
+    tuning: &Tuning,
+) -> Result<Opened> {
     let Some(request) = choice.request() else {
         if let Some(backend) = backend {
             return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));
         }
-        return Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu("as asked for")));
+        return Engine::cpu(model, wanted, "as asked for");
     };
-    match open_gpu(&request, backend, model, batch, safe_shaders, wanted).await {
+    match open_gpu(&request, backend, model, batch, safe_shaders, wanted, tuning).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
             let reason = match error {
                 Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
                 other => other.to_string(),
             };
-            Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu(reason)))
+            Engine::cpu(model, wanted, reason)
         }
         opened => opened,
     }
@@ -270,9 +312,10 @@ async fn open_gpu(
     batch: usize,
     safe_shaders: bool,
     wanted: &[NodeId],
-) -> Result<(Engine, DeviceInfo)> {
+    tuning: &Tuning,
+) -> Result<Opened> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
     let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+    Engine::gpu(&context, info, model, batch, safe_shaders, wanted, tuning).await
 }

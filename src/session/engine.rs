@@ -1,13 +1,17 @@
 //! The executor behind a session: GPU or CPU, the same calls.
 
+use std::sync::Arc;
+
 use web_time::Instant;
 
 use super::device::DeviceInfo;
 use super::model::Model;
+use super::tuning::{Tuning, describe};
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -18,28 +22,52 @@ pub(super) enum Engine {
     Gpu(Box<GpuExecutor>),
 }
 
+/// An engine, and what it was opened with.
+pub(super) struct Opened {
+    pub engine: Engine,
+    pub info: DeviceInfo,
+    pub choices: Arc<Choices>,
+}
+
 impl Engine {
     /// `wanted` are the nodes whose values every run returns beside the output.
-    pub(super) fn cpu(model: &Model, wanted: &[NodeId]) -> Result<Self> {
+    pub(super) fn cpu(model: &Model, wanted: &[NodeId], reason: impl Into<String>) -> Result<Opened> {
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
         if wanted.is_empty() {
             executor.prepare();
         }
-        Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() })
+        let engine = Engine::Cpu { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() };
+        Ok(Opened { engine, info: DeviceInfo::cpu(reason), choices: Arc::default() })
     }
 
-    /// Plans the network for the device and builds its pipelines.
+    /// Plans the network for the device and builds its pipelines; what is tuned is added to `info`.
     pub(super) async fn gpu(
         context: &GpuContext,
+        mut info: DeviceInfo,
         model: &Model,
         batch: usize,
         safe_shaders: bool,
         wanted: &[NodeId],
-    ) -> Result<Self> {
-        let plan = Plan::for_target(model.graph(), batch, wanted, context.target())?;
+        tuning: &Tuning,
+    ) -> Result<Opened> {
         let preprocess = Some(model.preprocess().clone());
         let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
-        Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
+        let mut target = tuning.target(context, model, batch, safe_shaders).await?;
+        loop {
+            let plan = Plan::for_target(model.graph(), batch, wanted, target.clone())?;
+            info.tuning = describe(&plan, &target.choices);
+            match GpuExecutor::new(context, plan, options.clone()).await {
+                Ok(executor) => {
+                    return Ok(Opened { engine: Engine::Gpu(Box::new(executor)), info, choices: target.choices });
+                }
+                // Choices may come from a file that anybody wrote: without them it has to work.
+                Err(error) if info.tuning.is_some() && !matches!(error, Error::DeviceLost { .. }) => {
+                    log::warn!("tuned tiles are not used: {error}");
+                    target.choices = Arc::default();
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     pub(super) async fn borrowed(
@@ -49,10 +77,11 @@ impl Engine {
         batch: usize,
         safe_shaders: bool,
         wanted: &[NodeId],
-    ) -> Result<(Self, DeviceInfo)> {
+        tuning: &Tuning,
+    ) -> Result<Opened> {
         let context = GpuContext::from_device(device, queue);
         let info = DeviceInfo::gpu(context.summary(), "the caller's device");
-        Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+        Engine::gpu(&context, info, model, batch, safe_shaders, wanted, tuning).await
     }
 
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.

@@ -6,6 +6,7 @@ mod builder;
 mod device;
 mod engine;
 mod model;
+mod tuning;
 
 pub use answer::{Answer, Top};
 pub use builder::SessionBuilder;
@@ -20,9 +21,11 @@ use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
 use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
 use crate::picture::Picture;
 use crate::tensor::Tensor;
-use engine::Engine;
+use engine::{Engine, Opened};
+use tuning::Tuning;
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -45,6 +48,9 @@ pub struct Session {
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
     kept: Vec<Selected>,
+    tuning: Tuning,
+    /// The tuned choices that it was planned with.
+    choices: Arc<Choices>,
 }
 
 impl Session {
@@ -165,6 +171,12 @@ impl Session {
         &self.device
     }
 
+    /// The tuned tiles and kernels that it was planned with: of the crate's own tables, of a file, or
+    /// measured ([`SessionBuilder::tune`]). Empty on the CPU.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
     /// How long loading and compiling took.
     pub fn timing(&self) -> Timing {
         self.timing
@@ -184,8 +196,9 @@ impl Session {
         let start = Instant::now();
         let wanted: Vec<NodeId> = self.kept.iter().map(|feature| feature.id).collect();
         let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
-        (self.engine, self.device) = (engine, info);
+        let opened = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted, &self.tuning).await?;
+        let Opened { engine, info, choices } = opened;
+        (self.engine, self.device, self.choices) = (engine, info, choices);
         self.timing.compile = milliseconds(start);
         Ok(())
     }

@@ -23,11 +23,12 @@ pub(super) fn candidates(
     fits: impl Fn(&Step) -> bool,
 ) -> Vec<(Step, Candidate)> {
     let all = step.candidates();
-    let mut steps: Vec<(f64, Step)> = (all.iter().filter(|tile| Some(**tile) != step.tile && !incumbents.contains(tile)))
-        .filter_map(|tile| step.with_tile(*tile))
-        .filter(&fits)
-        .map(|step| (cost(&step, target), step))
-        .collect();
+    let mut steps: Vec<(f64, Step)> =
+        (all.iter().filter(|tile| Some(**tile) != step.tile && !incumbents.contains(tile)))
+            .filter_map(|tile| step.with_tile(*tile))
+            .filter(&fits)
+            .map(|step| (cost(&step, target), step))
+            .collect();
     steps.sort_by(|a, b| a.0.total_cmp(&b.0));
     let known = incumbents.iter().filter(|tile| Some(**tile) != step.tile && all.contains(tile));
     let known = known.filter_map(|tile| step.with_tile(*tile)).filter(&fits);

@@ -136,7 +136,7 @@ pub(super) fn wrong_output(found: &[f32], untuned: &[f32], expected: &[f32], bou
 /// were taken there: those of `first` unless `second` beats it, and those without tuning unless they
 /// are beaten.
 pub(super) fn judge(choices: &Choices, rules: &Contender, first: &Contender, second: Option<&Contender>) -> Choices {
-    let better = |key: &str, of: &dyn Fn(&Contender, &str) -> Option<(Taken, Samples)>| -> Option<Taken> {
+    let better = |key: &str, of: &Look<'_>| -> Option<Taken> {
         let mut best = of(first, key)?;
         if let Some(other) = second.and_then(|second| of(second, key))
             && other.0 != best.0
@@ -174,3 +174,6 @@ enum Taken {
     Kernel(&'static str),
     Tile(Tile),
 }
+
+/// What a contender took for a key, and how long its steps take.
+type Look<'a> = dyn Fn(&Contender, &str) -> Option<(Taken, Samples)> + 'a;

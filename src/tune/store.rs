@@ -98,12 +98,13 @@ impl Store {
     }
 
     /// Merges the choices into a file, whatever has been written to it since it was read: beside it
-    /// first, then renamed. A file that cannot be used is kept beside it with `.old` at its end.
+    /// first, then renamed. With `reset`, what the file has for the same devices is forgotten. A file that
+    /// cannot be used is kept beside it with `.old` at its end.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if it cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> crate::Result<()> {
+    pub fn save(&self, path: impl AsRef<std::path::Path>, reset: bool) -> crate::Result<()> {
         let path = path.as_ref();
         let mut merged = Store::load(path);
         if merged.entries.is_empty() && !merged.warnings.is_empty() {
@@ -112,7 +113,12 @@ impl Store {
             // One that cannot be moved away cannot be replaced either, and writing says why.
             let _ = std::fs::rename(path, old);
         }
-        self.entries.iter().for_each(|entry| merged.merge(entry.device.clone(), entry.choices.clone()));
+        for Entry { device, choices } in &self.entries {
+            if reset {
+                merged.remove(device);
+            }
+            merged.merge(device.clone(), choices.clone());
+        }
         crate::files::write(path, merged.to_json().as_bytes())
     }
 

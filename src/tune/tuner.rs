@@ -130,7 +130,8 @@ impl Tuner<'_, '_> {
 
     /// Choices in the order of their weight, with that of each and of it and all behind it.
     fn weighted<T>(&self, choices: Vec<T>, nodes: impl Fn(&T) -> &[String]) -> Vec<(T, f64, f64)> {
-        let mut weighted: Vec<(T, f64)> = choices.into_iter().map(|c| (self.weight(nodes(&c)), c)).map(|(w, c)| (c, w)).collect();
+        let mut weighted: Vec<(T, f64)> =
+            choices.into_iter().map(|c| (self.weight(nodes(&c)), c)).map(|(w, c)| (c, w)).collect();
         let all: f64 = weighted.iter().map(|(_, weight)| weight).sum();
         weighted.iter_mut().for_each(|(_, weight)| *weight = weight.max(all * LEAST_SHARE));
         weighted.sort_by(|a, b| b.1.total_cmp(&a.1));

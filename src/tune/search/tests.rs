@@ -145,7 +145,8 @@ fn the_budget_is_kept_up_to_one_candidate_and_the_last_rounds() {
 fn what_compiles_for_too_long_is_dropped_and_larger_ones_are_not_tried() {
     let mut all = fakes(9, 8);
     all[3] = Fake { micros: 1.0, compile: 2.0, wrong: false };
-    let candidates: Vec<Candidate> = (0..9).map(|i| Candidate { group: i, size: [1, 1, 1, 50, 49, 50, 80, 2, 3][i] }).collect();
+    let candidates: Vec<Candidate> =
+        (0..9).map(|i| Candidate { group: i, size: [1, 1, 1, 50, 49, 50, 80, 2, 3][i] }).collect();
     let mut timer = FakeTimer::new(all);
     let found = found(&mut timer, &candidates, rules(50.0));
     assert_eq!(found.ranked[0].candidate, 8);

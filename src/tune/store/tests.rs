@@ -42,11 +42,11 @@ fn files_are_merged_whole_and_what_cannot_be_used_is_kept_beside() {
     assert!(Store::load(&path).warnings().is_empty(), "no file is no fault");
     let mut first = Store::default();
     first.merge(device("a"), some(7));
-    first.save(&path).unwrap();
+    first.save(&path, false).unwrap();
     let mut second = Store::default();
     second.merge(device("a"), some(14));
     second.merge(device("b"), some(1));
-    second.save(&path).unwrap();
+    second.save(&path, false).unwrap();
     let read = Store::load(&path);
     let tiles = &read.get(&device("a")).unwrap().tiles;
     assert_eq!(tiles.len(), 3, "{tiles:?}");
@@ -54,9 +54,13 @@ fn files_are_merged_whole_and_what_cannot_be_used_is_kept_beside() {
     assert_eq!(read.get(&device("b")), Some(&some(1)));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
 
+    first.save(&path, true).unwrap();
+    let read = Store::load(&path);
+    assert_eq!((read.get(&device("a")), read.get(&device("b"))), (Some(&some(7)), Some(&some(1))), "only a is reset");
+
     std::fs::write(&path, "{\"schema_version\": 99}").unwrap();
     assert!(Store::load(&path).warnings()[0].contains("tuning.json"));
-    first.save(&path).unwrap();
+    first.save(&path, false).unwrap();
     assert_eq!(Store::load(&path), first);
     let old = std::fs::read_to_string(folder.path().join("tuning.json.old")).unwrap();
     assert!(old.contains("99"));
