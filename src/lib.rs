@@ -25,6 +25,7 @@ pub mod proof;
 pub mod registry;
 pub mod session;
 pub mod tensor;
+pub mod tune;
 
 pub use error::{Error, Result};
 pub use features::{Feature, Features};

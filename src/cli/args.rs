@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, eval, features, fuse, info, plan, pull};
+use super::{adapters, classify, eval, features, fuse, info, plan, pull, tune};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ pub enum Command {
     Pull(pull::Pull),
     /// Draw what a network sees in a picture: its stages and token mixers, or any of its nodes.
     Features(features::Features),
+    /// Find the fastest tiles and kernels for networks on a GPU, by measuring, and remember them.
+    Tune(tune::Tune),
     /// List the networks that are known by name.
     Models,
 }
@@ -82,6 +84,12 @@ pub struct DeviceArgs {
     /// Leave the shaders' runtime checks on (slower).
     #[arg(long)]
     pub safe_shaders: bool,
+    /// Tune the network for the device first, for about 20 seconds, and remember the result (see `foveate tune`).
+    #[arg(long)]
+    pub tune: bool,
+    /// Use no tuned tiles and kernels, neither remembered nor built-in ones.
+    #[arg(long, conflicts_with = "tune")]
+    pub untuned: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -122,7 +130,8 @@ impl From<BackendArg> for gpu::Backend {
     }
 }
 
-fn device(text: &str) -> Result<DeviceChoice, String> {
+/// Parser of a device.
+pub fn device(text: &str) -> Result<DeviceChoice, String> {
     if text.trim().is_empty() {
         return Err("a name must not be empty".into());
     }

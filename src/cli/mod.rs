@@ -20,6 +20,8 @@ mod pull;
 mod source;
 mod table;
 mod timing;
+mod tune;
+mod tuning;
 mod weights;
 
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Info(args) => info::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Models => models::run(),
     };
     match result {

@@ -2,6 +2,7 @@
 
 use super::context::GpuContext;
 use super::limits;
+use super::pack;
 use super::pipelines::texture_format;
 use super::readback::read;
 use super::scopes::{guarded, settle};
@@ -110,6 +111,49 @@ impl Buffers {
         }
     }
 
+    /// Puts values into a tensor, `[plane][batch · pixel]` of four channels.
+    pub fn write(&self, context: &GpuContext, plan: &Plan, tensor: TensorId, values: &[f32]) {
+        let element = plan.tensors[tensor.0 as usize].format.element;
+        let words = pack::encode(element, values);
+        match &self.slots[plan.memory.slot_of(tensor)] {
+            Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words)),
+            Memory::Texture(texture, _) => fill(context, texture, element, &words),
+        }
+    }
+
+    /// The values of a tensor, as [`write`](Self::write) takes them, and from textures the rest of their
+    /// last row behind them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if memory is short, [`Error::DeviceLost`].
+    pub async fn read(&self, context: &GpuContext, plan: &Plan, tensor: TensorId) -> Result<Vec<f32>> {
+        let info = &plan.tensors[tensor.0 as usize];
+        let (bytes, element) = (info.bytes(), info.format.element);
+        let ((readback, submission), scope) = guarded(&context.device, || {
+            let readback = context.readback(bytes);
+            let mut encoder = context.encoder("reading");
+            match &self.slots[plan.memory.slot_of(tensor)] {
+                Memory::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes),
+                Memory::Texture(texture, _) => {
+                    let rows = bytes.div_ceil(row_bytes(element)) as u32;
+                    let size = wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows, depth_or_array_layers: 1 };
+                    let layout = wgpu::TexelCopyBufferLayout {
+                        offset: 0,
+                        bytes_per_row: Some(row_bytes(element) as u32),
+                        rows_per_image: None,
+                    };
+                    let target = wgpu::TexelCopyBufferInfo { buffer: &readback, layout };
+                    encoder.copy_texture_to_buffer(texture.as_image_copy(), target, size);
+                }
+            }
+            let submission = context.submit(Some(encoder.finish()));
+            (readback, submission)
+        });
+        settle(scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
+        let bytes = read(context, &readback, submission).await?;
+        Ok(pack::decode(element, &bytes))
+    }
+
     /// Where canaries are on: fills all slots with NaN and the space behind them with the pattern.
     pub fn poison(&self, context: &GpuContext, plan: &Plan) {
         if !self.canaries {
@@ -182,9 +226,10 @@ fn row_bytes(element: Element) -> u64 {
     TEXTURE_WIDTH * element.bytes()
 }
 
-/// A texture of whole rows that shaders read and the host can fill, and what else `usage` says.
+/// A texture of whole rows that shaders read and the host can fill and read, and what else `usage` says.
 fn texture(context: &GpuContext, label: &str, bytes: u64, element: Element, usage: wgpu::TextureUsages) -> Memory {
-    let usage = wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST | usage;
+    let host = wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC;
+    let usage = wgpu::TextureUsages::TEXTURE_BINDING | host | usage;
     let height = bytes.div_ceil(row_bytes(element)).max(1) as u32;
     let texture = context.make().create_texture(&wgpu::TextureDescriptor {
         label: Some(label),

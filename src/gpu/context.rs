@@ -6,6 +6,7 @@ use super::adapter::{AdapterChoice, AdapterSummary};
 use super::objects::Counters;
 use crate::error::{Error, Result};
 use crate::kernels::Target;
+use crate::tune::{self, DeviceKey};
 
 /// A device with its queue, and whether it still lives.
 #[derive(Clone, Debug)]
@@ -77,9 +78,22 @@ impl GpuContext {
         &self.summary
     }
 
-    /// What the device is good at.
+    /// What the device is good at, with the crate's own table for its driver where there is one.
     pub fn target(&self) -> Target {
-        if self.summary.is_software() { Target::software() } else { Target::default() }
+        let target = if self.summary.is_software() { Target::software() } else { Target::default() };
+        Target { choices: Arc::new(tune::builtin(&self.summary)), ..target }
+    }
+
+    /// What choices are remembered by that were tuned on this device.
+    pub fn tuning_key(&self) -> DeviceKey {
+        let info = self.device.adapter_info();
+        let AdapterSummary { backend, name, driver, driver_info, .. } = self.summary.clone();
+        let features = self.device.features();
+        let usable = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        let mut features: Vec<String> = (features & usable).iter_names().map(|(name, _)| name.to_owned()).collect();
+        features.sort();
+        let (vendor, device) = (info.vendor, info.device);
+        DeviceKey { backend: backend.to_owned(), name, vendor, device, driver, driver_info, features }
     }
 
     /// Whether the device is the caller's.

@@ -36,7 +36,9 @@ pub(super) fn check<'a>(
     beside.into_iter().try_for_each(|step| check_step(step, context))
 }
 
-fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
+/// # Errors
+/// [`Error::Limit`] if the device does not run such a step.
+pub(super) fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
     let (limits, kernel) = (&context.limits, step.kernel);
     let what = || format!("kernel {} of node {:?}", kernel.name, step.node);
     let device = "use another device, or the CPU executor";

@@ -7,6 +7,7 @@
 //! its own submission.
 
 mod adapter;
+mod bench;
 mod buffers;
 mod context;
 mod executor;
@@ -25,6 +26,7 @@ pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
     select_adapter,
 };
+pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
 pub use objects::GpuCounts;

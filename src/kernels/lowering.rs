@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{
-    Binding, Decision, Element, Format, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile,
-    WeightBlob, WeightsId, gather, layout,
+    Binding, Decision, Element, Format, Kernel, Layout, Output, Place, Step, Storage, Target, TensorId, TensorInfo,
+    Tile, WeightBlob, WeightsId, gather, layout,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
@@ -72,6 +72,8 @@ pub struct Lowered {
     pub weights: Vec<WeightBlob>,
     /// Choices between kernels.
     pub decisions: Vec<Decision>,
+    /// Where values lie.
+    pub places: Vec<Place>,
 }
 
 /// The state of planning.
@@ -94,6 +96,7 @@ pub struct Lowering<'g> {
     decisions: Vec<Decision>,
     /// Whether any weights of the graph belong to several nodes.
     shares_params: bool,
+    places: Vec<Place>,
 }
 
 macro_rules! define_dispatch {
@@ -121,6 +124,7 @@ impl<'g> Lowering<'g> {
         let views = vec![None; graph.nodes().len()];
         let (readers, deferred) = (only_readers(graph), vec![false; graph.nodes().len()]);
         let (current, steps, tensors, weights, decisions) = (graph.input(), vec![], vec![], vec![], vec![]);
+        let places = vec![];
         let mut cx = Lowering {
             graph,
             batch,
@@ -136,6 +140,7 @@ impl<'g> Lowering<'g> {
             weights,
             decisions,
             shares_params: shares_params(graph),
+            places,
         };
         cx.new_output(graph.input())?;
         Ok(cx)
@@ -246,7 +251,7 @@ impl<'g> Lowering<'g> {
                 gather::push(self, piece, self.pixels(id), &source, Piece { first_plane, ..into })?;
                 first_plane += piece.planes;
             }
-            self.views[id.index()] = Some(View { pieces: vec![into] });
+            self.define(id, vec![into]);
         }
         let Piece { tensor, first_plane, planes } = self.view(id)?.pieces[0];
         Ok(Operand { tensor, first_plane, planes, layout: self.layout(id).clone() })
@@ -267,6 +272,7 @@ impl<'g> Lowering<'g> {
         let positions = operand.layout.positions();
         let source: Vec<Option<usize>> = layout.physical().iter().map(|c| c.map(|c| positions[c / times])).collect();
         gather::push(self, from, self.pixels(id), &source, into)?;
+        self.places.push(Place { node: id, layout: layout.clone(), times, pieces: vec![into] });
         Ok(Operand { tensor: into.tensor, first_plane: 0, planes: into.planes, layout: layout.clone() })
     }
 
@@ -300,6 +306,8 @@ impl<'g> Lowering<'g> {
 
     /// Says where a node's value is.
     pub fn define(&mut self, id: NodeId, pieces: Vec<Piece>) {
+        let layout = self.layouts[id.index()].clone();
+        self.places.push(Place { node: id, layout, times: 1, pieces: pieces.clone() });
         self.views[id.index()] = Some(View { pieces });
     }
 
@@ -355,9 +363,10 @@ impl<'g> Lowering<'g> {
     ) -> Result<()> {
         let step = self.step(kernel, constants, bindings, [0; 3], macs)?;
         let threads = |tile: &Tile| step.threads(*tile);
-        let tuned = self.target.choices.tiles.get(&step.key()).and_then(|tile| step.with_tile(*tile));
-        let tiled = tuned.or_else(|| {
-            let mut candidates = step.candidates();
+        let mut candidates = step.candidates();
+        // Choices come from files: a tile that tuning would not have tried may take minutes to compile.
+        let tuned = self.target.choices.tiles.get(&step.key()).filter(|tile| candidates.contains(tile));
+        let tiled = tuned.and_then(|tile| step.with_tile(*tile)).or_else(|| {
             candidates.retain(|tile| tile.pixels * tile.planes <= self.target.sums);
             let enough = candidates.iter().find(|tile| threads(tile) >= Some(self.target.invocations));
             // Of several with most, `max_by_key` takes the last; the first are the better ones.
@@ -435,8 +444,8 @@ impl<'g> Lowering<'g> {
 
     /// What was planned.
     pub fn finish(self) -> Lowered {
-        let Lowering { steps, tensors, weights, decisions, .. } = self;
-        Lowered { input: TensorId(0), steps, tensors, weights, decisions }
+        let Lowering { steps, tensors, weights, decisions, places, .. } = self;
+        Lowered { input: TensorId(0), steps, tensors, weights, decisions, places }
     }
 }
 

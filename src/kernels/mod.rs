@@ -41,12 +41,12 @@ pub use argument::{Access, Accessor, Argument};
 pub use decision::Decision;
 pub use format::{Element, Format, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
-pub use lowering::{Lower, Lowered, Lowering, Operand, View};
+pub use lowering::{Lower, Lowered, Lowering, Operand, Piece, View};
 pub use preprocess::{Passes, PreprocessSteps, preprocess_words};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
 pub use top::{MAX_TOP, Ranking, TopRecord, top_step};
-pub use values::{Output, TensorInfo, WeightBlob};
+pub use values::{Output, Place, TensorInfo, WeightBlob};
 
 use std::fmt;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lowering::Piece;
 use super::{Format, Layout, Storage, TensorId};
 use crate::graph::{NodeId, Shape};
 
@@ -68,4 +69,18 @@ pub struct Output {
     pub first_plane: usize,
     /// Where its channels are within the planes.
     pub layout: Layout,
+}
+
+/// Where the value of a node lies from the step that computes it on. A value that was copied, or is a
+/// view of others, has several places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The graph's node.
+    pub node: NodeId,
+    /// Where the channels are within the planes.
+    pub layout: Layout,
+    /// How often each channel of the node stands there, one behind the other.
+    pub times: usize,
+    /// The planes, piece by piece.
+    pub pieces: Vec<Piece>,
 }

@@ -39,6 +39,16 @@ impl Memory {
         self.slot_of[tensor.0 as usize]
     }
 
+    /// A slot for each tensor.
+    pub(super) fn separate(tensors: &[TensorInfo]) -> Memory {
+        let slot = |(i, tensor): (usize, &TensorInfo)| Slot {
+            bytes: tensor.bytes(),
+            format: tensor.format,
+            tensors: vec![TensorId(i as u32)],
+        };
+        Memory { slots: tensors.iter().enumerate().map(slot).collect(), slot_of: (0..tensors.len()).collect() }
+    }
+
     pub(super) fn assign(steps: &[Step], tensors: &[TensorInfo], input: TensorId, outputs: &[Output]) -> Memory {
         let lives = lives(steps, tensors.len(), input, outputs);
         let mut order: Vec<usize> = (0..tensors.len()).collect();

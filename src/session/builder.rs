@@ -1,16 +1,22 @@
 //! Choosing model, device and batch.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use web_time::Instant;
 
-use super::device::DeviceChoice;
+use super::device::{DeviceChoice, DeviceInfo};
 use super::engine::{Engine, Setup, Started};
 use super::model::{Model, Precision};
+use super::tuning::Tuning;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
 use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
+use crate::tune::Store;
 
 /// Where the model comes from.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +50,7 @@ pub struct SessionBuilder {
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
+    tuning: Tuning,
 }
 
 impl Default for SessionBuilder {
@@ -63,6 +70,7 @@ impl Default for SessionBuilder {
             input_size: None,
             stages: false,
             features: Vec::new(),
+            tuning: Tuning::default(),
         }
     }
 }
@@ -188,6 +196,37 @@ impl SessionBuilder {
         self
     }
 
+    /// Plans with these tiles and kernels and no other tuning: what [`Session::choices`] of an earlier
+    /// session said, or an [`Outcome`](crate::tune::Outcome). What the network's steps do not fit is ignored.
+    pub fn choices(mut self, choices: Choices) -> Self {
+        self.tuning = Tuning::Choices(Arc::new(choices));
+        self
+    }
+
+    /// Plans with what was tuned for the device that is opened, if it is in there; the crate's own tables
+    /// stand in for the rest.
+    pub fn tuned(mut self, store: Store) -> Self {
+        self.tuning = Tuning::Store(Arc::new(store));
+        self
+    }
+
+    /// Tunes while loading, for about as long as `budget` ([`crate::tune`]); what a call of
+    /// [`tuned`](Self::tuned) before gave is tried first. [`Session::choices`] has the result.
+    pub fn tune(mut self, budget: Duration) -> Self {
+        let store = match self.tuning {
+            Tuning::Store(store) | Tuning::Measure { store, .. } => store,
+            _ => Arc::default(),
+        };
+        self.tuning = Tuning::Measure { budget, store };
+        self
+    }
+
+    /// Plans by rules alone, without any tuning, that of the crate's own tables included.
+    pub fn untuned(mut self) -> Self {
+        self.tuning = Tuning::None;
+        self
+    }
+
     /// Loads the model, opens the device, builds the pipelines.
     ///
     /// # Errors
@@ -230,16 +269,23 @@ impl SessionBuilder {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
-        let setup =
-            Setup { batch: self.batch, safe_shaders: self.safe_shaders, pipelines: self.pipelines, wanted, precision };
-        let Started { engine, device, precision, note } = if let Some((device, queue)) = self.borrowed {
+        let setup = Setup {
+            batch: self.batch,
+            safe_shaders: self.safe_shaders,
+            pipelines: self.pipelines,
+            tuning: self.tuning,
+            wanted,
+            precision,
+        };
+        let started = if let Some((device, queue)) = self.borrowed {
             Engine::borrowed(device, queue, &model, &setup).await?
         } else {
             open(&self.device, self.backend, &model, &setup).await?
         };
+        let Started { engine, device, precision, note, choices } = started;
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, setup, precision: (precision, note), labels, kept })
+        Ok(Session { model, engine, device, timing, setup, precision: (precision, note), labels, kept, choices })
     }
 }
 
@@ -266,5 +312,6 @@ async fn open(choice: &DeviceChoice, backend: Option<Backend>, model: &Model, se
 async fn open_gpu(request: &DeviceRequest, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
-    Engine::gpu(&context, model, setup, chosen.reason).await
+    let device = DeviceInfo::gpu(context.summary(), chosen.reason);
+    Engine::gpu(&context, device, model, setup).await
 }

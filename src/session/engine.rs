@@ -1,15 +1,18 @@
 //! The executor behind a session: GPU or CPU, the same calls.
 
+use std::sync::Arc;
+
 use web_time::Instant;
 
 use super::device::DeviceInfo;
 use super::model::{Model, Precision};
 use super::self_test;
+use super::tuning::{Tuning, describe};
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, PipelineCache, Queue, StepTime};
 use crate::graph::NodeId;
-use crate::kernels::{MAX_TOP, Ranking, Target};
+use crate::kernels::{Choices, MAX_TOP, Ranking, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -29,18 +32,21 @@ pub(super) struct Setup {
     pub safe_shaders: bool,
     /// Pipelines that were compiled before.
     pub pipelines: Option<PipelineCache>,
+    /// Which tuned choices to take.
+    pub tuning: Tuning,
     /// The nodes whose values every run returns beside the output.
     pub wanted: Vec<NodeId>,
     /// The number format that was asked for. Weights of eight bits are the model's already.
     pub precision: Precision,
 }
 
-/// An engine, where it runs and what it computes in.
+/// An engine, where it runs, what it computes in, and what was tuned.
 pub(super) struct Started {
     pub engine: Engine,
     pub device: DeviceInfo,
     pub precision: Precision,
     pub note: Option<String>,
+    pub choices: Arc<Choices>,
 }
 
 impl Engine {
@@ -59,37 +65,37 @@ impl Engine {
             _ => None,
         };
         let (device, note) = (DeviceInfo::cpu(reason), note.map(str::to_owned));
-        Ok(Started { engine, device, precision: held, note })
+        Ok(Started { engine, device, precision: held, note, choices: Arc::default() })
     }
 
-    /// Plans the network for the device and builds its pipelines. 16-bit floats have to pass a test on the
-    /// device; f32 takes their place if they do not.
+    /// Plans the network for the device and builds its pipelines; what is tuned is added to `device`. 16-bit
+    /// floats have to pass a test on the device; f32 takes their place if they do not.
     pub(super) async fn gpu(
         context: &GpuContext,
+        mut device: DeviceInfo,
         model: &Model,
         setup: &Setup,
-        reason: impl Into<String>,
     ) -> Result<Started> {
-        let device = DeviceInfo::gpu(context.summary(), reason);
         let held = model.precision();
         let mut note = (held == Precision::W8).then(|| "weights of 8 bits, activations in f32".to_owned());
         if setup.precision == Precision::F16 {
-            let mut executor = executor(context, model, setup, true).await?;
+            let (mut executor, choices) = executor(context, model, setup, true, &mut device).await?;
             match self_test::f16(&mut executor, model).await? {
                 Ok(passed) => {
                     let (engine, note) = (Engine::Gpu(Box::new(executor)), Some(format!("self-test passed: {passed}")));
-                    return Ok(Started { engine, device, precision: Precision::F16, note });
+                    return Ok(Started { engine, device, precision: Precision::F16, note, choices });
                 }
                 Err(failed) => note = Some(format!("16-bit floats failed their self-test ({failed}): f32 instead")),
             }
         }
-        let engine = Engine::Gpu(Box::new(executor(context, model, setup, false).await?));
-        Ok(Started { engine, device, precision: held, note })
+        let (executor, choices) = executor(context, model, setup, false, &mut device).await?;
+        Ok(Started { engine: Engine::Gpu(Box::new(executor)), device, precision: held, note, choices })
     }
 
     pub(super) async fn borrowed(device: Device, queue: Queue, model: &Model, setup: &Setup) -> Result<Started> {
         let context = GpuContext::from_device(device, queue);
-        Engine::gpu(&context, model, setup, "the caller's device").await
+        let device = DeviceInfo::gpu(context.summary(), "the caller's device");
+        Engine::gpu(&context, device, model, setup).await
     }
 
     pub(super) fn compiled(&self) -> Option<Vec<u8>> {
@@ -147,13 +153,33 @@ impl Engine {
     }
 }
 
-async fn executor(context: &GpuContext, model: &Model, setup: &Setup, f16: bool) -> Result<GpuExecutor> {
-    let target = Target { f16, ..context.target() };
-    let plan = Plan::for_target(model.graph(), setup.batch, &setup.wanted, target)?;
+/// The executor with the choices that it was planned by.
+async fn executor(
+    context: &GpuContext,
+    model: &Model,
+    setup: &Setup,
+    f16: bool,
+    device: &mut DeviceInfo,
+) -> Result<(GpuExecutor, Arc<Choices>)> {
+    let Setup { batch, safe_shaders, pipelines, wanted, tuning, .. } = setup;
     let preprocess = Some(model.preprocess().clone());
-    let (safe_shaders, pipelines) = (setup.safe_shaders, setup.pipelines.clone());
+    let (safe_shaders, pipelines) = (*safe_shaders, pipelines.clone());
     let options = ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false };
-    GpuExecutor::new(context, plan, options).await
+    let target = Target { f16, ..context.target() };
+    let mut target = tuning.choose(target, context, model, *batch, safe_shaders).await?;
+    loop {
+        let plan = Plan::for_target(model.graph(), *batch, wanted, target.clone())?;
+        device.tuning = describe(&plan, &target.choices);
+        match GpuExecutor::new(context, plan, options.clone()).await {
+            Ok(executor) => return Ok((executor, target.choices)),
+            // Choices may come from a file that anybody wrote: without them it has to work.
+            Err(error) if device.tuning.is_some() && !matches!(error, Error::DeviceLost { .. }) => {
+                log::warn!("tuned tiles are not used: {error}");
+                target.choices = Arc::default();
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Without wanted values the prepared kernels run, which keep none but the output.

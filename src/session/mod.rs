@@ -7,6 +7,7 @@ mod device;
 mod engine;
 mod model;
 mod self_test;
+mod tuning;
 
 pub use answer::{Answer, Top};
 pub use builder::SessionBuilder;
@@ -21,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
 use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
 use crate::picture::Picture;
 use crate::tensor::Tensor;
 use engine::{Engine, Setup, Started};
@@ -47,6 +49,8 @@ pub struct Session {
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
     kept: Vec<Selected>,
+    /// The tuned choices that it was planned with.
+    choices: Arc<Choices>,
 }
 
 impl Session {
@@ -198,6 +202,12 @@ impl Session {
         &self.device
     }
 
+    /// The tuned tiles and kernels that it was planned with: of the crate's own tables, of a file, or
+    /// measured ([`SessionBuilder::tune`]). Empty on the CPU.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
     /// How long loading and compiling took.
     pub fn timing(&self) -> Timing {
         self.timing
@@ -233,9 +243,10 @@ impl Session {
     /// As [`SessionBuilder::load`]; the session stays as it was.
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let Started { engine, device, precision, note } =
+        let Started { engine, device, precision, note, choices } =
             Engine::borrowed(device, queue, &self.model, &self.setup).await?;
         (self.engine, self.device, self.precision) = (engine, device, (precision, note));
+        self.choices = choices;
         self.timing.compile = milliseconds(start);
         Ok(())
     }

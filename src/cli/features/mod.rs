@@ -124,7 +124,7 @@ pub fn run(args: &Features) -> Outcome {
         return Err(Error::argument(reason).into());
     }
     let builder =
-        device::builder(model, &args.device, args.precision, 1).features(selected.into_iter().map(|s| s.node));
+        device::builder(model, &args.device, args.precision, 1)?.features(selected.into_iter().map(|s| s.node));
     let mut session = device::start(builder)?;
     folder.create()?;
     let mut page = Page::new(session.model().name(), &session.device().to_string(), args.style());

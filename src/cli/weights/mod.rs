@@ -1,6 +1,6 @@
 //! Published weights on this machine: found in the cache, or fetched into it.
 
-mod cache;
+pub mod cache;
 mod download;
 mod http;
 mod partial;
