@@ -6,8 +6,12 @@
 //! [`Graph`](crate::Graph) whose weights lie on their grids.
 
 pub mod grid;
+mod noise;
 mod options;
 mod quantization;
+mod simulate;
 
+pub use noise::Noise;
 pub use options::{Calibrator, Granularity, Options, Scheme};
 pub use quantization::{Calibration, Quantization};
+pub use simulate::{Part, Simulated, Simulation};
