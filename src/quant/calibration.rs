@@ -71,15 +71,20 @@ impl CalibrationSet {
         Calibration { sha256: self.sha256.clone(), images: self.inputs.len() }
     }
 
-    /// Up to `count` inputs, evenly spread over all, as one batch.
+    /// Up to `count` inputs, at least one, evenly spread over all.
+    pub fn spread(&self, count: usize) -> Vec<&Tensor> {
+        let (all, count) = (self.inputs.len(), count.clamp(1, self.inputs.len()));
+        (0..count).filter_map(|i| self.inputs.get(i * all / count)).collect()
+    }
+
+    /// [`CalibrationSet::spread`] as one batch.
     ///
     /// # Errors
     /// None for a set that could be made.
     pub(super) fn batch(&self, count: usize) -> Result<Tensor> {
-        let (all, count) = (self.inputs.len(), count.clamp(1, self.inputs.len()));
-        let chosen: Vec<&Tensor> = (0..count).filter_map(|i| self.inputs.get(i * all / count)).collect();
+        let chosen = self.spread(count);
         let mut shape = chosen.first().map_or(vec![0], |first| first.shape().to_vec());
-        shape[0] = count;
+        shape[0] = chosen.len();
         Tensor::new(shape, chosen.iter().flat_map(|x| x.data()).copied().collect())
     }
 }

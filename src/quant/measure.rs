@@ -53,8 +53,7 @@ impl Costs {
         let (float, quantized, scales) = (simulation.float(), simulation.quantized(), simulation.quantization());
         let mut layers: Vec<LayerCost> = simulation.layers().iter().map(|id| cost(simulation, *id)).collect();
         let mut output = Noise::default();
-        let (all, count) = (set.inputs().len(), samples.clamp(1, set.inputs().len()));
-        for input in (0..count).filter_map(|i| set.inputs().get(i * all / count)) {
+        for input in set.spread(samples) {
             let mut walk = Walk::new(float, scales, input);
             for id in float.ids().skip(1) {
                 let pair = walk.compute((float, quantized), scales, id, &quantized.node(id).op)?;

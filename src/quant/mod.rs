@@ -5,6 +5,7 @@
 //! linear layer quantised, first and last included. [`Quantization`] holds the scales beside a
 //! [`Graph`](crate::Graph) whose weights lie on their grids.
 
+mod auto;
 mod bias;
 mod calibration;
 mod equalize;
@@ -28,6 +29,7 @@ mod ties;
 mod walk;
 mod weights;
 
+pub use auto::{Sensitivity, keep_fewest, sensitivities};
 pub use calibration::CalibrationSet;
 pub use equalize::{Equalized, equalize};
 #[cfg(not(target_arch = "wasm32"))]

@@ -35,6 +35,8 @@ pub enum Stage {
     ObservingAgain,
     /// Biases are corrected, a node a step.
     Correcting,
+    /// Layers are put in 8 bits one at a time, a layer a step.
+    Ranking,
 }
 
 /// Called with the stage, steps done and steps in all.
