@@ -263,6 +263,8 @@ impl SessionBuilder {
         let names: Vec<String> = stages.into_iter().chain(self.features).collect();
         let kept = features::select(model.graph(), &names)?;
         let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
+        let factors = |id: &NodeId| Some(model.quantization()?.factors(*id)?.to_vec());
+        let factors = wanted.iter().map(factors).collect();
         let precision = self.precision.unwrap_or(model.precision());
         model = model.with_precision(precision)?;
         if self.batch == 0 {
@@ -285,7 +287,8 @@ impl SessionBuilder {
         let Started { engine, device, precision, note, choices } = started;
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, setup, precision: (precision, note), labels, kept, choices })
+        let precision = (precision, note);
+        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, factors, choices })
     }
 }
 

@@ -16,10 +16,21 @@ use crate::kernels::{Choices, MAX_TOP, Ranking, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
+use crate::quant::{Part, Scheme, Simulated, Simulation};
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
-    Cpu { executor: Box<CpuExecutor>, preprocess: Preprocess, wanted: Vec<NodeId> },
+    Cpu {
+        executor: Box<CpuExecutor>,
+        preprocess: Preprocess,
+        wanted: Vec<NodeId>,
+    },
+    /// Values rounded to 8 bits between float operators.
+    Simulated {
+        executor: Box<Simulated>,
+        preprocess: Preprocess,
+        wanted: Vec<NodeId>,
+    },
     Gpu(Box<GpuExecutor>),
 }
 
@@ -52,20 +63,26 @@ pub(super) struct Started {
 impl Engine {
     /// On the CPU, for the `reason`.
     pub(super) fn cpu(model: &Model, setup: &Setup, reason: impl Into<String>) -> Result<Started> {
+        let (preprocess, wanted) = (model.preprocess().clone(), setup.wanted.clone());
+        let (device, precision) = (DeviceInfo::cpu(reason), model.precision());
+        if let Some(quantization) = model.quantization().filter(|q| q.scheme() == Scheme::W8a8) {
+            let simulation = Simulation::quantized_only(model.graph().clone(), quantization.clone())?;
+            let executor = Box::new(simulation.with(Part::Everything)?);
+            let engine = Engine::Simulated { executor, preprocess, wanted };
+            let note = Some("computed in f32, values rounded to 8 bits between operators".to_owned());
+            return Ok(Started { engine, device, precision, note, choices: Arc::default() });
+        }
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
         if setup.wanted.is_empty() {
             executor.prepare();
         }
-        let (preprocess, wanted) = (model.preprocess().clone(), setup.wanted.clone());
         let engine = Engine::Cpu { executor, preprocess, wanted };
-        let held = model.precision();
-        let note = match (setup.precision, held) {
+        let note = match (setup.precision, precision) {
             (Precision::F16, _) => Some("the CPU executor computes in f32"),
             (_, Precision::W8) => Some("the CPU executor holds the weights of 8 bits as the f32 values they stand for"),
             _ => None,
         };
-        let (device, note) = (DeviceInfo::cpu(reason), note.map(str::to_owned));
-        Ok(Started { engine, device, precision: held, note, choices: Arc::default() })
+        Ok(Started { engine, device, precision, note: note.map(str::to_owned), choices: Arc::default() })
     }
 
     /// Plans the network for the device and builds its pipelines; what is tuned is added to `device`. 16-bit
@@ -77,7 +94,11 @@ impl Engine {
         setup: &Setup,
     ) -> Result<Started> {
         let held = model.precision();
-        let mut note = (held == Precision::W8).then(|| "weights of 8 bits, activations in f32".to_owned());
+        let mut note = match held {
+            Precision::F32 | Precision::F16 => None,
+            Precision::W8 => Some("weights of 8 bits, activations in f32".to_owned()),
+            Precision::W8a8 => Some("weights of 8 bits, activations in f32 and not rounded".to_owned()),
+        };
         if setup.precision == Precision::F16 {
             let (mut executor, choices) = executor(context, model, setup, true, &mut device).await?;
             match self_test::f16(&mut executor, model).await? {
@@ -100,7 +121,7 @@ impl Engine {
 
     pub(super) fn compiled(&self) -> Option<Vec<u8>> {
         match self {
-            Engine::Cpu { .. } => None,
+            Engine::Cpu { .. } | Engine::Simulated { .. } => None,
             Engine::Gpu(executor) => executor.compiled(),
         }
     }
@@ -110,6 +131,9 @@ impl Engine {
         match self {
             Engine::Cpu { executor, preprocess, wanted } => {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
+            }
+            Engine::Simulated { executor, preprocess, wanted } => {
+                executor.run_with(&preprocess.apply_batch(pictures)?, wanted).map(Outputs::from)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
@@ -122,7 +146,7 @@ impl Engine {
             Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
                 executor.top_pictures(pictures).await.map(Some)
             }
-            Engine::Gpu(_) | Engine::Cpu { .. } => Ok(None),
+            Engine::Gpu(_) | Engine::Cpu { .. } | Engine::Simulated { .. } => Ok(None),
         }
     }
 
@@ -141,6 +165,12 @@ impl Engine {
                 });
                 Ok(std::iter::once(step).chain(steps).collect())
             }
+            Engine::Simulated { executor, preprocess, .. } => {
+                let start = Instant::now();
+                executor.run(&preprocess.apply(picture)?)?;
+                let kernel = "w8a8 rounded in f32";
+                Ok(vec![StepTime { node: "network".into(), kernel, macs: 0, time: start.elapsed() }])
+            }
             Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
     }
@@ -148,6 +178,7 @@ impl Engine {
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
+            Engine::Simulated { executor, wanted, .. } => executor.run_with(input, wanted).map(Outputs::from),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }

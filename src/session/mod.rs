@@ -24,8 +24,9 @@ use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
 use crate::picture::Picture;
+use crate::quant;
 use crate::tensor::Tensor;
-use engine::{Engine, Setup, Started};
+use engine::{Engine, Outputs, Setup, Started};
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -49,6 +50,8 @@ pub struct Session {
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
     kept: Vec<Selected>,
+    /// What their channels have to be multiplied with, for those of equalised networks.
+    factors: Vec<Option<Vec<f32>>>,
     /// The tuned choices that it was planned with.
     choices: Arc<Choices>,
 }
@@ -149,7 +152,7 @@ impl Session {
         self.check_kept()?;
         self.check_count(pictures.len())?;
         let outputs = self.engine.run_pictures(pictures).await?;
-        Features::new(&self.kept, outputs.wanted, outputs.output)
+        self.features_from(outputs)
     }
 
     /// The values that the session keeps for a tensor that is already preprocessed; see
@@ -161,6 +164,14 @@ impl Session {
         self.check_kept()?;
         self.check_samples(input)?;
         let outputs = self.engine.run_tensor(input).await?;
+        self.features_from(outputs)
+    }
+
+    /// Values of quantised networks become those that the network had before its ranges were moved.
+    fn features_from(&self, mut outputs: Outputs) -> Result<Features> {
+        for (value, factors) in outputs.wanted.iter_mut().zip(&self.factors) {
+            factors.as_ref().map_or(Ok(()), |factors| quant::restore(value, factors))?;
+        }
         Features::new(&self.kept, outputs.wanted, outputs.output)
     }
 
