@@ -60,7 +60,9 @@ impl DeviceKind {
         let words = match (self, precision) {
             (_, Precision::F32 | Precision::F16) => return None,
             (_, Precision::W8) => "w8: weights of 8 bits, computed in f32",
-            (DeviceKind::Cpu, Precision::W8a8) => "w8a8 in f32, values rounded to 8 bits between operators",
+            (DeviceKind::Cpu, Precision::W8a8) => {
+                return Some(format!("w8a8 in integers ({})", crate::cpu::Int8Executor::best_instruction_set()));
+            }
             (DeviceKind::Gpu, Precision::W8a8) => "weights of w8a8 in f32, activations not rounded",
         };
         Some(words.to_owned())

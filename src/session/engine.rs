@@ -1,17 +1,20 @@
 //! The executor behind a session: GPU or CPU, the same calls.
 
+use std::time::Duration;
+
 use web_time::Instant;
 
 use super::device::DeviceInfo;
 use super::model::Model;
-use crate::cpu::CpuExecutor;
+use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
-use crate::graph::NodeId;
+use crate::graph::{Graph, NodeId};
+use crate::int8;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
-use crate::quant::{Part, Scheme, Simulated, Simulation};
+use crate::quant::Scheme;
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
@@ -20,9 +23,10 @@ pub(super) enum Engine {
         preprocess: Preprocess,
         wanted: Vec<NodeId>,
     },
-    /// Values rounded to 8 bits between float operators.
-    Simulated {
-        executor: Box<Simulated>,
+    /// In integers.
+    Int8 {
+        executor: Box<Int8Executor>,
+        graph: Graph,
         preprocess: Preprocess,
         wanted: Vec<NodeId>,
     },
@@ -33,9 +37,12 @@ impl Engine {
     /// `wanted` are the nodes whose values every run returns beside the output.
     pub(super) fn cpu(model: &Model, wanted: &[NodeId]) -> Result<Self> {
         if let Some(quantization) = model.quantization().filter(|q| q.scheme() == Scheme::W8a8) {
-            let simulation = Simulation::quantized_only(model.graph().clone(), quantization.clone())?;
-            let executor = Box::new(simulation.with(Part::Everything)?);
-            return Ok(Engine::Simulated { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() });
+            let executor = Box::new(Int8Executor::new(int8::lower(model.graph(), quantization)?));
+            if wanted.is_empty() {
+                executor.prepare();
+            }
+            let (graph, preprocess) = (model.graph().clone(), model.preprocess().clone());
+            return Ok(Engine::Int8 { executor, graph, preprocess, wanted: wanted.to_vec() });
         }
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
         if wanted.is_empty() {
@@ -77,8 +84,8 @@ impl Engine {
             Engine::Cpu { executor, preprocess, wanted } => {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
-            Engine::Simulated { executor, preprocess, wanted } => {
-                executor.run_with(&preprocess.apply_batch(pictures)?, wanted).map(Outputs::from)
+            Engine::Int8 { executor, preprocess, wanted, .. } => {
+                run_int8(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
@@ -89,21 +96,14 @@ impl Engine {
             Engine::Cpu { executor, preprocess, .. } => {
                 let start = Instant::now();
                 let input = preprocess.apply(picture)?;
-                let step = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: start.elapsed() };
-                let graph = executor.graph();
-                let steps = executor.run_timed(&input)?.1.into_iter().map(|step| StepTime {
-                    node: graph.node(step.node).name.clone(),
-                    kernel: step.kernel,
-                    macs: graph.node_macs(step.node),
-                    time: step.time,
-                });
-                Ok(std::iter::once(step).chain(steps).collect())
+                let first = start.elapsed();
+                Ok(profiled(executor.graph(), first, executor.run_timed(&input)?.1))
             }
-            Engine::Simulated { executor, preprocess, .. } => {
+            Engine::Int8 { executor, graph, preprocess, .. } => {
                 let start = Instant::now();
-                executor.run(&preprocess.apply(picture)?)?;
-                let kernel = "w8a8 rounded in f32";
-                Ok(vec![StepTime { node: "network".into(), kernel, macs: 0, time: start.elapsed() }])
+                let input = preprocess.apply(picture)?;
+                let first = start.elapsed();
+                Ok(profiled(graph, first, executor.run_timed(&input)?.1))
             }
             Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
@@ -112,14 +112,34 @@ impl Engine {
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
-            Engine::Simulated { executor, wanted, .. } => executor.run_with(input, wanted).map(Outputs::from),
+            Engine::Int8 { executor, wanted, .. } => run_int8(executor, input, wanted),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }
 }
 
+/// The CPU's steps, after the picture's preparation.
+fn profiled(graph: &Graph, preprocess: Duration, steps: Vec<cpu::StepTime>) -> Vec<StepTime> {
+    let first = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: preprocess };
+    let steps = steps.into_iter().map(|step| StepTime {
+        node: graph.node(step.node).name.clone(),
+        kernel: step.kernel,
+        macs: graph.node_macs(step.node),
+        time: step.time,
+    });
+    std::iter::once(first).chain(steps).collect()
+}
+
 /// Without wanted values the prepared kernels run, which keep none but the output.
 fn run_on_cpu(executor: &CpuExecutor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
+    if wanted.is_empty() {
+        return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
+    }
+    executor.run_with(input, wanted).map(Outputs::from)
+}
+
+/// Without wanted values, memory is used again and again.
+fn run_int8(executor: &Int8Executor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
     if wanted.is_empty() {
         return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
     }

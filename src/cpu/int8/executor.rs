@@ -49,6 +49,11 @@ impl Int8Executor {
         names
     }
 
+    /// Name of the fastest of them.
+    pub fn best_instruction_set() -> &'static str {
+        Isa::best().name()
+    }
+
     /// The same program with other instructions; for tests, since results are the same. `None` if this machine does
     /// not have them.
     pub fn with_instruction_set(&self, name: &str) -> Option<Self> {
