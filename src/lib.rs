@@ -13,6 +13,7 @@ pub mod features;
 mod files;
 pub mod gpu;
 pub mod graph;
+pub mod int8;
 pub mod kernels;
 pub mod labels;
 pub mod models;

@@ -19,6 +19,7 @@ mod epilogue;
 mod gate;
 mod global_avg_pool;
 mod input;
+mod int8;
 mod linear;
 mod matmul;
 mod parallel;
@@ -36,6 +37,7 @@ use crate::graph::{Graph, NodeId, Params, Shape};
 use crate::ops::*;
 use crate::tensor::Tensor;
 
+pub use int8::Int8Executor;
 pub use parallel::threads;
 use prepared::Prepared;
 pub use prepared::StepTime;

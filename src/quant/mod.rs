@@ -11,6 +11,7 @@ mod calibration;
 mod equalize;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+mod given;
 pub mod grid;
 mod histogram;
 mod influence;

@@ -286,7 +286,7 @@ fn ranges(graph: &Graph, observed: &Observed, quantization: &mut Quantization) -
 }
 
 /// Gives operands and value of operators that copy the largest of their scales.
-fn share(graph: &Graph, quantization: &mut Quantization) {
+pub(super) fn share(graph: &Graph, quantization: &mut Quantization) {
     loop {
         let mut changed = false;
         for id in graph.ids().filter(|id| copies(&graph.node(*id).op)) {

@@ -1,6 +1,7 @@
 //! The executor behind a session: GPU or CPU, the same calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use web_time::Instant;
 
@@ -8,15 +9,16 @@ use super::device::DeviceInfo;
 use super::model::{Model, Precision};
 use super::self_test;
 use super::tuning::{Tuning, describe};
-use crate::cpu::CpuExecutor;
+use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, PipelineCache, Queue, StepTime};
-use crate::graph::NodeId;
+use crate::graph::{Graph, NodeId};
+use crate::int8;
 use crate::kernels::{Choices, MAX_TOP, Ranking, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
-use crate::quant::{Part, Scheme, Simulated, Simulation};
+use crate::quant::Scheme;
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
@@ -25,9 +27,10 @@ pub(super) enum Engine {
         preprocess: Preprocess,
         wanted: Vec<NodeId>,
     },
-    /// Values rounded to 8 bits between float operators.
-    Simulated {
-        executor: Box<Simulated>,
+    /// In integers.
+    Int8 {
+        executor: Box<Int8Executor>,
+        graph: Graph,
         preprocess: Preprocess,
         wanted: Vec<NodeId>,
     },
@@ -66,10 +69,12 @@ impl Engine {
         let (preprocess, wanted) = (model.preprocess().clone(), setup.wanted.clone());
         let (device, precision) = (DeviceInfo::cpu(reason), model.precision());
         if let Some(quantization) = model.quantization().filter(|q| q.scheme() == Scheme::W8a8) {
-            let simulation = Simulation::quantized_only(model.graph().clone(), quantization.clone())?;
-            let executor = Box::new(simulation.with(Part::Everything)?);
-            let engine = Engine::Simulated { executor, preprocess, wanted };
-            let note = Some("computed in f32, values rounded to 8 bits between operators".to_owned());
+            let executor = Box::new(Int8Executor::new(int8::lower(model.graph(), quantization)?));
+            if wanted.is_empty() {
+                executor.prepare();
+            }
+            let engine = Engine::Int8 { executor, graph: model.graph().clone(), preprocess, wanted };
+            let note = Some(format!("in integers ({})", Int8Executor::best_instruction_set()));
             return Ok(Started { engine, device, precision, note, choices: Arc::default() });
         }
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
@@ -121,7 +126,7 @@ impl Engine {
 
     pub(super) fn compiled(&self) -> Option<Vec<u8>> {
         match self {
-            Engine::Cpu { .. } | Engine::Simulated { .. } => None,
+            Engine::Cpu { .. } | Engine::Int8 { .. } => None,
             Engine::Gpu(executor) => executor.compiled(),
         }
     }
@@ -132,8 +137,8 @@ impl Engine {
             Engine::Cpu { executor, preprocess, wanted } => {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
-            Engine::Simulated { executor, preprocess, wanted } => {
-                executor.run_with(&preprocess.apply_batch(pictures)?, wanted).map(Outputs::from)
+            Engine::Int8 { executor, preprocess, wanted, .. } => {
+                run_int8(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
@@ -146,7 +151,7 @@ impl Engine {
             Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
                 executor.top_pictures(pictures).await.map(Some)
             }
-            Engine::Gpu(_) | Engine::Cpu { .. } | Engine::Simulated { .. } => Ok(None),
+            Engine::Gpu(_) | Engine::Cpu { .. } | Engine::Int8 { .. } => Ok(None),
         }
     }
 
@@ -155,21 +160,14 @@ impl Engine {
             Engine::Cpu { executor, preprocess, .. } => {
                 let start = Instant::now();
                 let input = preprocess.apply(picture)?;
-                let step = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: start.elapsed() };
-                let graph = executor.graph();
-                let steps = executor.run_timed(&input)?.1.into_iter().map(|step| StepTime {
-                    node: graph.node(step.node).name.clone(),
-                    kernel: step.kernel,
-                    macs: graph.node_macs(step.node),
-                    time: step.time,
-                });
-                Ok(std::iter::once(step).chain(steps).collect())
+                let first = start.elapsed();
+                Ok(profiled(executor.graph(), first, executor.run_timed(&input)?.1))
             }
-            Engine::Simulated { executor, preprocess, .. } => {
+            Engine::Int8 { executor, graph, preprocess, .. } => {
                 let start = Instant::now();
-                executor.run(&preprocess.apply(picture)?)?;
-                let kernel = "w8a8 rounded in f32";
-                Ok(vec![StepTime { node: "network".into(), kernel, macs: 0, time: start.elapsed() }])
+                let input = preprocess.apply(picture)?;
+                let first = start.elapsed();
+                Ok(profiled(graph, first, executor.run_timed(&input)?.1))
             }
             Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
@@ -178,7 +176,7 @@ impl Engine {
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
-            Engine::Simulated { executor, wanted, .. } => executor.run_with(input, wanted).map(Outputs::from),
+            Engine::Int8 { executor, wanted, .. } => run_int8(executor, input, wanted),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }
@@ -213,8 +211,28 @@ async fn executor(
     }
 }
 
+/// The CPU's steps, after the picture's preparation.
+fn profiled(graph: &Graph, preprocess: Duration, steps: Vec<cpu::StepTime>) -> Vec<StepTime> {
+    let first = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: preprocess };
+    let steps = steps.into_iter().map(|step| StepTime {
+        node: graph.node(step.node).name.clone(),
+        kernel: step.kernel,
+        macs: graph.node_macs(step.node),
+        time: step.time,
+    });
+    std::iter::once(first).chain(steps).collect()
+}
+
 /// Without wanted values the prepared kernels run, which keep none but the output.
 fn run_on_cpu(executor: &CpuExecutor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
+    if wanted.is_empty() {
+        return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
+    }
+    executor.run_with(input, wanted).map(Outputs::from)
+}
+
+/// Without wanted values, memory is used again and again.
+fn run_int8(executor: &Int8Executor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
     if wanted.is_empty() {
         return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
     }
