@@ -18,3 +18,5 @@ mod pull_faults;
 mod run;
 #[path = "cli/server.rs"]
 mod server;
+#[path = "cli/tune.rs"]
+mod tune;

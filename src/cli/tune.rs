@@ -22,7 +22,10 @@ stderr and never taken. What is faster alone is then timed within the network, a
 what was chosen, in turn; what does not win by more than the noise is not taken.
 
 The result is kept in tuning.json in the cache folder (FOVEATE_CACHE) by device, driver and driver version, and used by \
-every command from then on; --untuned leaves it out.";
+every command from then on; --untuned leaves it out.
+
+On software drivers compiling counts too (--repay). Mesa keeps what it has compiled: MESA_SHADER_CACHE_DISABLE=true \
+shows what compiling really takes.";
 
 /// The name of the network that is built in.
 const BUILTIN: &str = "builtin";
@@ -56,7 +59,7 @@ pub struct Tune {
     /// How long to measure, for each network.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub budget: u64,
-    /// Runs within which a longer time for compiling has to be made good; 0 if it does not count. 500 on software
+    /// Runs within which a longer time for compiling has to be made good; 0 if it does not count. 200 on software
     /// drivers, 0 on others, if not given.
     #[arg(long, value_name = "RUNS")]
     pub repay: Option<u32>,

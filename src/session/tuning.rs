@@ -1,5 +1,6 @@
 //! Which tuned choices a session takes.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use super::model::Model;
 use crate::error::Result;
 use crate::gpu::GpuContext;
-use crate::kernels::{Choices, Target};
+use crate::kernels::{Choices, Step, Target};
 use crate::plan::Plan;
 use crate::tune::{self, Options, Store};
 
@@ -75,11 +76,11 @@ fn known(target: &Target, store: &Store, context: &GpuContext) -> Arc<Choices> {
 
 /// How much of a plan is tuned: `tuned: 12 of 24 dispatches`; `None` if nothing is.
 pub(super) fn describe(plan: &Plan, choices: &Choices) -> Option<String> {
-    let decided = |node: &str| {
-        let mut decisions = plan.decisions.iter();
-        decisions.any(|made| choices.kernels.contains_key(&made.key) && made.nodes.iter().any(|name| name == node))
-    };
-    let tuned = plan.steps.iter().filter(|step| choices.tiles.contains_key(&step.key()) || decided(&step.node));
-    let (tuned, all) = (tuned.count(), plan.steps.len());
+    let decisions =
+        plan.decisions.iter().filter(|made| choices.kernels.get(&made.key).is_some_and(|k| k == made.taken));
+    let decided: BTreeSet<&String> = decisions.flat_map(|made| &made.nodes).collect();
+    let tiled = |step: &Step| step.tile.is_some() && choices.tiles.get(&step.key()) == step.tile.as_ref();
+    let tuned = plan.steps.iter().filter(|step| tiled(step) || decided.contains(&step.node)).count();
+    let all = plan.steps.len();
     (tuned > 0).then(|| format!("tuned: {tuned} of {all} dispatches"))
 }

@@ -179,3 +179,7 @@ impl Timer for DeviceTimer {
         self.entries[candidate].1 = None;
     }
 }
+
+#[cfg(test)]
+#[path = "device/tests.rs"]
+mod tests;

@@ -12,6 +12,8 @@ use crate::kernels::{Step, Target, Tile};
 const LOAD: f64 = 4.0;
 /// Sums (vec4s) of an invocation that GPUs keep in registers.
 const REGISTERS: f64 = 40.0;
+/// Sums (vec4s) of an invocation that software drivers take a second or so to compile.
+const UNROLLED: f64 = 112.0;
 
 /// The steps to try: `step` as it is, `incumbents` (tiles that won before), then the other tiles of its
 /// kernel for which `fits` is true, the most promising first. Tiles that differ only in the size of
@@ -54,6 +56,8 @@ fn cost(step: &Step, target: &Target) -> f64 {
     let each = 4.0 * pixels * planes + LOAD * (pixels + 4.0 * planes);
     let idle = (target.invocations as f64 / started.max(1.0)).max(1.0);
     let sums = pixels * planes + pixels;
-    let spilled = if target.software { 1.0 } else { 1.0 + (sums / REGISTERS - 1.0).max(0.0) };
+    // Software drivers spill as well, but at little cost; they compile large tiles for long.
+    let spilled =
+        if target.software { 1.0 + 0.5 * (sums / UNROLLED).powi(2) } else { 1.0 + (sums / REGISTERS - 1.0).max(0.0) };
     started * each * idle * spilled
 }

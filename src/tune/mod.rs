@@ -49,7 +49,8 @@ pub struct Options {
     /// Runs of the network within which a longer time for compiling has to be made good; `None` if it
     /// does not count, as where drivers keep what they have compiled.
     pub repay: Option<f64>,
-    /// A candidate that takes longer than that to compile is not taken, however fast it is.
+    /// A candidate that takes longer than that to compile, and longer than the default, is not taken, however
+    /// fast it is.
     pub max_compile: Duration,
     /// Seed of the input.
     pub seed: u64,
@@ -59,13 +60,13 @@ pub struct Options {
 
 impl Options {
     /// A batch of 1 and a minute. Compiling counts on software drivers, where it has to be made good
-    /// within 500 runs.
+    /// within 200 runs.
     pub fn new(target: &Target) -> Self {
         Options {
             batch: 1,
             budget: Duration::from_secs(60),
             bound: 5e-5,
-            repay: target.software.then_some(500.0),
+            repay: target.software.then_some(200.0),
             max_compile: Duration::from_secs(if target.software { 2 } else { 10 }),
             seed: 0,
             safe_shaders: false,

@@ -25,6 +25,9 @@ pub(super) struct Contender {
     repetitions: u32,
 }
 
+/// What compiling costs a run, in seconds, by the key of a choice and what was taken.
+pub(super) type Penalties = BTreeMap<(String, String), f64>;
+
 /// What contenders share.
 pub(super) struct Course<'a> {
     pub context: &'a GpuContext,
@@ -135,7 +138,17 @@ pub(super) fn wrong_output(found: &[f32], untuned: &[f32], expected: &[f32], bou
 /// The better of two choices for each tile and kernel, by their times within the network, where they
 /// were taken there: those of `first` unless `second` beats it, and those without tuning unless they
 /// are beaten.
-pub(super) fn judge(choices: &Choices, rules: &Contender, first: &Contender, second: Option<&Contender>) -> Choices {
+pub(super) fn judge(
+    choices: &Choices,
+    penalties: &Penalties,
+    rules: &Contender,
+    first: &Contender,
+    second: Option<&Contender>,
+) -> Choices {
+    // What compiling costs a run counts here too.
+    let costs = |key: &str, label: String, samples: Samples| {
+        samples.shifted(penalties.get(&(key.to_owned(), label)).copied().unwrap_or(0.0))
+    };
     let better = |key: &str, of: &Look<'_>| -> Option<Taken> {
         let mut best = of(first, key)?;
         if let Some(other) = second.and_then(|second| of(second, key))
@@ -149,8 +162,12 @@ pub(super) fn judge(choices: &Choices, rules: &Contender, first: &Contender, sec
             _ => Some(best.0),
         }
     };
-    let kernel = |contender: &Contender, key: &str| contender.kernel(key).map(|(way, s)| (Taken::Kernel(way), s));
-    let tile = |contender: &Contender, key: &str| contender.tile(key).map(|(tile, s)| (Taken::Tile(tile), s));
+    let kernel = |contender: &Contender, key: &str| {
+        contender.kernel(key).map(|(way, s)| (Taken::Kernel(way), costs(key, way.to_owned(), s)))
+    };
+    let tile = |contender: &Contender, key: &str| {
+        contender.tile(key).map(|(tile, s)| (Taken::Tile(tile), costs(key, tile.to_string(), s)))
+    };
     let mut judged = Choices { kernels: BTreeMap::new(), tiles: BTreeMap::new() };
     for (key, known) in &choices.kernels {
         let way = match better(key, &kernel) {

@@ -50,7 +50,8 @@ pub(super) struct Candidate {
 pub(super) struct Rules {
     /// When to be done, by the timer's clock.
     pub deadline: Duration,
-    /// A candidate that takes longer to compile is not taken, however fast it is.
+    /// A candidate that takes longer to compile, and longer than the default, is not taken, however fast it
+    /// is.
     pub max_compile: Duration,
     /// Runs within which a longer time for compiling has to be made good; `None` where drivers keep
     /// what they have compiled.
@@ -68,7 +69,15 @@ pub(super) struct Measured {
     /// Seconds of a run.
     pub samples: Samples,
     repetitions: u32,
-    cost: f64,
+    /// What compiling costs a run, in seconds.
+    pub penalty: f64,
+}
+
+impl Measured {
+    /// Seconds of a run with its share of compiling, of which `count` steps pay one.
+    pub fn costs(&self, count: usize) -> Samples {
+        self.samples.shifted(self.penalty / count.max(1) as f64)
+    }
 }
 
 /// What came of it.
@@ -160,13 +169,19 @@ impl<T: Timer> Race<'_, T> {
                 return Ok(());
             }
         };
-        if compile > self.rules.max_compile && candidate != 0 {
+        if candidate == 0 {
+            // What compiles faster than the default does not take too long.
+            self.rules.max_compile = self.rules.max_compile.max(compile);
+        }
+        if compile > self.rules.max_compile {
             self.too_large = self.candidates[candidate].size;
             self.timer.discard(candidate);
             return Ok(());
         }
+        log::debug!("candidate {candidate} took {compile:?} to compile");
         let compile = compile.as_secs_f64();
-        let mut measured = Measured { candidate, compile, samples: Samples::default(), repetitions: 1, cost: 0.0 };
+        let penalty = self.rules.repay.map_or(0.0, |runs| compile / runs.max(1.0));
+        let mut measured = Measured { candidate, compile, samples: Samples::default(), repetitions: 1, penalty };
         self.sample(&mut measured).await?;
         self.found.ranked.push(measured);
         self.rank();
@@ -190,13 +205,12 @@ impl<T: Timer> Race<'_, T> {
             let times = wanted.clamp(2.0, 16.0);
             measured.repetitions = ((f64::from(measured.repetitions) * times) as u32).min(MAX_REPETITIONS);
         }
-        let repay = self.rules.repay.map_or(0.0, |runs| measured.compile / runs.max(1.0));
-        measured.cost = measured.samples.median() * self.rules.count.max(1) as f64 + repay;
         Ok(())
     }
 
     fn rank(&mut self) {
-        self.found.ranked.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        let cost = |measured: &Measured| measured.costs(self.rules.count).median();
+        self.found.ranked.sort_by(|a, b| cost(a).total_cmp(&cost(b)));
     }
 
     /// Drops all but the `most` best, and candidate 0.

@@ -30,6 +30,11 @@ impl Samples {
         median(&away).unwrap_or(0.0) * 1.4826 * 1.2533 / (self.0.len().max(1) as f64).sqrt()
     }
 
+    /// The same with so much more to each.
+    pub fn shifted(&self, seconds: f64) -> Samples {
+        Samples(self.0.iter().map(|value| value + seconds).collect())
+    }
+
     /// Whether these times are shorter than the others by more than the noise of both, and by a
     /// hundredth at least: no clock is better than that over hours.
     pub fn beats(&self, others: &Samples) -> bool {

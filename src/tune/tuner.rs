@@ -7,7 +7,7 @@ use web_time::Instant;
 
 use super::device::{DeviceTimer, Entry, Stage};
 use super::estimate;
-use super::network::{Contender, Course, judge, wrong_output};
+use super::network::{Contender, Course, Penalties, judge, wrong_output};
 use super::outcome::{NetworkTimes, Outcome, Rejected, Second, TunedKernel, TunedTile};
 use super::reference::Reference;
 use super::search::{Candidate, Found, Measured, Rules, search};
@@ -48,8 +48,8 @@ pub(super) async fn run(
     let reference = Reference::new(graph, options.batch, options.seed)?;
     clock.proceed("running the network untuned");
     let rules = course.enter(space.rules.clone(), &reference).await?;
-    let outcome = Outcome::default();
-    let mut tuner = Tuner { course, options, clock, reference, rules, outcome, seconds: Choices::default() };
+    let (outcome, seconds, penalties) = (Outcome::default(), Choices::default(), Penalties::default());
+    let mut tuner = Tuner { course, options, clock, reference, rules, outcome, seconds, penalties };
     let worked = tuner.stages(space).await;
     let Tuner { mut outcome, clock, .. } = tuner;
     if let Err(error) = worked {
@@ -101,6 +101,8 @@ struct Tuner<'a, 'w> {
     outcome: Outcome,
     /// Second choices that were nearly as fast.
     seconds: Choices,
+    /// What compiling costs a run, in seconds, by key and what was taken.
+    penalties: Penalties,
 }
 
 impl Tuner<'_, '_> {
@@ -187,8 +189,12 @@ impl Tuner<'_, '_> {
             let (kernel, key) = (kernel.to_owned(), key.clone());
             self.outcome.rejected.push(Rejected { kernel, tile: tile(candidate), key, reason });
         }
-        let Some(Verdict { default, best, second }) = verdict(&found.ranked) else { return Ok(()) };
+        let Some(Verdict { default, best, second }) = verdict(&found.ranked, count) else { return Ok(()) };
         let (Some(default_tile), Some(best_tile)) = (tile(0), tile(best.candidate)) else { return Ok(()) };
+        for measured in &found.ranked {
+            let label = tile(measured.candidate).map(|tile| tile.to_string()).unwrap_or_default();
+            self.penalties.insert((key.clone(), label), measured.penalty);
+        }
         let second = second.and_then(|second| {
             let (us, compile_ms) = (second.samples.median() * 1e6, second.compile * 1e3);
             Some(Second { tile: tile(second.candidate)?, us, compile_ms })
@@ -288,8 +294,11 @@ impl Tuner<'_, '_> {
             let kernel = names.get(candidate).copied().unwrap_or_default().to_owned();
             self.outcome.rejected.push(Rejected { kernel, tile: None, key: key.clone(), reason });
         }
-        let Some(Verdict { default, best, second }) = verdict(&found.ranked) else { return Ok(()) };
+        let Some(Verdict { default, best, second }) = verdict(&found.ranked, count) else { return Ok(()) };
         let name = |measured: &Measured| names.get(measured.candidate).copied().unwrap_or_default().to_owned();
+        for measured in &found.ranked {
+            self.penalties.insert((key.clone(), name(measured)), measured.penalty);
+        }
         let second = second.map(|second| (name(second), second.samples.median() * 1e6));
         if let Some((kernel, _)) = &second {
             self.seconds.kernels.insert(key.clone(), kernel.clone());
@@ -336,9 +345,18 @@ impl Tuner<'_, '_> {
                 }
             }
         }
-        let judged = judge(&self.outcome.choices, &self.rules, &first, second.as_ref());
+        let judged = judge(&self.outcome.choices, &self.penalties, &self.rules, &first, second.as_ref());
         self.outcome.adopt(&judged);
         Ok(())
+    }
+
+    /// How much more compiling the choices costs a run than compiling the defaults.
+    fn handicap(&self) -> f64 {
+        let penalty = |key: &str, label: String| self.penalties.get(&(key.to_owned(), label)).copied().unwrap_or(0.0);
+        let more = |key: &str, taken: String, default: String| penalty(key, taken) - penalty(key, default);
+        let tiles = self.outcome.tiles.iter().map(|t| more(&t.key, t.tile.to_string(), t.default.to_string()));
+        let kernels = self.outcome.kernels.iter().map(|k| more(&k.key, k.kernel.clone(), k.default.clone()));
+        tiles.chain(kernels).sum()
     }
 
     /// The network without and with the choices, in turn.
@@ -368,7 +386,7 @@ impl Tuner<'_, '_> {
         let (found, expected) = tuned.output(&self.reference).await?;
         let (untuned, _) = self.rules.output(&self.reference).await?;
         let wrong = wrong_output(&found, &untuned, &expected, self.options.bound);
-        let taken = wrong.is_none() && tuned.total.beats(&self.rules.total);
+        let taken = wrong.is_none() && tuned.total.shifted(self.handicap()).beats(&self.rules.total);
         if let Some(reason) = wrong {
             let (kernel, key) = ("all together".to_owned(), self.course.graph.name.clone());
             self.outcome.rejected.push(Rejected { kernel, tile: None, key, reason });
@@ -390,13 +408,13 @@ struct Verdict<'a> {
     second: Option<&'a Measured>,
 }
 
-/// The best candidate if it wins by more than the noise, else the default; the best also where the
-/// default itself was rejected.
-fn verdict(ranked: &[Measured]) -> Option<Verdict<'_>> {
+/// The best candidate if it wins by more than the noise, its share of compiling included, else the
+/// default; the best also where the default itself was rejected.
+fn verdict(ranked: &[Measured], count: usize) -> Option<Verdict<'_>> {
     let first = ranked.first()?;
     let default = ranked.iter().find(|measured| measured.candidate == 0).unwrap_or(first);
-    let best = if first.samples.beats(&default.samples) { first } else { default };
-    let close = |other: &&Measured| other.samples.median() <= best.samples.median() * CLOSE;
+    let best = if first.costs(count).beats(&default.costs(count)) { first } else { default };
+    let close = |other: &&Measured| other.costs(count).median() <= best.costs(count).median() * CLOSE;
     let second = ranked.iter().find(|other| other.candidate != best.candidate).filter(close);
     Some(Verdict { default, best, second })
 }

