@@ -158,11 +158,7 @@ fn extremes_saturate_and_do_not_overflow() {
         // Scales so fine that nearly everything saturates.
         let (graph, quantization) = Quantization::with_scales(&graph, Options::plain(), |_| 1e-3, |_, _| 1.0).unwrap();
         let program = int8::lower(&graph, &quantization).unwrap();
-        let steep = program.nodes.iter().any(|node| {
-            matches!(&node.op, IntOp::Conv(conv) if matches!(&conv.output, Output::Rescaled { requant, .. } if requant[0].shift < 16))
-        });
         check(program, &input, "extremes");
-        let _ = steep;
     }
 }
 

@@ -44,9 +44,7 @@ impl Int8Executor {
 
     /// Names of the instruction sets that this machine has, the fastest last.
     pub fn instruction_sets() -> Vec<&'static str> {
-        let mut names: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
-        names.dedup();
-        names
+        Isa::available().into_iter().map(Isa::name).collect()
     }
 
     /// Name of the fastest of them.

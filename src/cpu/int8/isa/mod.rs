@@ -70,7 +70,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::AvxVnni => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Vbmi => "avx512-vnni",
+            Isa::Avx512 => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vbmi => "avx512-vnni-vbmi",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Isa::Simd128 => "simd128",
         }
