@@ -102,3 +102,8 @@ pub fn output_db(model: &Model, set: &CalibrationSet, test: &CalibrationSet, opt
     let quantized = quantized(model, set, options);
     Costs::of(&quantized.simulation, test, 16).unwrap().output.sqnr()
 }
+
+/// Index of the largest value.
+pub fn top1(logits: &Tensor) -> Option<usize> {
+    (0..logits.len()).max_by(|a, b| logits.data()[*a].total_cmp(&logits.data()[*b]))
+}
