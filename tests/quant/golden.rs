@@ -1,7 +1,8 @@
 //! Against PyTorch's fake quantisation with the same scales: `tests/data/quant/make.py`.
 
+use foveate::checkpoint::Checkpoint;
 use foveate::quant::{Part, Simulation};
-use foveate::{Model, Tensor, checkpoint::Checkpoint};
+use foveate::{Model, Shape, Tensor};
 
 use crate::support::top1;
 
@@ -17,7 +18,11 @@ fn the_answers_of_pytorch() {
         let golden = Checkpoint::read(&file(".io"), name).unwrap().tensors;
         let scales = model.quantization().unwrap().clone();
         let simulation = Simulation::quantized_only(model.graph().clone(), scales).unwrap();
-        let run = |part| simulation.with(part).unwrap().run(&golden["input"]).unwrap();
+        let Shape { channels, height, width } = model.graph().input_shape();
+        let value = |i: usize| ((i * 7919 % 1009) as f64 / 252.25 - 2.0) as f32;
+        let input = (0..4 * channels * height * width).map(value).collect();
+        let input = Tensor::new([4, channels, height, width], input).unwrap();
+        let run = |part| simulation.with(part).unwrap().run(&input).unwrap();
         let (found, floats) = (run(Part::Everything), run(Part::Nothing));
         let classes = model.classes();
         let expected = golden["logits"].data().chunks(classes);

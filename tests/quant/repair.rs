@@ -1,8 +1,8 @@
 //! Equalisation changes nothing; what 8 bits are asked for is what comes out.
 
+use foveate::Model;
 use foveate::cpu::CpuExecutor;
 use foveate::quant::{self, CalibrationSet, Costs, Options, Part, Quantization, Scheme};
-use foveate::{Model, Shape};
 
 use crate::support::*;
 
@@ -10,9 +10,9 @@ use crate::support::*;
 #[test]
 fn equalisation_is_exact() {
     let mut moved = 0;
-    for name in ["repvgg-a0", "repvgg-d2se", "mobileone-s4", "repnext-m0", "repnext-m1e"] {
-        let model = rough(name, 32, 0.5);
-        let set = CalibrationSet::noise(Shape::new(3, 32, 32), 2, 1).unwrap();
+    for name in TINY {
+        let model = rough(name, 0.7);
+        let set = CalibrationSet::noise(model.graph().input_shape(), 2, 1).unwrap();
         let quantizer = quantizer(&model, &set, Options::default());
         let proof = quantizer.proof().unwrap();
         assert!(proof.max_rel < 1e-4, "{name}: {proof}");
@@ -43,7 +43,7 @@ fn every_part_can_be_switched_on() {
     let set = pictures(&model);
     let simulation = quantized(&model, &set, Options::plain()).simulation;
     let input = &set.inputs()[0];
-    let run = |part| simulation.with(part).unwrap().run(input).unwrap();
+    let run = |part: Part<'_>| simulation.with(part).unwrap().run(input).unwrap();
     let float = CpuExecutor::new(model.graph().clone()).unwrap().run(input).unwrap();
     assert_eq!(run(Part::Nothing), float);
     let none = run(Part::Layers(&[]));
@@ -51,11 +51,13 @@ fn every_part_can_be_switched_on() {
     assert!(none.data().iter().zip(float.data()).all(|(a, b)| (a - b).abs() < 1e-5 * largest));
     let layers = simulation.layers();
     assert_eq!(layers.len(), 8);
-    let noise = |part| quant::Noise::of(float.data(), run(part).data()).noise;
-    let each: Vec<f64> = layers.iter().map(|layer| noise(Part::Layers(&[*layer]))).collect();
+    let each = layers.iter().map(|layer| run(Part::Layers(&[*layer])));
+    let each: Vec<f64> = each.map(|logits| quant::Noise::of(float.data(), logits.data()).noise).collect();
     assert!(each.iter().all(|noise| *noise > 0.0), "{each:?}");
-    // All layers together are everything but for the value of the pooling, which they round too.
-    assert_eq!(run(Part::Layers(layers)), run(Part::Everything));
+    // All layers together are nearly everything: the pooling, which has no weights, reads floats.
+    let [layers_alone, whole] = [run(Part::Layers(layers)), run(Part::Everything)];
+    let apart = quant::Noise::of(whole.data(), layers_alone.data()).sqnr();
+    assert!(apart > 25.0 && layers_alone != float, "{apart}");
     let input_node = simulation.float().input();
     assert!(simulation.with(Part::Layers(&[input_node])).is_err());
     let costs = Costs::of(&simulation, &set, 4).unwrap();
