@@ -1,6 +1,6 @@
 //! Networks, calibration sets, and shorthands.
 
-use foveate::checkpoint::LoadedModel;
+use foveate::checkpoint::{self, LoadedModel};
 use foveate::cpu::settle_batch_norms;
 use foveate::models::Form;
 use foveate::ops::Op;
@@ -62,31 +62,39 @@ pub fn fused(graph: Graph) -> Model {
     Model::fused(network, false).unwrap()
 }
 
-/// A random network of that name whose batch norms have factors and shifts spread over decades,
-/// fused, for inputs of `side` pixels: channels' ranges differ as in trained networks that were not
-/// made for 8 bits.
-pub fn rough(name: &str, side: usize, roughness: f32) -> Model {
-    let loaded = Model::random_checkpoint(name, 1).unwrap();
-    let mut graph = loaded.graph.with_input(Shape::new(3, side, side)).unwrap();
-    let mut seed = 0;
+/// Small networks of every family, in training form.
+pub const TINY: [&str; 7] = [
+    "repvgg_tiny",
+    "repvgg_tiny_g2",
+    "repvgg_tiny_se",
+    "qarepvgg_tiny_S4",
+    "mobileone_tiny",
+    "timm_mobileone_tiny_se",
+    "repnext_tiny",
+];
+
+/// One of [`TINY`] with the factors and shifts of its batch norms spread over decades, fused:
+/// channels' ranges differ as in trained networks that were not made for 8 bits.
+pub fn rough(name: &str, roughness: f32) -> Model {
+    let file = format!("{}/tests/data/golden/{name}.train.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let loaded = checkpoint::load_file(file, None).unwrap();
+    let mut graph = loaded.graph.clone();
     let mut norms = 0;
     for id in graph.ids() {
         if let Op::BatchNorm(norm) = graph.node(id).op.clone() {
             let count = graph.params().tensor(norm.gamma).len();
-            let factors = spread(count, roughness, seed);
-            let shifts = spread(count, roughness, seed + 1);
+            let [factors, shifts] = [2 * norms, 2 * norms + 1].map(|seed| spread(count, roughness, seed));
             scale(&mut graph, norm.gamma, |c| factors[c]);
             scale(&mut graph, norm.beta, |c| shifts[c]);
-            (seed, norms) = (seed + 2, norms + 1);
+            norms += 1;
         }
     }
-    assert!(norms > 0);
+    assert!(norms > 0, "{name}");
+    let Shape { channels, height, width } = graph.input_shape();
     let mut normal = normals(99);
-    let noise = Tensor::new([4, 3, side, side], (0..12 * side * side).map(|_| normal()).collect()).unwrap();
-    settle_batch_norms(&mut graph, &noise).unwrap();
-    let crop = [side as u32; 2];
-    let preprocess = foveate::Preprocess { crop, ..loaded.preprocess.clone() };
-    Model::fused(LoadedModel { graph, preprocess, ..loaded }, false).unwrap()
+    let noise = (0..2 * channels * height * width).map(|_| normal()).collect();
+    settle_batch_norms(&mut graph, &Tensor::new([2, channels, height, width], noise).unwrap()).unwrap();
+    Model::fused(LoadedModel { graph, ..loaded }, false).unwrap()
 }
 
 pub fn quantizer(model: &Model, set: &CalibrationSet, options: Options) -> Quantizer {
@@ -101,4 +109,9 @@ pub fn quantized(model: &Model, set: &CalibrationSet, options: Options) -> Quant
 pub fn output_db(model: &Model, set: &CalibrationSet, test: &CalibrationSet, options: Options) -> f64 {
     let quantized = quantized(model, set, options);
     Costs::of(&quantized.simulation, test, 16).unwrap().output.sqnr()
+}
+
+/// Index of the largest value.
+pub fn top1(logits: &Tensor) -> Option<usize> {
+    (0..logits.len()).max_by(|a, b| logits.data()[*a].total_cmp(&logits.data()[*b]))
 }
