@@ -16,10 +16,14 @@ use foveate::{NodeId, Result, Tensor};
 use pollster::block_on;
 use proptest::prelude::*;
 
-/// Whatever a plan may be made for; every device computes each of them.
-fn all_targets() -> [Target; 4] {
+/// Whatever a plan may be made for; every device computes each of them, the one with subgroups where it
+/// has some.
+fn all_targets(context: &GpuContext) -> Vec<Target> {
     let (gpu, software) = (Target::default(), Target::software());
-    [gpu.clone(), software.clone(), Target { software: false, ..software }, Target { software: true, ..gpu }]
+    let shared = Target { software: false, ..software.clone() };
+    let mut targets = vec![gpu.clone(), software, shared, Target { software: true, ..gpu }];
+    targets.extend(Some(context.target()).filter(|own| own.subgroup > 0));
+    targets
 }
 
 /// Relative L2 distance that the design allows.
@@ -45,7 +49,7 @@ fn run(context: &GpuContext, case: &Case, target: &Target) -> Result<Tensor> {
 }
 
 /// The targets of which a case's plan has other steps than of those before.
-fn targets(case: &Case) -> Vec<Target> {
+fn targets(case: &Case, context: &GpuContext) -> Vec<Target> {
     let mut seen: Vec<Vec<Step>> = Vec::new();
     let mut is_new = |target: &Target| match plan(case, &[], target) {
         Ok(plan) if seen.contains(&plan.steps) => false,
@@ -56,7 +60,7 @@ fn targets(case: &Case) -> Vec<Target> {
         // Running it says why.
         Err(_) => true,
     };
-    all_targets().into_iter().filter(|target| is_new(target)).collect()
+    all_targets(context).into_iter().filter(|target| is_new(target)).collect()
 }
 
 #[test]
@@ -64,10 +68,10 @@ fn every_case_is_within_the_bound_on_every_backend() {
     let cases = cases::all();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
     let mut wrong = Vec::new();
-    for (context, target) in device::contexts().iter().flat_map(|context| all_targets().map(|target| (context, target)))
-    {
+    let all = |context| all_targets(context).into_iter().map(move |target| (context, target));
+    for (context, target) in device::contexts().iter().flat_map(all) {
         let mut worst = (0.0, "");
-        for case in cases.iter().filter(|case| targets(case).contains(&target)) {
+        for case in cases.iter().filter(|case| targets(case, context).contains(&target)) {
             match run(context, case, &target) {
                 Ok(found) => {
                     let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
@@ -101,7 +105,7 @@ fn long_strides_and_wide_dilations_are_within_the_bound() {
     for context in device::contexts() {
         for spec in &specs {
             let case = spec.case().unwrap();
-            for target in all_targets() {
+            for target in all_targets(context) {
                 let found = run(context, &case, &target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
                 let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
                 assert!(error <= BOUND, "{}: {}: relative error {error:e}", context.summary(), case.name);
@@ -117,7 +121,7 @@ fn wanted_hidden_layers_are_within_the_bound() {
     let cases: Vec<Case> = cases::all().into_iter().filter(|case| case.name.starts_with("mlp in a chain")).collect();
     assert!(cases.len() >= 5, "only {}", cases.len());
     for (context, case) in device::contexts().iter().flat_map(|context| cases.iter().map(move |case| (context, case))) {
-        for target in targets(case) {
+        for target in targets(case, context) {
             let all: Vec<NodeId> = case.graph.ids().collect();
             let plan = plan(case, &all, &target).unwrap();
             assert_eq!(count(&plan), 0, "{}: every hidden layer is wanted", case.name);
@@ -159,8 +163,10 @@ fn tiles_that_were_tuned_are_taken_and_within_the_bound() {
     let cases = cases::all();
     let mut tiled = 0;
     for context in device::contexts() {
-        for (number, (case, target)) in
-            cases.iter().flat_map(|case| targets(case).into_iter().map(move |target| (case, target))).enumerate()
+        for (number, (case, target)) in cases
+            .iter()
+            .flat_map(|case| targets(case, context).into_iter().map(move |target| (case, target)))
+            .enumerate()
         {
             // Another candidate in each case: all of all of them would take an hour to compile.
             let (target, tiles) = tuned(case, &target, number * 7 + 3);
@@ -184,7 +190,7 @@ fn kernels_that_were_tuned_are_taken_and_within_the_bound() {
     for (context, case) in
         device::contexts().iter().flat_map(|context| cases::all().into_iter().map(move |c| (context, c)))
     {
-        for target in targets(&case) {
+        for target in targets(&case, context) {
             for decision in plan(&case, &[], &target).unwrap().decisions {
                 for option in decision.options.iter().filter(|option| **option != decision.taken) {
                     let kernels = [(decision.key.clone(), option.to_string())].into();
@@ -210,14 +216,15 @@ proptest! {
     #[test]
     fn random_convolutions_are_within_the_bound(
         spec in cases::convolutions::any(),
-        target in 0..4usize,
+        target in 0..5usize,
         pick in proptest::option::of(any::<u16>()),
     ) {
         let Some(context) = device::contexts().first() else { return Ok(()) };
         let case = spec.case();
         prop_assume!(case.is_ok());
         let case = case.unwrap();
-        let mut target = all_targets()[target].clone();
+        let targets = all_targets(context);
+        let mut target = targets[target % targets.len()].clone();
         if let Some(pick) = pick {
             target = tuned(&case, &target, pick.into()).0;
         }

@@ -29,8 +29,9 @@ fn shaders() -> BTreeMap<String, Step> {
     let mut shaders = BTreeMap::new();
     for case in &cases {
         let shared = Target { software: false, ..Target::software() };
+        let [four, eight] = [4, 8].map(Target::software_with_subgroups);
         let direct = Target { software: true, ..Target::default() };
-        for target in [Target::default(), Target::software(), shared, direct] {
+        for target in [Target::default(), Target::software(), shared, direct, four, eight] {
             let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target);
             let plan = plan.expect("every case can be planned");
             let preprocess = preprocess_step(plan.input, [32, 24]);
@@ -44,7 +45,7 @@ fn shaders() -> BTreeMap<String, Step> {
 fn validate(text: &str, kernel: &Kernel) -> (Module, ModuleInfo) {
     let named = |problem: String| -> ! { panic!("{}: {problem}\n{text}", kernel.name) };
     let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|e| named(e.emit_to_string(text)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::default()).validate(&module);
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP).validate(&module);
     let info = info.unwrap_or_else(|e| named(e.emit_to_string(text)));
     (module, info)
 }
@@ -178,6 +179,11 @@ fn hlsl(module: &Module, info: &ModuleInfo, shader_model: back::hlsl::ShaderMode
     Ok(text.len())
 }
 
+/// The files of all kernels, and those in their places where subgroups share their loads.
+fn sources() -> impl Iterator<Item = &'static Source> {
+    KERNELS.iter().flat_map(|kernel| kernel.sources).flat_map(|source| [Some(*source), source.subgroup]).flatten()
+}
+
 #[test]
 fn every_declared_constant_is_used() {
     assert!(!KERNELS.is_empty());
@@ -214,8 +220,7 @@ fn every_shader_file_belongs_to_a_kernel() {
     assert!(!files.is_empty());
     let accessors =
         KERNELS.iter().flat_map(|kernel| kernel.arguments).flat_map(|argument| argument.accessors.iter().flatten());
-    let used: Vec<&Source> =
-        KERNELS.iter().flat_map(|kernel| kernel.sources.iter().copied()).chain(accessors).collect();
+    let used: Vec<&Source> = sources().chain(accessors).collect();
     assert_eq!(files, used.iter().map(|source| source.file.to_owned()).collect::<BTreeSet<_>>());
     for kernel in KERNELS {
         let own = kernel.sources.last().map(|source| source.file);

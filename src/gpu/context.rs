@@ -66,7 +66,18 @@ impl GpuContext {
 
     /// What the device is good at.
     pub fn target(&self) -> Target {
-        if self.summary.is_software() { Target::software() } else { Target::default() }
+        match (self.summary.is_software(), self.subgroup()) {
+            (false, _) => Target::default(),
+            (true, None) => Target::software(),
+            (true, Some(invocations)) => Target::software_with_subgroups(invocations),
+        }
+    }
+
+    /// The size of every subgroup, where kernels can rely on it.
+    fn subgroup(&self) -> Option<u32> {
+        let info = self.device.adapter_info();
+        let size = Some(info.subgroup_min_size).filter(|size| *size == info.subgroup_max_size)?;
+        (matches!(size, 4 | 8) && self.device.features().contains(wgpu::Features::SUBGROUP)).then_some(size)
     }
 
     /// Whether the device is the caller's.

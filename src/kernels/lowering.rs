@@ -274,8 +274,16 @@ impl<'g> Lowering<'g> {
         self.allocate_in(storage, id, planes)
     }
 
+    /// A new tensor between two steps of the node being lowered.
+    pub(super) fn scratch(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
+        Ok(self.allocate_as(self.target.activations, self.current, planes, pixels)?.tensor)
+    }
+
     fn allocate_in(&mut self, storage: Storage, id: NodeId, planes: usize) -> Result<Piece> {
-        let pixels = self.pixels(id);
+        self.allocate_as(storage, id, planes, self.pixels(id))
+    }
+
+    fn allocate_as(&mut self, storage: Storage, id: NodeId, planes: usize, pixels: usize) -> Result<Piece> {
         let storage = storage.fitting(planes as u64 * pixels as u64);
         let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, storage };
         // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.
