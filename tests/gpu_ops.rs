@@ -17,6 +17,17 @@ use foveate::{NodeId, Result, Tensor};
 use pollster::block_on;
 use proptest::prelude::*;
 
+/// Whatever a plan may be made for; every device computes each of them, the one with subgroups where it
+/// has some.
+fn all_targets(context: &GpuContext) -> Vec<Target> {
+    cases::targets().into_iter().chain(with_subgroups(context)).collect()
+}
+
+/// The target that shares loads within subgroups, where the device has some of known size.
+fn with_subgroups(context: &GpuContext) -> Option<Target> {
+    Some(context.target().subgroup).filter(|subgroup| *subgroup > 0).map(Target::software_with_subgroups)
+}
+
 /// Relative L2 distance that the design allows.
 const BOUND: f64 = 1e-5;
 
@@ -43,8 +54,8 @@ fn run(context: &GpuContext, case: &Case, target: &Target) -> Result<Tensor> {
 }
 
 /// The targets of which a case's plan has other steps than of those before.
-fn targets(case: &Case) -> Vec<Target> {
-    targets_among(case, &all_targets())
+fn targets(case: &Case, context: &GpuContext) -> Vec<Target> {
+    targets_among(case, &all_targets(context))
 }
 
 fn targets_among(case: &Case, all: &[Target]) -> Vec<Target> {
@@ -65,12 +76,12 @@ fn targets_among(case: &Case, all: &[Target]) -> Vec<Target> {
 fn every_case_is_within_the_bound_on_every_backend() {
     let cases = cases::all();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
-    within(device::contexts(), &cases, &all_targets(), BOUND);
+    within(device::contexts(), &cases, all_targets, BOUND);
 }
 
 #[test]
 fn every_case_in_16_bits_is_within_the_bound_on_every_backend() {
-    let worst = within(device::contexts(), &cases::all(), &cases::f16_targets(), F16_BOUND);
+    let worst = within(device::contexts(), &cases::all(), f16_targets, F16_BOUND);
     // 32-bit floats would be a hundred times closer.
     assert!(device::contexts().is_empty() || worst > 1e-4, "{worst}");
 }
@@ -86,16 +97,22 @@ fn every_case_with_weights_of_8_bits_is_within_the_bound_on_every_backend() {
             |case: &Case| plan(case, &[], target).unwrap().weights.iter().any(|w| w.format.element == Element::Snorm8);
         assert!(cases.iter().all(bytes));
     }
-    within(device::contexts(), &cases, &targets, BOUND);
+    within(device::contexts(), &cases, |_| targets.to_vec(), BOUND);
     // Together with 16-bit floats the accessors are the same as without: one backend is enough.
-    within(device::contexts().get(..1).unwrap_or_default(), &cases, &cases::f16_targets(), F16_BOUND);
+    within(device::contexts().get(..1).unwrap_or_default(), &cases, f16_targets, F16_BOUND);
+}
+
+fn f16_targets(_: &GpuContext) -> Vec<Target> {
+    cases::f16_targets().to_vec()
 }
 
 /// Runs cases for targets on devices; the largest error.
-fn within(contexts: &[GpuContext], cases: &[Case], all: &[Target], bound: f64) -> f64 {
+fn within(contexts: &[GpuContext], cases: &[Case], all: impl Fn(&GpuContext) -> Vec<Target>, bound: f64) -> f64 {
     let mut wrong = Vec::new();
     let mut largest = 0f64;
-    for (context, target) in contexts.iter().flat_map(|context| all.iter().map(move |target| (context, target))) {
+    let targets: Vec<Vec<Target>> = contexts.iter().map(all).collect();
+    let each = contexts.iter().zip(&targets).flat_map(|(context, all)| all.iter().map(move |one| (context, all, one)));
+    for (context, all, target) in each {
         let mut worst = (0.0, "");
         for case in cases.iter().filter(|case| targets_among(case, all).contains(target)) {
             match run(context, case, target) {
@@ -133,7 +150,7 @@ fn long_strides_and_wide_dilations_are_within_the_bound() {
     for context in device::contexts() {
         for spec in &specs {
             let case = spec.case().unwrap();
-            for target in all_targets() {
+            for target in all_targets(context) {
                 let found = run(context, &case, &target).unwrap_or_else(|e| panic!("{}: {e}", case.name));
                 let error = oracle::relative_l2(&found, &oracle::output(&case.graph, &case.input));
                 assert!(error <= BOUND, "{}: {}: relative error {error:e}", context.summary(), case.name);
@@ -152,7 +169,7 @@ fn wanted_hidden_layers_are_within_the_bound() {
     assert!(cases.len() >= 10, "only {}", cases.len());
     assert!(cases.iter().any(|case| count(&plan(case, &[], &Target::default()).unwrap()) > 0), "none is fused");
     for (context, case) in device::contexts().iter().flat_map(|context| cases.iter().map(move |case| (context, case))) {
-        for target in targets(case) {
+        for target in targets(case, context) {
             let all: Vec<NodeId> = case.graph.ids().collect();
             let plan = plan(case, &all, &target).unwrap();
             assert_eq!(count(&plan), 0, "{}: every hidden layer is wanted", case.name);
@@ -194,8 +211,10 @@ fn tiles_that_were_tuned_are_taken_and_within_the_bound() {
     let cases = cases::all();
     let mut tiled = 0;
     for context in device::contexts() {
-        for (number, (case, target)) in
-            cases.iter().flat_map(|case| targets(case).into_iter().map(move |target| (case, target))).enumerate()
+        for (number, (case, target)) in cases
+            .iter()
+            .flat_map(|case| targets(case, context).into_iter().map(move |target| (case, target)))
+            .enumerate()
         {
             // Another candidate in each case: all of all of them would take an hour to compile.
             let (target, tiles) = tuned(case, &target, number * 7 + 3);
@@ -219,7 +238,7 @@ fn kernels_that_were_tuned_are_taken_and_within_the_bound() {
     for (context, case) in
         device::contexts().iter().flat_map(|context| cases::all().into_iter().map(move |c| (context, c)))
     {
-        for target in targets(&case) {
+        for target in targets(&case, context) {
             for decision in plan(&case, &[], &target).unwrap().decisions {
                 for option in decision.options.iter().filter(|option| **option != decision.taken) {
                     let kernels = [(decision.key.clone(), option.to_string())].into();
@@ -245,14 +264,15 @@ proptest! {
     #[test]
     fn random_convolutions_are_within_the_bound(
         spec in cases::convolutions::any(),
-        target in 0..4usize,
+        target in 0..5usize,
         pick in proptest::option::of(any::<u16>()),
     ) {
         let Some(context) = device::contexts().first() else { return Ok(()) };
         let case = spec.case();
         prop_assume!(case.is_ok());
         let case = case.unwrap();
-        let mut target = all_targets()[target].clone();
+        let targets = all_targets(context);
+        let mut target = targets[target % targets.len()].clone();
         if let Some(pick) = pick {
             target = tuned(&case, &target, pick.into()).0;
         }

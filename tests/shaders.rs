@@ -40,7 +40,9 @@ fn shaders_in_f32() -> BTreeMap<String, Step> {
     let wide = ConvSpec { padding: [1, 130], dilation: [1, 31], ..wide };
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
-    collect(&cases, &cases::targets(), &mut shaders);
+    let subgroups = [4, 8].map(Target::software_with_subgroups);
+    let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).collect();
+    collect(&cases, &targets, &mut shaders);
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
     shaders
 }
@@ -59,8 +61,8 @@ fn collect(cases: &[Case], targets: &[Target], shaders: &mut BTreeMap<String, St
 fn validate(text: &str, kernel: &Kernel) -> (Module, ModuleInfo) {
     let named = |problem: String| -> ! { panic!("{}: {problem}\n{text}", kernel.name) };
     let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|e| named(e.emit_to_string(text)));
-    // `pack2x16float` is in WebGPU's core.
-    let capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    // `pack2x16float` is in WebGPU's core; subgroups are only taken where a device has them.
+    let capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
     let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     let info = info.unwrap_or_else(|e| named(e.emit_to_string(text)));
     (module, info)
@@ -212,6 +214,11 @@ fn hlsl(module: &Module, info: &ModuleInfo, shader_model: back::hlsl::ShaderMode
     Ok(text.len())
 }
 
+/// The files of all kernels, and those in their places where subgroups share their loads.
+fn sources() -> impl Iterator<Item = &'static Source> {
+    KERNELS.iter().flat_map(|kernel| kernel.sources).flat_map(|source| [Some(*source), source.subgroup]).flatten()
+}
+
 #[test]
 fn every_declared_constant_is_used() {
     assert!(!KERNELS.is_empty());
@@ -261,8 +268,7 @@ fn every_shader_file_belongs_to_a_kernel() {
     assert!(!files.is_empty());
     let accessors = KERNELS.iter().flat_map(|kernel| kernel.arguments).flat_map(|argument| argument.accessors);
     let accessors = accessors.map(|accessor| &accessor.source);
-    let used: Vec<&Source> =
-        KERNELS.iter().flat_map(|kernel| kernel.sources.iter().copied()).chain(accessors).collect();
+    let used: Vec<&Source> = sources().chain(accessors).collect();
     assert_eq!(files, used.iter().map(|source| source.file.to_owned()).collect::<BTreeSet<_>>());
     for kernel in KERNELS {
         let own = kernel.sources.last().map(|source| source.file);

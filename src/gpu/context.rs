@@ -80,8 +80,19 @@ impl GpuContext {
 
     /// What the device is good at, with the crate's own table for its driver where there is one.
     pub fn target(&self) -> Target {
-        let target = if self.summary.is_software() { Target::software() } else { Target::default() };
+        let target = match (self.summary.is_software(), self.subgroup()) {
+            (false, _) => Target::default(),
+            (true, None) => Target::software(),
+            (true, Some(invocations)) => Target::software_with_subgroups(invocations),
+        };
         Target { choices: Arc::new(tune::builtin(&self.summary)), ..target }
+    }
+
+    /// The size of every subgroup, where kernels can rely on it.
+    fn subgroup(&self) -> Option<u32> {
+        let info = self.device.adapter_info();
+        let size = Some(info.subgroup_min_size).filter(|size| *size == info.subgroup_max_size)?;
+        (matches!(size, 4 | 8) && self.device.features().contains(wgpu::Features::SUBGROUP)).then_some(size)
     }
 
     /// What choices are remembered by that were tuned on this device.

@@ -289,8 +289,17 @@ impl<'g> Lowering<'g> {
         Format { storage, element: if self.target.f16 { Element::F16 } else { Element::F32 } }
     }
 
+    /// A new tensor of f32 between two steps of the node being lowered.
+    pub(super) fn scratch(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
+        let format = Format { storage: self.target.activations, element: Element::F32 };
+        Ok(self.allocate_as(format, self.current, planes, pixels)?.tensor)
+    }
+
     fn allocate_in(&mut self, format: Format, id: NodeId, planes: usize) -> Result<Piece> {
-        let pixels = self.pixels(id);
+        self.allocate_as(format, id, planes, self.pixels(id))
+    }
+
+    fn allocate_as(&mut self, format: Format, id: NodeId, planes: usize, pixels: usize) -> Result<Piece> {
         let format = Format { storage: format.storage.fitting(planes as u64 * pixels as u64), ..format };
         let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, format };
         // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.

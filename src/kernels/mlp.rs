@@ -255,6 +255,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
                 ("TILE_PIXELS", tile.pixels),
                 ("TILE_HIDDEN", tile.hidden),
                 ("TILE_PLANES", tile.planes),
+                ("SUBGROUP", cx.target().subgroup as usize),
             ]);
             (&mlp_direct::KERNEL, sizes.pixels.div_ceil(tile.pixels))
         }

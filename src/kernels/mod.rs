@@ -36,6 +36,10 @@ mod top;
 mod values;
 mod views;
 mod weights;
+mod winograd;
+mod winograd_input;
+mod winograd_matmul;
+mod winograd_output;
 
 pub use argument::{Access, Accessor, Argument};
 pub use decision::Decision;
@@ -61,11 +65,14 @@ pub struct Source {
     pub file: &'static str,
     /// Its whole text.
     pub text: &'static str,
+    /// The file in its place where a step's constant `SUBGROUP` is not zero: the same functions, for
+    /// invocations that share what they read with their subgroup.
+    pub subgroup: Option<&'static Source>,
 }
 
 macro_rules! source {
     ($file:expr) => {
-        $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)) }
+        $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)), subgroup: None }
     };
 }
 pub(crate) use source;
@@ -74,6 +81,8 @@ pub(crate) use source;
 static ACTIVATION: Source = source!("activation.wgsl");
 /// `store(plane, pixel, sum)`: residual, activation, output.
 static EPILOGUE: Source = source!("epilogue.wgsl");
+/// `w_pair(first, second)`: two blocks of weights.
+static BLOCKS: Source = Source { subgroup: Some(&source!("blocks_subgroup.wgsl")), ..source!("blocks.wgsl") };
 
 /// The values of the constant `ACTIVATION`.
 const ACTIVATIONS: &[(&str, u32)] = &[
@@ -123,6 +132,9 @@ pub static KERNELS: &[&Kernel] = &[
     &preprocess::COLUMNS,
     &token_mixer::KERNEL,
     &top::KERNEL,
+    &winograd_input::KERNEL,
+    &winograd_matmul::KERNEL,
+    &winograd_output::KERNEL,
 ];
 
 impl PartialEq for Kernel {
@@ -244,7 +256,15 @@ impl Step {
     pub fn shader(&self) -> String {
         let arguments = self.kernel.arguments.iter().zip(&self.formats);
         let accessors = arguments.filter_map(|(argument, format)| argument.accessor(*format));
-        accessors.chain(self.kernel.sources.iter().copied()).fold(self.prelude(), |text, source| text + source.text)
+        let shared = self.uses_subgroups();
+        let sources = self.kernel.sources.iter().map(|source| source.subgroup.filter(|_| shared).unwrap_or(source));
+        accessors.chain(sources).fold(self.prelude(), |text, source| text + source.text)
+    }
+
+    /// Whether the shader needs a device with subgroup operations, and subgroups of the size that its
+    /// constant `SUBGROUP` says.
+    pub fn uses_subgroups(&self) -> bool {
+        self.names().zip(&self.constants).any(|(name, value)| name == "SUBGROUP" && *value > 0)
     }
 }
 
