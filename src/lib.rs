@@ -23,6 +23,7 @@ pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod proof;
+pub mod quant;
 pub mod registry;
 pub mod session;
 pub mod tensor;

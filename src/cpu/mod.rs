@@ -27,6 +27,7 @@ mod scale;
 mod settle;
 mod slice;
 mod values;
+mod visit;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ use prepared::Prepared;
 pub use prepared::StepTime;
 pub use settle::settle_batch_norms;
 use values::Values;
+pub use visit::Visitor;
 
 /// How the CPU computes an operator.
 trait CpuKernel {

@@ -17,6 +17,7 @@ use crate::models::{self, Architecture, Form};
 use crate::passes::{self, Report};
 use crate::preprocess::{Preprocess, Resize};
 use crate::proof::{self, Proof};
+use crate::quant::{Quantization, Scheme};
 use crate::tensor::Tensor;
 
 /// Number format of weights and activations.
@@ -126,6 +127,7 @@ impl Model {
             graph,
             architecture: name,
             form: Form::Train,
+            quantization: None,
             preprocess,
             labels,
             source_sha256,
@@ -157,6 +159,10 @@ impl Model {
     }
 
     fn fuse(loaded: LoadedModel, prove: bool, start: Instant) -> Result<Model> {
+        if loaded.quantization.is_some() {
+            // Fused before it was quantised, and its scales name the nodes that it has.
+            return Model::quantized(loaded, start.elapsed());
+        }
         // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
         // ours.
         let (graph, report) = passes::fuse(&loaded.graph)?;
@@ -166,6 +172,14 @@ impl Model {
         let proof = if rewritten && prove { Some(proved(&loaded.graph, &graph)?) } else { None };
         let network = LoadedModel { graph, form: Form::Fused, ..loaded };
         Ok(Model { network, fusion: rewritten.then_some(Fusion { report, proof }), loading })
+    }
+
+    /// A network whose graph and scales belong together.
+    pub(crate) fn quantized(network: LoadedModel, loading: Duration) -> Result<Model> {
+        check_ends(&network)?;
+        let quantization = network.quantization.as_ref();
+        quantization.map_or(Ok(()), |quantization| quantization.check(&network.graph))?;
+        Ok(Model { network, fusion: None, loading })
     }
 
     /// Gives the classes other names.
@@ -258,9 +272,19 @@ impl Model {
         self.loading
     }
 
-    /// The number format its weights are in.
+    /// The number format its weights are in, and its activations if they have scales.
     pub fn precision(&self) -> Precision {
-        Precision::F32
+        match self.quantization().map(Quantization::scheme) {
+            None => Precision::F32,
+            Some(Scheme::W8) => Precision::W8,
+            Some(Scheme::W8a8) => Precision::W8a8,
+        }
+    }
+
+    /// The scales of its weights and values, if it is quantised: [`Model::graph`] then holds weights
+    /// that lie on their grids.
+    pub fn quantization(&self) -> Option<&Quantization> {
+        self.network.quantization.as_ref()
     }
 
     /// The model as a file of this crate's own format.
