@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, NodeId, ParamId};
 use crate::ops::{Activate, Activation, Op};
+use crate::quant::Quantization;
 
 /// A fused graph with its activations standing apart, and its layers.
 pub(super) struct Layers {
@@ -66,11 +67,9 @@ impl Layers {
 
 fn layer(graph: &Graph, id: NodeId) -> Option<Layer> {
     let node = graph.node(id);
-    if !matches!(node.op, Op::Conv2d(_) | Op::Linear(_) | Op::ChunkConv(_) | Op::CopyConv(_)) {
-        return None;
-    }
-    let weights = node.op.params().into_iter().filter(|(role, _)| role.ends_with("weight")).collect();
-    Some(Layer { id, input: *node.inputs.first()?, weights })
+    let weights = Quantization::quantizable(&node.op);
+    let input = *node.inputs.first()?;
+    (!weights.is_empty()).then_some(Layer { id, input, weights })
 }
 
 #[cfg(test)]

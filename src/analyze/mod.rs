@@ -5,30 +5,83 @@
 //! Everything here is a plain value that serialises; pictures come in as tensors that are already
 //! preprocessed. Runs on the CPU executor.
 
+mod branches;
 mod histogram;
 mod layers;
 mod measure;
 mod norms;
 mod quantiser;
+mod sensitivity;
 mod spread;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
+pub use branches::{BranchPart, BranchView};
 pub use histogram::Density;
 pub use measure::{InputReport, LayerReport, WeightReport};
 pub use norms::NormReport;
-pub use quantiser::Noise;
+pub use quantiser::NoiseLevel;
+pub use sensitivity::{Cost, Sensitivity};
 pub use spread::{Quantiles, Spread};
+pub use verdict::{BUDGET_DB, Condition, Culprit, Verdict};
 
-use crate::error::Result;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::tensor::Tensor;
+use layers::Layers;
+
+/// What is wanted of an analysis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The block or layer whose branches are looked at; that which makes the activations worst for 8
+    /// bits if `None`.
+    pub layer: Option<String>,
+    /// The channel of it; the widest if `None`.
+    pub channel: Option<usize>,
+    /// Whether to run the network with one layer at a time, and with more and more of them, in 8
+    /// bits: two runs for each layer and picture.
+    pub sensitivity: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { layer: None, channel: None, sensitivity: true }
+    }
+}
+
+/// All that was found about a network. Serialises as what `foveate analyze --json` prints for it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Analysis {
+    /// Does it bear plain 8 bits, and if not, why.
+    pub verdict: Verdict,
+    /// Calibration inputs.
+    pub inputs: usize,
+    /// Its layers with weights, from the input to the output.
+    pub layers: Vec<LayerReport>,
+    /// The batch norms of its training form.
+    pub norms: Vec<NormReport>,
+    /// Why there are no batch norms, if there are none.
+    pub norms_missing: Option<&'static str>,
+    /// The branches of one block, in one channel.
+    pub branches: BranchView,
+    /// The cost of each layer at the output; `None` if not wanted.
+    pub sensitivity: Option<Sensitivity>,
+}
 
 /// What is being done, for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Ranges and distributions of activations.
+    /// Ranges and distributions of activations; a step is an input.
     Ranges,
-    /// Each layer by itself with weights or inputs in 8 bits.
+    /// Each layer by itself with weights or inputs in 8 bits; a step is an input.
     Noise,
+    /// The branches of one block; a step is an input.
+    Branches,
+    /// The network with some layers in 8 bits; a step is a set of layers, over all inputs.
+    Sensitivity,
 }
 
 /// How far a stage is.
@@ -42,7 +95,48 @@ pub struct Progress {
     pub total: usize,
 }
 
-/// x
-pub fn layers(fused: &Graph, inputs: &[Tensor]) -> Result<Vec<LayerReport>> {
-    measure::measure(&layers::Layers::of(fused)?, inputs, &mut |_| {})
+/// Why a fused file shows no batch norms.
+const FUSED: &str = "The file holds the network in fused form: fusing folded the batch norms into the convolutions and \
+                     summed the branches, which cannot be undone. The checkpoint that it was fused from shows them.";
+const WITHOUT_NORMS: &str = "The network has no batch norms in its training form.";
+
+/// Analyses a network on calibration inputs, each `[1, c, h, w]`, already preprocessed.
+///
+/// `fused` is the network in fused form ([`passes::fuse`](crate::passes::fuse)); `training` the same
+/// in training form, if it is known. Quantisation is the plain scheme of the paper (4.1): symmetric, 8
+/// bits, ranges by the largest magnitude, weights per output channel, activations per tensor.
+///
+/// # Errors
+/// [`Error::Argument`] if there are no inputs or they have another shape, for a layer or channel that is
+/// not there, and if the values of one input are more than 4 GiB; [`Error::Graph`] naming the first
+/// layer that makes a NaN or an infinity.
+pub fn analyze(
+    fused: &Graph,
+    training: Option<&Graph>,
+    inputs: &[Tensor],
+    options: &Options,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Analysis> {
+    if inputs.is_empty() {
+        return Err(Error::argument("there are no calibration inputs; at least one picture is needed"));
+    }
+    let layers = Layers::of(fused)?;
+    let (reports, scales) = measure::measure(&layers, inputs, progress)?;
+    let branches = branches::view(&layers, training, &reports, inputs, options, progress)?;
+    let norms = training.map(norms::norms).unwrap_or_default();
+    let norms_missing = match training {
+        None => Some(FUSED),
+        Some(_) if norms.is_empty() => Some(WITHOUT_NORMS),
+        Some(_) => None,
+    };
+    let wanted = options.sensitivity.then(|| sensitivity::sensitivity(&layers, &scales, inputs, progress));
+    Ok(Analysis {
+        verdict: Verdict::of(&reports, &norms),
+        inputs: inputs.len(),
+        layers: reports,
+        norms,
+        norms_missing,
+        branches,
+        sensitivity: wanted.transpose()?,
+    })
 }

@@ -10,7 +10,7 @@ mod layers;
 mod stages;
 
 pub use branches::{BlockLayout, Branch, Branches};
-pub(crate) use forks::forks;
+pub(crate) use forks::{Fork, forks};
 pub use layers::{FormInfo, LayerInfo};
 pub use stages::{StageInfo, block_of};
 
