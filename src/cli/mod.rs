@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod progress;
 mod pull;
+mod quantize;
 mod source;
 mod table;
 mod timing;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Fuse(args) => fuse::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Features(args) => features::run(&args),

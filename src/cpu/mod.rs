@@ -42,6 +42,7 @@ pub use prepared::StepTime;
 pub use settle::settle_batch_norms;
 use values::Values;
 pub use visit::Visitor;
+pub(crate) use visit::compute_alone;
 
 /// How the CPU computes an operator.
 trait CpuKernel {

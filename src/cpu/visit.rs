@@ -46,3 +46,18 @@ impl CpuExecutor {
         values.take(graph, graph.output())
     }
 }
+
+/// The value of an operator from those of its inputs, outside of any run. `between` sees the value
+/// between the convolutions `wide` and `tall` of a [`ChunkConv`].
+pub(crate) fn compute_alone(
+    op: &Op,
+    inputs: &[&Tensor],
+    shape: Shape,
+    params: &Params,
+    between: &mut dyn FnMut(&mut Tensor),
+) -> Tensor {
+    match (op, inputs) {
+        (Op::ChunkConv(op), [x, ..]) => op.run_between(x, shape, params, between),
+        _ => kernel(op).run(inputs, shape, params),
+    }
+}

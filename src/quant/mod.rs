@@ -5,13 +5,42 @@
 //! linear layer quantised, first and last included. [`Quantization`] holds the scales beside a
 //! [`Graph`](crate::Graph) whose weights lie on their grids.
 
+mod auto;
+mod bias;
+mod calibration;
+mod equalize;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
 pub mod grid;
+mod histogram;
+mod influence;
+mod measure;
 mod noise;
+mod observe;
 mod options;
+mod parts;
 mod quantization;
+mod quantizer;
+mod range;
+mod rescale;
+mod restore;
 mod simulate;
+mod ties;
+mod walk;
+mod weights;
 
+pub use auto::{Sensitivity, keep_fewest, sensitivities};
+pub use calibration::CalibrationSet;
+pub use equalize::{Equalized, equalize};
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::count_pictures;
+pub use histogram::Histogram;
+pub use measure::{Costs, LayerCost};
 pub use noise::Noise;
+pub use observe::{Observed, Seen};
 pub use options::{Calibrator, Granularity, Options, Scheme};
 pub use quantization::{Calibration, Quantization};
+pub use quantizer::{OnStage, Quantized, Quantizer, Stage};
+pub use range::range;
+pub use restore::restore;
 pub use simulate::{Part, Simulated, Simulation};

@@ -212,27 +212,37 @@ impl SessionBuilder {
         let names: Vec<String> = stages.into_iter().chain(self.features).collect();
         let kept = features::select(model.graph(), &names)?;
         let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
+        let factors = |id: &NodeId| Some(model.quantization()?.factors(*id)?.to_vec());
+        let factors = wanted.iter().map(factors).collect();
         let precision = self.precision.unwrap_or(model.precision());
+        if precision == Precision::F32 {
+            model = model.dequantized();
+        }
         if precision != model.precision() {
             let (name, held) = (model.name(), model.precision());
-            return Err(Error::argument(format!(
-                "{name} holds {held} weights and this version runs f32 only; \
-                 {precision} arrives with a later version: use --precision {held}"
-            )));
+            return Err(Error::argument(if held == Precision::F32 {
+                format!(
+                    "{name} holds f32 weights, which this version runs as f32 only: use --precision f32, or make a \
+                     file of 8 bits with `foveate quantize`"
+                )
+            } else {
+                format!("{name} holds {held} weights: use --precision {held}, or f32 for the same weights in floats")
+            }));
         }
         if self.batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
         let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, device) = if let Some((device, queue)) = self.borrowed {
+        let (engine, mut device) = if let Some((device, queue)) = self.borrowed {
             Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted).await?
         } else {
             open(&self.device, self.backend, &model, batch, safe_shaders, &wanted).await?
         };
+        device.arithmetic = device.kind.arithmetic(model.precision());
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept })
+        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept, factors })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::model::Precision;
 use crate::gpu::{AdapterSummary, DeviceRequest};
 
 /// Which device to run on.
@@ -53,6 +54,19 @@ pub enum DeviceKind {
     Cpu,
 }
 
+impl DeviceKind {
+    /// How a network of that precision is computed, where that is not what the precision says.
+    pub(super) fn arithmetic(self, precision: Precision) -> Option<String> {
+        let words = match (self, precision) {
+            (_, Precision::F32 | Precision::F16) => return None,
+            (_, Precision::W8) => "w8: weights of 8 bits, computed in f32",
+            (DeviceKind::Cpu, Precision::W8a8) => "w8a8 in f32, values rounded to 8 bits between operators",
+            (DeviceKind::Gpu, Precision::W8a8) => "weights of w8a8 in f32, activations not rounded",
+        };
+        Some(words.to_owned())
+    }
+}
+
 /// Where a session runs, and why there.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct DeviceInfo {
@@ -64,6 +78,9 @@ pub struct DeviceInfo {
     pub name: String,
     /// Driver and version, as the adapter says.
     pub driver: String,
+    /// How a quantised network is computed there; `None` for networks of floats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arithmetic: Option<String>,
     /// Why this device.
     #[serde(skip)]
     pub reason: String,
@@ -75,21 +92,25 @@ impl DeviceInfo {
         let name = format!("CPU executor, {threads} thread{}", if threads == 1 { "" } else { "s" });
         let (kind, backend, driver) =
             (DeviceKind::Cpu, "none".into(), concat!("foveate ", env!("CARGO_PKG_VERSION")).into());
-        DeviceInfo { kind, backend, name, driver, reason: reason.into() }
+        DeviceInfo { kind, backend, name, driver, arithmetic: None, reason: reason.into() }
     }
 
     pub(super) fn gpu(adapter: &AdapterSummary, reason: impl Into<String>) -> Self {
         let driver = format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned();
         let (kind, backend, name) = (DeviceKind::Gpu, adapter.backend.to_owned(), adapter.name.clone());
-        DeviceInfo { kind, backend, name, driver, reason: reason.into() }
+        DeviceInfo { kind, backend, name, driver, arithmetic: None, reason: reason.into() }
     }
 }
 
 impl fmt::Display for DeviceInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            DeviceKind::Cpu => write!(f, "{} ({})", self.name, self.reason),
-            DeviceKind::Gpu => write!(f, "{}, {}, {} ({})", self.name, self.backend, self.driver, self.reason),
+            DeviceKind::Cpu => f.write_str(&self.name)?,
+            DeviceKind::Gpu => write!(f, "{}, {}, {}", self.name, self.backend, self.driver)?,
         }
+        if let Some(arithmetic) = &self.arithmetic {
+            write!(f, ", {arithmetic}")?;
+        }
+        write!(f, " ({})", self.reason)
     }
 }

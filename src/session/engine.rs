@@ -11,16 +11,32 @@ use crate::graph::NodeId;
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
+use crate::quant::{Part, Scheme, Simulated, Simulation};
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
-    Cpu { executor: Box<CpuExecutor>, preprocess: Preprocess, wanted: Vec<NodeId> },
+    Cpu {
+        executor: Box<CpuExecutor>,
+        preprocess: Preprocess,
+        wanted: Vec<NodeId>,
+    },
+    /// Values rounded to 8 bits between float operators.
+    Simulated {
+        executor: Box<Simulated>,
+        preprocess: Preprocess,
+        wanted: Vec<NodeId>,
+    },
     Gpu(Box<GpuExecutor>),
 }
 
 impl Engine {
     /// `wanted` are the nodes whose values every run returns beside the output.
     pub(super) fn cpu(model: &Model, wanted: &[NodeId]) -> Result<Self> {
+        if let Some(quantization) = model.quantization().filter(|q| q.scheme() == Scheme::W8a8) {
+            let simulation = Simulation::quantized_only(model.graph().clone(), quantization.clone())?;
+            let executor = Box::new(simulation.with(Part::Everything)?);
+            return Ok(Engine::Simulated { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() });
+        }
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
         if wanted.is_empty() {
             executor.prepare();
@@ -61,6 +77,9 @@ impl Engine {
             Engine::Cpu { executor, preprocess, wanted } => {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
+            Engine::Simulated { executor, preprocess, wanted } => {
+                executor.run_with(&preprocess.apply_batch(pictures)?, wanted).map(Outputs::from)
+            }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
     }
@@ -80,6 +99,12 @@ impl Engine {
                 });
                 Ok(std::iter::once(step).chain(steps).collect())
             }
+            Engine::Simulated { executor, preprocess, .. } => {
+                let start = Instant::now();
+                executor.run(&preprocess.apply(picture)?)?;
+                let kernel = "w8a8 rounded in f32";
+                Ok(vec![StepTime { node: "network".into(), kernel, macs: 0, time: start.elapsed() }])
+            }
             Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
     }
@@ -87,6 +112,7 @@ impl Engine {
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
+            Engine::Simulated { executor, wanted, .. } => executor.run_with(input, wanted).map(Outputs::from),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }

@@ -21,8 +21,9 @@ use crate::features::{Features, Selected};
 use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::picture::Picture;
+use crate::quant;
 use crate::tensor::Tensor;
-use engine::Engine;
+use engine::{Engine, Outputs};
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -45,6 +46,8 @@ pub struct Session {
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
     kept: Vec<Selected>,
+    /// What their channels have to be multiplied with, for those of equalised networks.
+    factors: Vec<Option<Vec<f32>>>,
 }
 
 impl Session {
@@ -113,7 +116,7 @@ impl Session {
         self.check_kept()?;
         self.check_count(pictures.len())?;
         let outputs = self.engine.run_pictures(pictures).await?;
-        Features::new(&self.kept, outputs.wanted, outputs.output)
+        self.features_from(outputs)
     }
 
     /// The values that the session keeps for a tensor that is already preprocessed; see
@@ -125,6 +128,14 @@ impl Session {
         self.check_kept()?;
         self.check_samples(input)?;
         let outputs = self.engine.run_tensor(input).await?;
+        self.features_from(outputs)
+    }
+
+    /// Values of quantised networks become those that the network had before its ranges were moved.
+    fn features_from(&self, mut outputs: Outputs) -> Result<Features> {
+        for (value, factors) in outputs.wanted.iter_mut().zip(&self.factors) {
+            factors.as_ref().map_or(Ok(()), |factors| quant::restore(value, factors))?;
+        }
         Features::new(&self.kept, outputs.wanted, outputs.output)
     }
 
@@ -184,7 +195,8 @@ impl Session {
         let start = Instant::now();
         let wanted: Vec<NodeId> = self.kept.iter().map(|feature| feature.id).collect();
         let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
+        let (engine, mut info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
+        info.arithmetic = info.kind.arithmetic(self.model.precision());
         (self.engine, self.device) = (engine, info);
         self.timing.compile = milliseconds(start);
         Ok(())

@@ -281,6 +281,12 @@ impl Model {
         }
     }
 
+    /// The same network in floats: weights keep the values that 8 bits left them.
+    pub fn dequantized(mut self) -> Model {
+        self.network.quantization = None;
+        self
+    }
+
     /// The scales of its weights and values, if it is quantised: [`Model::graph`] then holds weights
     /// that lie on their grids.
     pub fn quantization(&self) -> Option<&Quantization> {
