@@ -11,6 +11,7 @@ mod layers;
 mod measure;
 mod norms;
 mod quantiser;
+mod repair;
 mod sensitivity;
 mod spread;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use histogram::Density;
 pub use measure::{InputReport, LayerReport, WeightReport};
 pub use norms::NormReport;
 pub use quantiser::NoiseLevel;
+pub use repair::Repaired;
 pub use sensitivity::{Cost, Sensitivity};
 pub use spread::{Quantiles, Spread};
 pub use verdict::{BUDGET_DB, Condition, Culprit, Verdict};
@@ -30,7 +32,8 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::tensor::Tensor;
+use crate::quant::{Calibration, CalibrationSet};
+use crate::session::Model;
 use layers::Layers;
 
 /// What is wanted of an analysis.
@@ -42,7 +45,7 @@ pub struct Options {
     /// The channel of it; the widest if `None`.
     pub channel: Option<usize>,
     /// Whether to run the network with one layer at a time, and with more and more of them, in 8
-    /// bits: two runs for each layer and picture.
+    /// bits (two runs for each layer and input), and as the default of `foveate quantize` makes it.
     pub sensitivity: bool,
 }
 
@@ -57,8 +60,8 @@ impl Default for Options {
 pub struct Analysis {
     /// Does it bear plain 8 bits, and if not, why.
     pub verdict: Verdict,
-    /// Calibration inputs.
-    pub inputs: usize,
+    /// The calibration inputs.
+    pub calibration: Calibration,
     /// Its layers with weights, from the input to the output.
     pub layers: Vec<LayerReport>,
     /// The batch norms of its training form.
@@ -69,6 +72,8 @@ pub struct Analysis {
     pub branches: BranchView,
     /// The cost of each layer at the output; `None` if not wanted.
     pub sensitivity: Option<Sensitivity>,
+    /// The whole network in 8 bits as the default of `foveate quantize` makes it; `None` if not wanted.
+    pub repaired: Option<Repaired>,
 }
 
 /// What is being done, for progress bars.
@@ -82,6 +87,8 @@ pub enum Stage {
     Branches,
     /// The network with some layers in 8 bits; a step is a set of layers, over all inputs.
     Sensitivity,
+    /// The network is quantised with repairs.
+    Repair,
 }
 
 /// How far a stage is.
@@ -100,27 +107,28 @@ const FUSED: &str = "The file holds the network in fused form: fusing folded the
                      summed the branches, which cannot be undone. The checkpoint that it was fused from shows them.";
 const WITHOUT_NORMS: &str = "The network has no batch norms in its training form.";
 
-/// Analyses a network on calibration inputs, each `[1, c, h, w]`, already preprocessed.
+/// Analyses a network on calibration inputs.
 ///
-/// `fused` is the network in fused form ([`passes::fuse`](crate::passes::fuse)); `training` the same
-/// in training form, if it is known. Quantisation is the plain scheme of the paper (4.1): symmetric, 8
+/// `model` is the network in fused form, `training` the same in training form, if it is known.
+/// Quantisation is the plain scheme of the paper (4.1) but for [`Analysis::repaired`]: symmetric, 8
 /// bits, ranges by the largest magnitude, weights per output channel, activations per tensor.
 ///
 /// # Errors
-/// [`Error::Argument`] if there are no inputs or they have another shape, for a layer or channel that is
-/// not there, and if the values of one input are more than 4 GiB; [`Error::Graph`] naming the first
-/// layer that makes a NaN or an infinity.
+/// [`Error::Argument`] if the model is quantised already or in training form, for inputs of another
+/// shape, for a layer or channel that is not there, and if the values of one input are more than 4
+/// GiB; [`Error::Graph`] naming the first layer that makes a NaN or an infinity.
 pub fn analyze(
-    fused: &Graph,
+    model: &Model,
     training: Option<&Graph>,
-    inputs: &[Tensor],
+    set: &CalibrationSet,
     options: &Options,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Analysis> {
-    if inputs.is_empty() {
-        return Err(Error::argument("there are no calibration inputs; at least one picture is needed"));
+    if model.quantization().is_some() {
+        let name = model.name();
+        return Err(Error::argument(format!("{name} is in 8 bits already; analyse the model that it was made from")));
     }
-    let layers = Layers::of(fused)?;
+    let (layers, inputs) = (Layers::of(model.graph())?, set.inputs());
     let (reports, scales) = measure::measure(&layers, inputs, progress)?;
     let branches = branches::view(&layers, training, &reports, inputs, options, progress)?;
     let norms = training.map(norms::norms).unwrap_or_default();
@@ -129,14 +137,17 @@ pub fn analyze(
         Some(_) if norms.is_empty() => Some(WITHOUT_NORMS),
         Some(_) => None,
     };
-    let wanted = options.sensitivity.then(|| sensitivity::sensitivity(&layers, &scales, inputs, progress));
+    let wanted = options.sensitivity;
+    let sensitivity = wanted.then(|| sensitivity::sensitivity(&layers, &scales, inputs, progress)).transpose()?;
+    let repaired = wanted.then(|| repair::repaired(model, set, progress)).transpose()?;
     Ok(Analysis {
         verdict: Verdict::of(&reports, &norms),
-        inputs: inputs.len(),
+        calibration: set.about(),
         layers: reports,
         norms,
         norms_missing,
         branches,
-        sensitivity: wanted.transpose()?,
+        sensitivity,
+        repaired,
     })
 }

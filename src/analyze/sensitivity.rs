@@ -107,7 +107,7 @@ impl<'a> Sweep<'a> {
 }
 
 /// The index of the largest value, the first of several.
-fn top1(logits: &[f32]) -> Option<usize> {
+pub(super) fn top1(logits: &[f32]) -> Option<usize> {
     (0..logits.len()).max_by(|&i, &j| logits[i].total_cmp(&logits[j]).then(j.cmp(&i)))
 }
 
