@@ -17,6 +17,7 @@ mod spread;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod words;
 
 pub use branches::{BranchPart, BranchView};
 pub use histogram::Density;
