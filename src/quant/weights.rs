@@ -20,7 +20,7 @@ const MOST_BIAS: f32 = (1 << 29) as f32;
 /// changed for one node must not change for another.
 pub(super) fn separate(graph: &mut Graph) -> Result<()> {
     let mut taken = std::collections::BTreeSet::new();
-    for id in graph.ids() {
+    for id in graph.ids().skip(1) {
         let node = graph.node(id).clone();
         let mut op = node.op;
         let mut copies = Vec::new();
