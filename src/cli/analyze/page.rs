@@ -21,7 +21,7 @@ impl fmt::Display for Page<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let models = &self.0.models;
         let names: Vec<&str> = models.iter().map(|model| model.label.as_str()).collect();
-        let title = format!("8 bits: {}", escape(&names.join(" and ")));
+        let title = format!("What 8 bits make of {}", escape(&names.join(" and ")));
         f.write_str("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")?;
         writeln!(f, "<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">")?;
         f.write_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")?;

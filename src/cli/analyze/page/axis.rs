@@ -82,14 +82,14 @@ impl Axis {
         for value in values {
             let at = self.at(value);
             if ticks.last().is_none_or(|(before, _)| at - before >= 0.13) {
-                ticks.push((at, number(value)));
+                ticks.push((at, label(value)));
             }
         }
         ticks
     }
 
     fn even(&self) -> Vec<f64> {
-        let rough = (self.high - self.low) / 5.0;
+        let rough = (self.high - self.low) / 7.0;
         let decade = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|s| s * decade).into_iter().find(|s| *s >= rough).unwrap_or(decade);
         let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
@@ -106,6 +106,15 @@ impl Axis {
     }
 }
 
+/// A round number without the zeros after its last digit.
+fn label(value: f64) -> String {
+    let text = number(value);
+    match text.contains('.') && !text.contains('e') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +124,7 @@ mod tests {
         let axis = Axis::around([(-1.3, 2.1), (-0.4, 0.9)].into_iter());
         assert!(!axis.is_bent());
         let ticks = axis.ticks();
-        assert_eq!(ticks.iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["−1.00", "0", "1.00", "2.00"]);
+        assert_eq!(ticks.iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["−1", "−0.5", "0", "0.5", "1", "1.5", "2"]);
         assert!(axis.at(-1.3) > 0.0 && axis.at(2.1) < 1.0 && axis.at(-99.0) == 0.0 && axis.at(99.0) == 1.0);
         assert!((axis.at(0.4) - (axis.at(-1.3) + axis.at(2.1)) / 2.0).abs() < 1e-12);
     }

@@ -18,8 +18,6 @@ pub struct Chart<'a> {
     pub axis: Axis,
     /// Headings of the numbers.
     pub columns: &'static [&'static str],
-    /// A dashed line for each series, e.g. at a threshold.
-    pub line: Option<&'static str>,
     pub series: Vec<Series<'a>>,
 }
 

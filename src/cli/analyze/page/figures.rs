@@ -9,7 +9,7 @@ use crate::cli::analyze::report::{Contender, decibels, number, range};
 type Models<'a> = &'a [Contender];
 
 /// Weights, layer by layer.
-pub fn weights(models: Models) -> Chart<'_> {
+pub fn weights(models: Models<'_>) -> Chart<'_> {
     let all = || models.iter().flat_map(|model| &model.analysis.layers).flat_map(|layer| &layer.weights);
     let rows = |layer: &'_ LayerReport| layer.weights.len() > 1;
     let series = models.iter().map(|model| Series {
@@ -37,13 +37,12 @@ pub fn weights(models: Models) -> Chart<'_> {
                 .to_owned(),
         axis: Axis::around(all().map(|weights| (weights.spread.min, weights.spread.max))),
         columns: &["range", "std", "apart"],
-        line: None,
         series: series.collect(),
     }
 }
 
 /// Values before activation, layer by layer.
-pub fn activations(models: Models) -> Chart<'_> {
+pub fn activations(models: Models<'_>) -> Chart<'_> {
     let all = || models.iter().flat_map(|model| &model.analysis.layers).map(|layer| &layer.before_activation);
     let series = models.iter().map(|model| Series {
         label: model.label.clone(),
@@ -59,7 +58,6 @@ pub fn activations(models: Models) -> Chart<'_> {
                 .to_owned(),
         axis: Axis::around(all().map(|spread| (spread.min, spread.max))),
         columns: &["min … max", "std", "apart", "crest"],
-        line: None,
         series: series.collect(),
     }
 }
@@ -102,7 +100,6 @@ pub fn left<'a>(
         ),
         axis: Axis::from_zero(all().chain(shares).fold(0.0, f64::max) * 1.02),
         columns: &["dB"],
-        line: Some("share"),
         series: series.collect(),
     }
 }
@@ -142,13 +139,12 @@ pub fn norms<'a>(
         about: about.to_owned(),
         axis: Axis::around(extents),
         columns: &["median", "farthest (channel)"],
-        line: None,
         series: series.filter(|series| !series.rows.is_empty()).collect(),
     })
 }
 
 /// One channel's branches.
-pub fn branches(models: Models) -> Chart<'_> {
+pub fn branches(models: Models<'_>) -> Chart<'_> {
     let series = models.iter().map(|model| {
         let view = &model.analysis.branches;
         let rows = view.parts.iter().map(|part| Row {
@@ -169,7 +165,6 @@ pub fn branches(models: Models) -> Chart<'_> {
                 .to_owned(),
         axis: Axis::around(parts.map(|part| (part.spread.min, part.spread.max))),
         columns: &["range", "mean", "std"],
-        line: None,
         series: series.collect(),
     }
 }
@@ -201,7 +196,6 @@ pub fn costs<'a>(
         about: about.to_owned(),
         axis: Axis::from_zero(all.iter().filter_map(|cost| cost.noise.sqnr_db).fold(0.0, f64::max) * 1.02),
         columns: &["dB", "MSE", "top-1 changed"],
-        line: None,
         series: series.collect(),
     })
 }
