@@ -28,6 +28,7 @@ pub use repair::Repaired;
 pub use sensitivity::{Cost, Sensitivity};
 pub use spread::{Quantiles, Spread};
 pub use verdict::{BUDGET_DB, Condition, Culprit, Verdict};
+pub use words::Finding;
 
 use serde::Serialize;
 

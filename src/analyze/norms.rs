@@ -86,7 +86,7 @@ mod tests {
         places.dedup();
         assert_eq!(places, ["3×3", "post-BN"]);
         let next = norms(&Model::random_checkpoint("repnext-m0", 3).unwrap().graph);
-        assert!(next.iter().any(|r| r.place == "1×7→7×1") && next.iter().any(|r| r.place == "norm"));
+        assert!(!next.is_empty() && next.iter().all(|r| r.place == "norm"), "its branches have none");
         assert!(norms(Model::builtin().unwrap().graph()).is_empty());
     }
 }

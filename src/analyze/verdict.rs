@@ -156,14 +156,17 @@ fn causes(weights: &Condition, activations: &Condition, layers: &[LayerReport], 
         own.max_by(|a, b| far(a).total_cmp(&far(b)))
     };
     let remark = |norm: &NormReport| {
+        let which = match norm.place.as_str() {
+            "post-BN" => "the batch norm after the sum of branches".to_owned(),
+            "norm" => format!("the batch norm {}", norm.node),
+            branch => format!("the batch norm of the {branch} branch"),
+        };
+        let (channel, widest) = (norm.scale.widest_channel, norm.scale.widest);
+        let (times, median) = (far(norm), norm.scale.median);
         format!(
-            "{}: the batch norm on {} multiplies channel {} by {:.3}, {:.0} times its median of {:.3} (γ/√(σ²+ε))",
-            norm.block,
-            norm.place,
-            norm.scale.widest_channel,
-            norm.scale.widest,
-            far(norm),
-            norm.scale.median
+            "{}: {which} multiplies channel {channel} by {widest:.3}, {times:.0} times its median of {median:.3} \
+             (γ/√(σ²+ε))",
+            norm.block
         )
     };
     blocks.into_iter().filter_map(worst).map(remark).collect()

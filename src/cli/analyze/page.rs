@@ -186,8 +186,13 @@ fn card(f: &mut fmt::Formatter<'_>, at: usize, model: &Contender) -> fmt::Result
         }
         f.write_str("</tbody></table>\n")?;
     }
-    for sentence in &model.sentences {
-        writeln!(f, "<p>{}</p>", escape(sentence))?;
+    for finding in verdict.findings() {
+        writeln!(f, "<p>{}</p>", escape(&finding.text))?;
+        if !finding.layers.is_empty() {
+            f.write_str("<ul>")?;
+            finding.layers.iter().try_for_each(|layer| write!(f, "<li>{}</li>", escape(layer)))?;
+            f.write_str("</ul>\n")?;
+        }
     }
     if let Some(command) = &model.command {
         writeln!(f, "<p>{}</p>\n<pre><code>{}</code></pre>", model.advice(), escape(command))?;

@@ -151,7 +151,7 @@ fn measured(analysis: &Analysis) -> Vec<String> {
     });
     let repaired = analysis.repaired.as_ref().map(|cost| {
         let (db, changed) = (decibels(cost.noise), cost.top1_changed);
-        format!("As `foveate quantize` makes it by default: {db} dB, another top-1 on {changed} of {pictures}.")
+        format!("As foveate quantize makes it by default: {db} dB, another top-1 on {changed} of {pictures}.")
     });
     plain.into_iter().chain(repaired).collect()
 }

@@ -71,37 +71,39 @@ impl Axis {
         if place.is_finite() { place.clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// Round values along the axis with what is written at them, not closer than can be read.
-    pub fn ticks(&self) -> Vec<(f64, String)> {
-        let mut values = match self.bend {
-            None => self.even(),
+    /// Round values along the axis with what is written at them, at least `apart` from each other, as
+    /// a part of the axis.
+    pub fn ticks(&self, apart: f64) -> Vec<(f64, String)> {
+        let values = match self.bend {
+            None => self.even(apart),
             Some(bend) => self.decades(bend),
         };
-        values.sort_by(f64::total_cmp);
         let mut ticks: Vec<(f64, String)> = Vec::new();
         for value in values {
             let at = self.at(value);
-            if ticks.last().is_none_or(|(before, _)| at - before >= 0.13) {
+            if ticks.iter().all(|(other, _)| (at - other).abs() >= apart) {
                 ticks.push((at, label(value)));
             }
         }
+        ticks.sort_by(|a, b| a.0.total_cmp(&b.0));
         ticks
     }
 
-    fn even(&self) -> Vec<f64> {
-        let rough = (self.high - self.low) / 7.0;
+    /// Multiples of a round step.
+    fn even(&self, apart: f64) -> Vec<f64> {
+        let rough = (self.high - self.low) * apart.max(0.05);
         let decade = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|s| s * decade).into_iter().find(|s| *s >= rough).unwrap_or(decade);
         let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
         (first..=last.min(first.saturating_add(20))).map(|i| i as f64 * step).collect()
     }
 
-    /// Zero, and powers of ten on either side of it.
+    /// Zero, and powers of ten on either side of it, the largest first: they have the room.
     fn decades(&self, bend: f64) -> Vec<f64> {
         let first = bend.log10().round() as i32;
         let last = self.low.abs().max(self.high).log10().floor() as i32;
-        let sides = (first..=last.min(first.saturating_add(40))).map(|power| 10f64.powi(power));
-        let all = sides.flat_map(|size| [-size, size]).chain([0.0]);
+        let sides = (first..=last.min(first.saturating_add(40))).rev().map(|power| 10f64.powi(power));
+        let all = std::iter::once(0.0).chain(sides.flat_map(|size| [-size, size]));
         all.filter(|value| (self.low..=self.high).contains(value)).collect()
     }
 }
@@ -123,7 +125,7 @@ mod tests {
     fn plain_axes_have_round_ticks_within() {
         let axis = Axis::around([(-1.3, 2.1), (-0.4, 0.9)].into_iter());
         assert!(!axis.is_bent());
-        let ticks = axis.ticks();
+        let ticks = axis.ticks(0.13);
         assert_eq!(ticks.iter().map(|t| t.1.as_str()).collect::<Vec<_>>(), ["−1", "−0.5", "0", "0.5", "1", "1.5", "2"]);
         assert!(axis.at(-1.3) > 0.0 && axis.at(2.1) < 1.0 && axis.at(-99.0) == 0.0 && axis.at(99.0) == 1.0);
         assert!((axis.at(0.4) - (axis.at(-1.3) + axis.at(2.1)) / 2.0).abs() < 1e-12);
@@ -134,7 +136,7 @@ mod tests {
         let axis = Axis::around([(-1.0, 1.0), (-1.0, 2.0), (-2000.0, 3000.0)].into_iter());
         assert!(axis.is_bent());
         assert!(axis.at(1.0) - axis.at(-1.0) > 0.05, "small values can be seen");
-        let ticks = axis.ticks();
+        let ticks = axis.ticks(0.13);
         assert!(ticks.len() >= 3 && ticks.iter().any(|t| t.1 == "0"), "{ticks:?}");
         assert!(ticks.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 0.13), "{ticks:?}");
         let places: Vec<f64> = [-2000.0, -1.0, 0.0, 0.5, 3000.0].map(|v| axis.at(v)).to_vec();
@@ -146,7 +148,7 @@ mod tests {
         for extents in [vec![], vec![(0.0, 0.0)], vec![(3.0, 3.0)], vec![(f64::NAN, 1.0)], vec![(-1e308, 1e308)]] {
             let axis = Axis::around(extents.clone().into_iter());
             assert!((0.0..=1.0).contains(&axis.at(3.0)), "{extents:?} {axis:?}");
-            assert!(axis.ticks().len() < 30);
+            assert!(axis.ticks(0.1).len() < 30);
         }
     }
 }

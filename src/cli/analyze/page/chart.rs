@@ -13,6 +13,8 @@ use crate::cli::html::escape;
 /// A chart of one or two models.
 pub struct Chart<'a> {
     pub title: &'static str,
+    /// What a row is.
+    pub rows: &'static str,
     /// What is to be seen, without markup.
     pub about: String,
     pub axis: Axis,
@@ -80,8 +82,10 @@ impl fmt::Display for Chart<'_> {
 impl Chart<'_> {
     /// One table for series whose rows have the same names.
     fn table(&self, f: &mut fmt::Formatter<'_>, series: &[(usize, &Series)]) -> fmt::Result {
-        let ticks = self.axis.ticks();
-        f.write_str("<table class=\"chart\"><thead><tr><th scope=\"col\">layer</th><td><div class=\"axis\">")?;
+        // In panels side by side there is half the room.
+        let ticks = self.axis.ticks(if series.len() < self.series.len() { 0.24 } else { 0.13 });
+        let rows = self.rows;
+        write!(f, "<table class=\"chart\"><thead><tr><th scope=\"col\">{rows}</th><td><div class=\"axis\">")?;
         for (at, label) in &ticks {
             let side = if *at < 0.06 {
                 " class=\"first\""
@@ -95,8 +99,8 @@ impl Chart<'_> {
         f.write_str("</div></td>")?;
         self.columns.iter().try_for_each(|column| write!(f, "<th scope=\"col\">{}</th>", escape(column)))?;
         f.write_str("</tr></thead>\n<tbody>\n")?;
-        let rows = series.first().map_or(0, |(_, first)| first.rows.len());
-        for at in 0..rows {
+        let count = series.first().map_or(0, |(_, first)| first.rows.len());
+        for at in 0..count {
             let both: Vec<(usize, Option<f64>, &Row)> =
                 series.iter().filter_map(|(s, one)| Some((*s, one.line, one.rows.get(at)?))).collect();
             let Some((.., first)) = both.first() else { continue };

@@ -30,6 +30,7 @@ pub fn weights(models: Models<'_>) -> Chart<'_> {
     });
     Chart {
         title: "Weights",
+        rows: "layer",
         about:
             "Fused weights of each layer (Figs 2, 3, 8, 13 to 17): the shape of the distribution (its height is the \
                 square root of the density, so that tails show), a line over the whole range, a thick one over mean ± \
@@ -51,6 +52,7 @@ pub fn activations(models: Models<'_>) -> Chart<'_> {
     });
     Chart {
         title: "Activations",
+        rows: "layer",
         about:
             "What each layer makes of the calibration pictures, before its activation (Fig 7), drawn as above. Apart: \
                 how many times as wide the widest channel is as the median one, in what the layer reads; crest: the \
@@ -94,6 +96,7 @@ pub fn left<'a>(
     let shares = models.iter().map(|model| condition(model).share_db);
     Chart {
         title,
+        rows: "layer",
         about: format!(
             "Signal over noise, in dB, of each layer's value before activation when {what}; the more the better. \
              Dashed: a layer's share of the budget. ▲: over its share, in a network that fails."
@@ -136,6 +139,7 @@ pub fn norms<'a>(
     });
     Some(Chart {
         title,
+        rows: "batch norm",
         about: about.to_owned(),
         axis: Axis::around(extents),
         columns: &["median", "farthest (channel)"],
@@ -159,6 +163,7 @@ pub fn branches(models: Models<'_>) -> Chart<'_> {
     let parts = models.iter().flat_map(|model| &model.analysis.branches.parts);
     Chart {
         title: "Branches of a block",
+        rows: "branch",
         about:
             "What each branch adds to one channel before they are summed (Fig 5). Other blocks and channels: --layer, \
                 --channel."
@@ -193,6 +198,7 @@ pub fn costs<'a>(
     });
     Some(Chart {
         title,
+        rows: "layer",
         about: about.to_owned(),
         axis: Axis::from_zero(all.iter().filter_map(|cost| cost.noise.sqnr_db).fold(0.0, f64::max) * 1.02),
         columns: &["dB", "MSE", "top-1 changed"],
