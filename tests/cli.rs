@@ -1,5 +1,7 @@
 //! The command line, run as its users run it.
 
+#[path = "cli/analyze.rs"]
+mod analyze;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/eval.rs"]
