@@ -77,7 +77,7 @@ pub struct PreprocessSteps {
 
 impl PreprocessSteps {
     /// Those that fill a sample of the network's input; the sample's number is part of the tables
-    /// ([`PreprocessTables`]).
+    /// ([`preprocess_words`]).
     pub fn new(input: TensorId, crop: [u32; 2]) -> Self {
         let step = |kernel: &'static Kernel, constants: &[u32], bindings: [Binding; 3], [x, y]: [u32; 2]| Step {
             node: "input".into(),
