@@ -41,7 +41,8 @@ impl Network {
         for (inputs, layer) in &self.layers {
             // A value that nobody else reads is given away: burn then computes in its place where it can.
             let read = |&(id, last): &(usize, bool)| if last { values[id].take() } else { values[id].clone() };
-            let inputs = inputs.iter().map(read).collect::<Option<Vec<_>>>().ok_or("a node reads a value that is not there")?;
+            let inputs =
+                inputs.iter().map(read).collect::<Option<Vec<_>>>().ok_or("a node reads a value that is not there")?;
             values.push(Some(layer(inputs)));
         }
         let output = values[self.output].take().ok_or("the network has no output")?;
