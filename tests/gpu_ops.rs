@@ -180,10 +180,10 @@ fn tuned(case: &Case, target: &Target, pick: usize) -> (Target, usize) {
 
 /// Whether the plan has the tiles and kernels that were chosen.
 fn follows(plan: &Plan, choices: &Choices) -> bool {
-    let tiles = plan.steps.iter().filter(|step| !step.candidates().is_empty());
-    let kernels = plan.decisions.iter().filter(|decision| choices.kernels.contains_key(&decision.key));
-    tiles.map(|step| step.tile == choices.tiles.get(&step.key()).copied()).all(|follows| follows)
-        && kernels.map(|decision| choices.kernels[&decision.key] == decision.taken).all(|follows| follows)
+    let mut tiles = plan.steps.iter().filter(|step| !step.candidates().is_empty());
+    let mut kernels = plan.decisions.iter().filter(|decision| choices.kernels.contains_key(&decision.key));
+    tiles.all(|step| step.tile == choices.tiles.get(&step.key()).copied())
+        && kernels.all(|decision| choices.kernels[&decision.key] == decision.taken)
 }
 
 #[test]
