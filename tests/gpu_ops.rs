@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use cases::Case;
 use cases::convolutions::ConvSpec;
-use cases::targets as all_targets;
 use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
 use foveate::kernels::{Choices, Element, Step, Target};
 use foveate::plan::Plan;
