@@ -1,6 +1,7 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod analyze;
 pub mod checkpoint;
 pub mod cpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -13,6 +14,7 @@ pub mod features;
 mod files;
 pub mod gpu;
 pub mod graph;
+pub mod int8;
 pub mod kernels;
 pub mod labels;
 pub mod models;
@@ -22,6 +24,7 @@ pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod proof;
+pub mod quant;
 pub mod registry;
 pub mod session;
 pub mod tensor;

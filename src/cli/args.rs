@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, eval, features, fuse, info, plan, pull, tune};
+use super::{adapters, analyze, classify, eval, features, fuse, info, plan, pull, quantize, tune};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -27,6 +27,10 @@ pub enum Command {
     Eval(eval::Eval),
     /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
     Fuse(fuse::Fuse),
+    /// Put a network in 8 bits: weights, or weights and activations; with what that costs, layer by layer.
+    Quantize(quantize::Quantize),
+    /// Show why a network does or does not bear 8 bits: weights, activations, branches, the cost of each layer.
+    Analyze(analyze::Analyze),
     /// Describe a checkpoint, a model file or a named network: family, form, sizes, every layer.
     Info(info::Info),
     /// Fetch published weights into the cache.

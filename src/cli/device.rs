@@ -1,9 +1,10 @@
 //! From the device arguments to a session.
 
+use foveate::gpu::PipelineCache;
 use foveate::{Model, Result, Session, SessionBuilder};
 
 use super::args::{DeviceArgs, PrecisionArg};
-use super::{progress, tell, tuning};
+use super::{progress, tell, tuning, weights};
 
 /// Puts the model on the device that the arguments name, `batch` pictures to a run, and tells which
 /// device that is on stderr.
@@ -29,6 +30,10 @@ pub fn builder(
     };
     let mut builder =
         Session::builder().model(model).device(device.device.clone()).safe_shaders(device.safe_shaders).batch(batch);
+    // Nowhere to keep them is no reason not to run.
+    if let Ok(folder) = weights::cache_folder() {
+        builder = builder.pipeline_cache(PipelineCache::Folder(folder.join("pipelines")));
+    }
     if let Some(backend) = device.backend {
         builder = builder.backend(backend.into());
     }
@@ -45,5 +50,8 @@ pub fn builder(
 pub fn start(builder: SessionBuilder) -> Result<Session> {
     let session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
     tell(format_args!("device: {}", session.device()));
+    if let Some(note) = session.precision_note() {
+        tell(format_args!("precision: {}; {note}", session.precision()));
+    }
     Ok(session)
 }

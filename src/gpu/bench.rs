@@ -13,7 +13,7 @@ use super::context::GpuContext;
 use super::executor::{Dispatch, dispatch};
 use super::limits;
 use super::pipelines::Pipelines;
-use super::readback::{read, readback_buffer};
+use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::Result;
 use crate::kernels::{Step, TensorId};
@@ -46,11 +46,9 @@ impl Bench {
     /// the device, [`Error::DeviceLost`](crate::Error::DeviceLost).
     pub async fn new(context: &GpuContext, plan: Plan, safe_shaders: bool) -> Result<Self> {
         context.check()?;
-        limits::check(&plan, None, 0, context)?;
+        limits::check(&plan, [], 0, context)?;
         let buffers = Buffers::new(context, &plan, false).await?;
-        let usage = wgpu::BufferUsages::COPY_SRC;
-        let descriptor = wgpu::BufferDescriptor { label: Some("done"), size: 16, usage, mapped_at_creation: false };
-        let (done, scope) = guarded(&context.device, || context.device.create_buffer(&descriptor));
+        let (done, scope) = guarded(&context.device, || context.buffer("done", 16, wgpu::BufferUsages::COPY_SRC));
         settle(scope, || "allocating 16 bytes".to_owned()).await?;
         let stamps = context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         Ok(Bench { context: context.clone(), plan, buffers, safe_shaders, stamps, done })
@@ -81,7 +79,7 @@ impl Bench {
     pub async fn write(&self, tensor: TensorId, values: &[f32]) -> Result<()> {
         let write = || {
             self.buffers.write(&self.context, &self.plan, tensor, values);
-            self.context.queue.submit([]);
+            self.context.submit(None);
         };
         let ((), scope) = guarded(&self.context.device, write);
         settle(scope, || format!("uploading values of {}", self.plan.name)).await
@@ -104,9 +102,9 @@ impl Bench {
         self.context.check()?;
         steps.iter().try_for_each(|step| limits::check_step(step, &self.context))?;
         let start = Instant::now();
-        let pipelines = Pipelines::compile(&self.context, steps, self.safe_shaders).await?;
-        let bind = || steps.iter().map(|step| dispatch(&self.context, &self.plan, step, &self.buffers, &pipelines));
-        let (dispatches, scope) = guarded(&self.context.device, || bind().collect::<Result<Vec<_>>>());
+        let pipelines = Pipelines::compile(&self.context, steps, self.safe_shaders, None).await?;
+        let bind = |step: &Step| dispatch(&self.context, &self.plan, step, &self.buffers, &pipelines, &|_| None);
+        let (dispatches, scope) = guarded(&self.context.device, || steps.iter().map(bind).collect::<Result<Vec<_>>>());
         settle(scope, || format!("binding the buffers of {}", self.plan.name)).await?;
         Ok(Compiled { dispatches: dispatches?, took: start.elapsed() })
     }
@@ -155,11 +153,11 @@ impl Bench {
         let stamped = self.stamps && (1..=wgpu::QUERY_SET_MAX_QUERIES).contains(&count);
         let size = if stamped { u64::from(count) * 8 } else { self.done.size() };
         let ((commands, readback), scope) = guarded(device, || {
-            let readback = readback_buffer(device, size);
-            let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("bench") });
+            let readback = self.context.readback(size);
+            let mut encoder = self.context.encoder("bench");
             let queries = stamped.then(|| {
                 let (label, ty) = (Some("bench"), wgpu::QueryType::Timestamp);
-                device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count })
+                self.context.make().create_query_set(&wgpu::QuerySetDescriptor { label, ty, count })
             });
             for (i, record) in (0..).step_by(2).zip(passes) {
                 let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
@@ -173,9 +171,7 @@ impl Bench {
             match &queries {
                 Some(queries) => {
                     let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-                    let label = Some("timestamps");
-                    let resolved =
-                        device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false });
+                    let resolved = self.context.buffer("timestamps", size, usage);
                     encoder.resolve_query_set(queries, 0..count, &resolved, 0);
                     encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
                 }
@@ -185,7 +181,7 @@ impl Bench {
         });
         settle(scope, || format!("recording {}", self.plan.name)).await?;
         let start = Instant::now();
-        let (submission, scope) = guarded(device, || self.context.queue.submit([commands]));
+        let (submission, scope) = guarded(device, || self.context.submit(Some(commands)));
         let bytes = read(&self.context, &readback, submission).await?;
         let wall = start.elapsed();
         settle(scope, || format!("running {}", self.plan.name)).await?;

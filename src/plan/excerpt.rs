@@ -35,7 +35,7 @@ impl Excerpt {
                         WeightsId(blobs.len() as u32 - 1)
                     });
                 }
-                Binding::Picture | Binding::Tables => {}
+                Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => {}
             }
         }
         let plan = Plan {

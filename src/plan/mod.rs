@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
-use crate::kernels::{Decision, Lowered, Lowering, Place, Step, Storage, Target, TensorId};
+use crate::kernels::{Decision, Element, Lowered, Lowering, Place, Step, Storage, Target, TensorId};
 
 pub use crate::kernels::{Output, TensorInfo, WeightBlob};
 
@@ -95,7 +95,11 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, batch, steps) = (&self.name, self.batch, self.steps.len());
-        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs", self.macs())?;
+        let formats = || self.tensors.iter().map(|t| t.format).chain(self.weights.iter().map(|w| w.format));
+        let held = |element| formats().any(|format| format.element == element);
+        let f16 = if held(Element::F16) { ", 16-bit floats" } else { "" };
+        let bytes = if held(Element::Snorm8) { ", weights of 8 bits" } else { "" };
+        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs{f16}{bytes}", self.macs())?;
         let memory = &self.memory;
         let (peak, without) = (memory.bytes(), self.tensors.iter().map(TensorInfo::bytes).sum::<u64>());
         let slots = memory.slots.len();
@@ -106,7 +110,7 @@ impl fmt::Display for Plan {
         )?;
         for (i, slot) in memory.slots.iter().enumerate() {
             let tensors: Vec<String> = slot.tensors.iter().map(|t| format!("t{}", t.0)).collect();
-            let kind = match slot.storage {
+            let kind = match slot.format.storage {
                 Storage::Buffer => "buffer",
                 Storage::Texture => "texture",
             };

@@ -6,14 +6,14 @@ use std::time::Duration;
 use web_time::Instant;
 
 use super::device::{DeviceChoice, DeviceInfo};
-use super::engine::{Engine, Opened};
+use super::engine::{Engine, Setup, Started};
 use super::model::{Model, Precision};
 use super::tuning::Tuning;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
+use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
 use crate::tune::Store;
@@ -46,6 +46,7 @@ pub struct SessionBuilder {
     batch: usize,
     prove: bool,
     safe_shaders: bool,
+    pipelines: Option<PipelineCache>,
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
@@ -65,6 +66,7 @@ impl Default for SessionBuilder {
             batch: 1,
             prove: false,
             safe_shaders: false,
+            pipelines: None,
             input_size: None,
             stages: false,
             features: Vec::new(),
@@ -138,7 +140,9 @@ impl SessionBuilder {
         self
     }
 
-    /// The number format; what the model holds if not called.
+    /// The number format; what the model holds if not called. 16-bit floats are tested while loading, on one
+    /// picture against the CPU executor, and where they are not enough or not to be had the session
+    /// computes in f32: see [`Session::precision`] and [`Session::precision_note`].
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -159,6 +163,14 @@ impl SessionBuilder {
     /// Leaves the shaders' runtime checks on: slower, for drivers that are not trusted.
     pub fn safe_shaders(mut self, safe: bool) -> Self {
         self.safe_shaders = safe;
+        self
+    }
+
+    /// Keeps compiled pipelines from one process to the next, where the device can (Vulkan): the first
+    /// result comes sooner. What is damaged, foreign or cannot be written is no error. Not kept if not
+    /// called.
+    pub fn pipeline_cache(mut self, cache: PipelineCache) -> Self {
+        self.pipelines = Some(cache);
         self
     }
 
@@ -251,71 +263,58 @@ impl SessionBuilder {
         let names: Vec<String> = stages.into_iter().chain(self.features).collect();
         let kept = features::select(model.graph(), &names)?;
         let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
+        let factors = |id: &NodeId| Some(model.quantization()?.factors(*id)?.to_vec());
+        let factors = wanted.iter().map(factors).collect();
         let precision = self.precision.unwrap_or(model.precision());
-        if precision != model.precision() {
-            let (name, held) = (model.name(), model.precision());
-            return Err(Error::argument(format!(
-                "{name} holds {held} weights and this version runs f32 only; \
-                 {precision} arrives with a later version: use --precision {held}"
-            )));
-        }
+        model = model.with_precision(precision)?;
         if self.batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let tuning = self.tuning;
-        let opened = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted, &tuning).await?
-        } else {
-            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted, &tuning).await?
+        let setup = Setup {
+            batch: self.batch,
+            safe_shaders: self.safe_shaders,
+            pipelines: self.pipelines,
+            tuning: self.tuning,
+            wanted,
+            precision,
         };
-        let Opened { engine, info: device, choices } = opened;
+        let started = if let Some((device, queue)) = self.borrowed {
+            Engine::borrowed(device, queue, &model, &setup).await?
+        } else {
+            open(&self.device, self.backend, &model, &setup).await?
+        };
+        let Started { engine, device, precision, note, choices } = started;
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept, tuning, choices })
+        let precision = (precision, note);
+        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, factors, choices })
     }
 }
 
-async fn open(
-    choice: &DeviceChoice,
-    backend: Option<Backend>,
-    model: &Model,
-    batch: usize,
-    safe_shaders: bool,
-    wanted: &[NodeId],
-    tuning: &Tuning,
-) -> Result<Opened> {
+async fn open(choice: &DeviceChoice, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let Some(request) = choice.request() else {
         if let Some(backend) = backend {
             return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));
         }
-        return Engine::cpu(model, wanted, "as asked for");
+        return Engine::cpu(model, setup, "as asked for");
     };
-    match open_gpu(&request, backend, model, batch, safe_shaders, wanted, tuning).await {
+    match open_gpu(&request, backend, model, setup).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
             let reason = match error {
                 Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
                 other => other.to_string(),
             };
-            Engine::cpu(model, wanted, reason)
+            Engine::cpu(model, setup, reason)
         }
         opened => opened,
     }
 }
 
-async fn open_gpu(
-    request: &DeviceRequest,
-    backend: Option<Backend>,
-    model: &Model,
-    batch: usize,
-    safe_shaders: bool,
-    wanted: &[NodeId],
-    tuning: &Tuning,
-) -> Result<Opened> {
+async fn open_gpu(request: &DeviceRequest, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
-    let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Engine::gpu(&context, info, model, batch, safe_shaders, wanted, tuning).await
+    let device = DeviceInfo::gpu(context.summary(), chosen.reason);
+    Engine::gpu(&context, device, model, setup).await
 }

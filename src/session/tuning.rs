@@ -29,15 +29,15 @@ pub(super) enum Tuning {
 }
 
 impl Tuning {
-    /// What to plan for on a device.
-    pub async fn target(
+    /// The target with its choices.
+    pub async fn choose(
         &self,
+        mut target: Target,
         context: &GpuContext,
         model: &Model,
         batch: usize,
         safe_shaders: bool,
     ) -> Result<Target> {
-        let mut target = context.target();
         match self {
             Tuning::Builtin => {}
             Tuning::None => target.choices = Arc::default(),

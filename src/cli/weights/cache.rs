@@ -16,17 +16,15 @@ use sha2::{Digest, Sha256};
 use super::Found;
 use crate::cli::{progress, tell};
 
-/// The folder of all that is kept between runs: `FOVEATE_CACHE`, else `foveate` in the platform's folder of
-/// caches. It need not be there yet.
+/// The folder of all that is kept: `FOVEATE_CACHE`, else `foveate` in the platform's folder of caches. It
+/// need not be there yet.
 pub fn base() -> Result<PathBuf> {
-    let own = std::env::var_os("FOVEATE_CACHE").filter(|value| !value.is_empty());
-    match own {
-        Some(folder) => Ok(PathBuf::from(folder)),
-        None => Ok(etcetera::base_strategy::choose_native_strategy()
-            .map_err(|error| Error::argument(format!("{error}; FOVEATE_CACHE names a folder for fetched weights")))?
-            .cache_dir()
-            .join("foveate")),
+    if let Some(folder) = std::env::var_os("FOVEATE_CACHE").filter(|value| !value.is_empty()) {
+        return Ok(PathBuf::from(folder));
     }
+    let strategy = etcetera::base_strategy::choose_native_strategy()
+        .map_err(|error| Error::argument(format!("{error}; FOVEATE_CACHE names a folder for fetched weights")))?;
+    Ok(strategy.cache_dir().join("foveate"))
 }
 
 /// The folder of weights.
@@ -35,8 +33,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// `weights` in `FOVEATE_CACHE`, else in `foveate` in the platform's folder of caches. It need
-    /// not be there yet.
+    /// `weights` in the folder of [`base`]. It need not be there yet.
     pub fn find() -> Result<Self> {
         Ok(Cache { folder: base()?.join("weights") })
     }
