@@ -25,7 +25,7 @@ pub fn builder(
 ) -> Result<SessionBuilder> {
     let store = match device {
         DeviceArgs { untuned: true, .. } => None,
-        DeviceArgs { tune: true, .. } => Some(tuning::before(&model, device, batch)?),
+        DeviceArgs { tune: true, .. } => Some(tuning::before(&model, device, precision, batch)?),
         _ => Some(tuning::load()),
     };
     let mut builder =

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use foveate::checkpoint::model_file;
 use foveate::gpu::GpuContext;
 use foveate::kernels::{Choices, Tile};
@@ -56,6 +57,9 @@ pub struct Tune {
     /// Pictures per run; what is fastest depends on it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub batch: usize,
+    /// Number format of weights and activations; what is fastest depends on it.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: Format,
     /// How long to measure, for each network.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub budget: u64,
@@ -75,6 +79,13 @@ pub struct Tune {
     /// One line of JSON per network on stdout.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The number formats that kernels compute with differently.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum Format {
+    F32,
+    F16,
 }
 
 /// A network's line of JSON.
@@ -138,7 +149,7 @@ fn models(args: &Tune) -> Result<Vec<Model>> {
 }
 
 fn tuned(args: &Tune, context: &GpuContext, store: &Store, model: &Model) -> Result<Outcome> {
-    let target = tuning::target(context, store);
+    let target = tuning::target(context, store, args.precision == Format::F16);
     let defaults = Options::new(&target);
     let repay = match args.repay {
         None => defaults.repay,

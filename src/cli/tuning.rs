@@ -7,9 +7,9 @@ use std::time::Duration;
 use foveate::gpu::{self, Backend, GpuContext};
 use foveate::kernels::Target;
 use foveate::tune::{self, Options, Outcome, Store};
-use foveate::{DeviceChoice, Error, Graph, Model, Result};
+use foveate::{DeviceChoice, Error, Graph, Model, Precision, Result};
 
-use super::args::DeviceArgs;
+use super::args::{DeviceArgs, PrecisionArg};
 use super::weights::cache;
 use super::{progress, tell};
 
@@ -55,9 +55,10 @@ pub fn context(device: &DeviceChoice, backend: Option<Backend>) -> Result<GpuCon
     })
 }
 
-/// What to plan for: the rules of the device with what is remembered for it.
-pub fn target(context: &GpuContext, store: &Store) -> Target {
-    let target = context.target();
+/// What to plan for: the rules of the device with what is remembered for it, with values stored as 16-bit
+/// floats or not.
+pub fn target(context: &GpuContext, store: &Store, f16: bool) -> Target {
+    let target = Target { f16, ..context.target() };
     let mut choices = (*target.choices).clone();
     if let Some(known) = store.get(&context.tuning_key()) {
         choices.kernels.extend(known.kernels.clone());
@@ -89,7 +90,7 @@ pub fn measure(context: &GpuContext, graph: &Graph, target: &Target, options: &O
 ///
 /// # Errors
 /// If the device cannot be opened or is lost.
-pub fn before(model: &Model, args: &DeviceArgs, batch: usize) -> Result<Store> {
+pub fn before(model: &Model, args: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> Result<Store> {
     let mut store = load();
     let context = match context(&args.device, args.backend.map(Into::into)) {
         Ok(context) => context,
@@ -100,7 +101,8 @@ pub fn before(model: &Model, args: &DeviceArgs, batch: usize) -> Result<Store> {
         }
         Err(error) => return Err(error),
     };
-    let target = target(&context, &store);
+    let f16 = precision.map_or(model.precision(), Precision::from) == Precision::F16;
+    let target = target(&context, &store, f16);
     let options = Options { batch, budget: BUDGET, safe_shaders: args.safe_shaders, ..Options::new(&target) };
     let outcome = measure(&context, model.graph(), &target, &options)?;
     let network = outcome.network.as_ref().filter(|network| network.taken);
