@@ -104,7 +104,7 @@ impl Page<'_> {
             |m| &m.analysis.verdict.weights,
             |l| l.weight_noise,
         );
-        write!(f, "{chart}</section>\n")
+        writeln!(f, "{chart}</section>")
     }
 
     fn norms(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
