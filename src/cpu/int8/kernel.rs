@@ -163,9 +163,9 @@ impl Tail {
         match (self, out) {
             (Tail::Rescaled { rescale, ending }, Out::Bytes(window)) => {
                 let row = &mut window.row(plane, y)[column..];
-                let rescale = &rescale[plane];
+                let rescale = dot.factors(&rescale[plane]);
                 for (p, (block, sums)) in row.iter_mut().zip(pixels).enumerate() {
-                    *block = dot.pack(dot.rescale(with_residual(p, sums), rescale), ending.add, ending.low);
+                    *block = dot.pack(dot.rescale(with_residual(p, sums), &rescale), ending.add, ending.low);
                 }
             }
             (Tail::Sums, Out::Words(window)) => {

@@ -286,6 +286,7 @@ impl Rows<'_, '_> {
         let Rect { rows, columns, .. } = self.out.rect();
         let (reach, height) = (pair.size / 2, self.mixer.output.height);
         let left = self.mixer.input.halo - reach;
+        let between = dot.factors(&pair.between);
         for i in 0..rows.len() + 2 * reach {
             // Beyond the map's edges the second convolution reads zeros, not the bias of the first.
             let inside = (reach..height + reach).contains(&(rows.start + i));
@@ -297,7 +298,7 @@ impl Rows<'_, '_> {
                 }
                 for (p, sum) in sums.into_iter().enumerate() {
                     let block = &mut self.between[(x + p) * self.column + i];
-                    *block = if inside { dot.pack(dot.rescale(sum, &pair.between), 128, 1) } else { Bytes::ZERO };
+                    *block = if inside { dot.pack(dot.rescale(sum, &between), 128, 1) } else { Bytes::ZERO };
                 }
             }
         }

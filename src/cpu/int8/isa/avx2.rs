@@ -62,6 +62,7 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
     type Weights = [__m256i; 2];
     type Quad = Activations;
     type Columns = [Activations; 2];
+    type Factors = Rescale;
     const OFFSET: bool = VNNI;
     const TILE: usize = 1;
     const PIXELS: usize = 4;
@@ -128,6 +129,11 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
         self.store(sums, &mut words);
         scalar::enlarge(&mut words, residual, by);
         self.load(&words)
+    }
+
+    #[inline(always)]
+    fn factors(self, of: &Rescale) -> Rescale {
+        *of
     }
 
     #[inline(always)]

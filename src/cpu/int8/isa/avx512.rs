@@ -44,6 +44,24 @@ const TRANSPOSED: [u8; 64] = {
     from
 };
 
+/// Factors of every second channel, in lanes of 64 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Lane {
+    multiplier: __m512i,
+    shift: __m512i,
+    /// One less than half of the divisor.
+    half: __m512i,
+}
+
+/// Factors of sixteen channels.
+#[derive(Clone, Copy)]
+pub(super) struct Factors {
+    even: Lane,
+    odd: Lane,
+    /// Where any of them is one or more.
+    bound: Option<__m512i>,
+}
+
 #[inline(always)]
 unsafe fn words(from: &[i32; 16]) -> __m512i {
     // SAFETY: sixteen integers are 64 bytes; the caller has AVX-512.
@@ -57,6 +75,7 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
     type Weights = __m512i;
     type Quad = __m512i;
     type Columns = __m512i;
+    type Factors = Factors;
     const OFFSET: bool = true;
     const TILE: usize = 3;
     const PIXELS: usize = 7;
@@ -123,25 +142,37 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    fn rescale(self, sums: __m512i, by: &Rescale) -> __m512i {
+    fn factors(self, of: &Rescale) -> Factors {
+        unsafe {
+            let (multiplier, shift) = (words(&of.multiplier), words(&of.shift));
+            let one = _mm512_set1_epi64(1);
+            let up = |v: __m512i| _mm512_srli_epi64::<32>(v);
+            let lane = |multiplier, shift| Lane {
+                multiplier,
+                shift,
+                half: _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one)), one),
+            };
+            let even = _mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff));
+            let bound = of.steep.then(|| words(&of.bound));
+            Factors { even: lane(multiplier, even), odd: lane(up(multiplier), up(shift)), bound }
+        }
+    }
+
+    #[inline(always)]
+    fn rescale(self, sums: __m512i, by: &Factors) -> __m512i {
         unsafe {
             let mut sums = sums;
-            if by.steep {
-                let bound = words(&by.bound);
+            if let Some(bound) = by.bound {
                 let least = _mm512_sub_epi32(_mm512_setzero_si512(), bound);
                 sums = _mm512_min_epi32(_mm512_max_epi32(sums, least), bound);
             }
-            let (multiplier, shift) = (words(&by.multiplier), words(&by.shift));
-            let (one, low) = (_mm512_set1_epi64(1), _mm512_set1_epi64(0xffff_ffff));
-            let half = |sums: __m512i, multiplier: __m512i, shift: __m512i| {
-                let product = _mm512_mul_epi32(sums, multiplier);
-                let odd = _mm512_and_si512(_mm512_srlv_epi64(product, shift), one);
-                let half = _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one)), one);
-                _mm512_srav_epi64(_mm512_add_epi64(_mm512_add_epi64(product, half), odd), shift)
+            let one = _mm512_set1_epi64(1);
+            let half = |sums: __m512i, by: &Lane| {
+                let product = _mm512_mul_epi32(sums, by.multiplier);
+                let odd = _mm512_and_si512(_mm512_srlv_epi64(product, by.shift), one);
+                _mm512_srav_epi64(_mm512_add_epi64(_mm512_add_epi64(product, by.half), odd), by.shift)
             };
-            let even = half(sums, multiplier, _mm512_and_si512(shift, low));
-            let up = |v: __m512i| _mm512_srli_epi64::<32>(v);
-            let odd = half(up(sums), up(multiplier), up(shift));
+            let (even, odd) = (half(sums, &by.even), half(_mm512_srli_epi64::<32>(sums), &by.odd));
             _mm512_mask_shuffle_epi32::<0b10_10_00_00>(even, 0xaaaa, odd)
         }
     }

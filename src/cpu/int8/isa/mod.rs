@@ -142,6 +142,8 @@ pub(super) trait Dot: Copy {
     type Quad: Copy;
     /// Four activations for each of sixteen channels.
     type Columns: Copy;
+    /// [`Rescale`] in registers.
+    type Factors: Copy;
     /// Whether activations count as bytes.
     const OFFSET: bool;
     /// Most blocks of output channels in a tile.
@@ -161,8 +163,9 @@ pub(super) trait Dot: Copy {
     fn dot_columns(self, sums: Self::Sums, columns: Self::Columns, weights: Self::Weights) -> Self::Sums;
     /// Adds a residual's values, brought into the sums' units.
     fn enlarge(self, sums: Self::Sums, residual: &Bytes, by: &Enlarges) -> Self::Sums;
+    fn factors(self, of: &Rescale) -> Self::Factors;
     /// [`Requant::apply`](crate::int8::arith::Requant::apply), though without its saturation.
-    fn rescale(self, sums: Self::Sums, by: &Rescale) -> Self::Sums;
+    fn rescale(self, sums: Self::Sums, by: &Self::Factors) -> Self::Sums;
     /// `clamp(value + add, low, 255)` as bytes.
     fn pack(self, values: Self::Sums, add: i32, low: i32) -> Bytes;
 

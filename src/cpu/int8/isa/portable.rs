@@ -11,6 +11,7 @@ impl Dot for Portable {
     type Weights = Panel;
     type Quad = [i16; 4];
     type Columns = [Bytes; 4];
+    type Factors = Rescale;
     const OFFSET: bool = false;
     const TILE: usize = 1;
     const PIXELS: usize = 4;
@@ -68,6 +69,11 @@ impl Dot for Portable {
     fn enlarge(self, mut sums: Words, residual: &Bytes, by: &Enlarges) -> Words {
         scalar::enlarge(&mut sums, residual, by);
         sums
+    }
+
+    #[inline(always)]
+    fn factors(self, of: &Rescale) -> Rescale {
+        *of
     }
 
     #[inline(always)]

@@ -32,6 +32,7 @@ impl Dot for Simd128 {
     type Weights = [v128; 4];
     type Quad = v128;
     type Columns = [v128; 4];
+    type Factors = Rescale;
     const OFFSET: bool = false;
     const TILE: usize = 1;
     const PIXELS: usize = 4;
@@ -99,6 +100,11 @@ impl Dot for Simd128 {
         self.store(sums, &mut words);
         scalar::enlarge(&mut words, residual, by);
         self.load(&words)
+    }
+
+    #[inline(always)]
+    fn factors(self, of: &Rescale) -> Rescale {
+        *of
     }
 
     #[inline(always)]
