@@ -14,6 +14,8 @@ mod pull;
 mod pull_bench;
 #[path = "cli/pull_faults.rs"]
 mod pull_faults;
+#[path = "cli/quantize.rs"]
+mod quantize;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/server.rs"]

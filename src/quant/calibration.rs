@@ -77,6 +77,14 @@ impl CalibrationSet {
         (0..count).filter_map(|i| self.inputs.get(i * all / count)).collect()
     }
 
+    /// [`CalibrationSet::spread`] as a set of its own.
+    ///
+    /// # Errors
+    /// None for a set that could be made.
+    pub fn part(&self, count: usize) -> Result<CalibrationSet> {
+        CalibrationSet::new(self.spread(count).into_iter().cloned().collect())
+    }
+
     /// [`CalibrationSet::spread`] as one batch.
     ///
     /// # Errors

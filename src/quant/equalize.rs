@@ -33,6 +33,29 @@ const BY_WEIGHT: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 /// calibration pictures may speak up on others.
 const SILENT: f64 = 0.02;
 
+/// How factors are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Recipe {
+    /// For each group of values, the member of the family with the least propagated noise.
+    LeastNoise,
+    /// `rangeᵃ / weightᵇ` with these exponents throughout.
+    Exponents(f64, f64),
+}
+
+impl Recipe {
+    /// Recipes worth trying: which is best, a trial on pictures says.
+    pub const ALL: [Recipe; 4] =
+        [Recipe::LeastNoise, Recipe::Exponents(1.0, 0.0), Recipe::Exponents(0.5, 0.5), Recipe::Exponents(0.0, 0.0)];
+
+    /// The exponents to choose from.
+    fn exponents(self) -> Vec<(f64, f64)> {
+        match self {
+            Recipe::LeastNoise => BY_RANGE.iter().flat_map(|a| BY_WEIGHT.iter().map(|b| (*a, *b))).collect(),
+            Recipe::Exponents(a, b) => vec![(a, b)],
+        }
+    }
+}
+
 /// A graph whose ranges were moved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Equalized {
@@ -42,12 +65,18 @@ pub struct Equalized {
     pub factors: BTreeMap<NodeId, Vec<f32>>,
 }
 
-/// Moves channels' ranges to where they cost least in 8 bits. `float` are the nodes that will stay
+/// Moves channels' ranges to where they cost less in 8 bits. `float` are the nodes that will stay
 /// float. The parameters of different nodes must be different ones.
 ///
 /// # Errors
 /// None for a consistent graph and what was observed of it.
-pub fn equalize(graph: &Graph, observed: &Observed, options: &Options, float: &BTreeSet<NodeId>) -> Result<Equalized> {
+pub fn equalize(
+    graph: &Graph,
+    observed: &Observed,
+    options: &Options,
+    float: &BTreeSet<NodeId>,
+    recipe: Recipe,
+) -> Result<Equalized> {
     let mut graph = graph.clone();
     let ties = Ties::of(&graph);
     let mut by_class = vec![1.0; ties.len()];
@@ -61,6 +90,7 @@ pub fn equalize(graph: &Graph, observed: &Observed, options: &Options, float: &B
         parts: graph.ids().filter(|id| !float.contains(id)).flat_map(|id| Part::of(&graph, id)).collect(),
         granularity: options.granularity,
         scheme: options.scheme,
+        exponents: recipe.exponents(),
     };
     for family in search.families(&graph) {
         search.settle(&graph, &family, &mut by_class);
@@ -86,6 +116,7 @@ struct Search<'a> {
     parts: Vec<Part>,
     granularity: Granularity,
     scheme: Scheme,
+    exponents: Vec<(f64, f64)>,
 }
 
 /// Values that share classes, directly or through others.
@@ -171,9 +202,9 @@ impl Search<'_> {
         let weights = self.means(family, |place| self.relative_columns(graph, family, place));
         let rows = self.means(family, |place| self.relative_rows(graph, family, place));
         let mut best: Option<(f64, Vec<(usize, f64)>)> = None;
-        let sources = if self.granularity == Granularity::PerTensor { 2 } else { 1 };
+        let sources = if self.granularity == Granularity::PerTensor && self.exponents.len() > 1 { 2 } else { 1 };
         for _ in 0..sources {
-            for (by_range, by_weight) in BY_RANGE.iter().flat_map(|a| BY_WEIGHT.iter().map(move |b| (a, b))) {
+            for (by_range, by_weight) in &self.exponents {
                 let exponent = |class: &usize| {
                     by_range * logs.get(class).copied().unwrap_or(0.0)
                         - by_weight * weights.get(class).copied().unwrap_or(0.0)

@@ -32,7 +32,7 @@ mod weights;
 
 pub use auto::{Sensitivity, keep_fewest, sensitivities};
 pub use calibration::CalibrationSet;
-pub use equalize::{Equalized, equalize};
+pub use equalize::{Equalized, Recipe, equalize};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::count_pictures;
 pub use histogram::Histogram;

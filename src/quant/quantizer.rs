@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::calibration::CalibrationSet;
-use super::equalize::equalize;
+use super::equalize::{Equalized, Recipe, equalize};
+use super::noise::Noise;
 use super::observe::{Observed, Seen};
 use super::options::{Options, Scheme};
 use super::quantization::{Quantization, copies};
-use super::simulate::Simulation;
+use super::simulate::{Part, Simulation};
 use super::{bias, grid, range, restore, weights};
 use crate::checkpoint::LoadedModel;
+use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::proof::{self, Proof};
@@ -24,12 +26,15 @@ const PROOF_BOUND: f64 = 1e-4;
 const CORRECTED: usize = 128;
 const CORRECTED_BYTES: usize = 1 << 29;
 
+/// Inputs on which recipes of equalisation are tried.
+const TRIED: usize = 16;
+
 /// What the work is at, for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Ranges are looked at, an input a step.
     Observing,
-    /// Ranges are moved.
+    /// Ranges are moved, by one recipe after another.
     Equalizing,
     /// Ranges are looked at again.
     ObservingAgain,
@@ -99,14 +104,47 @@ impl Quantizer {
             quantizer.observed = Some(observed);
             return Ok(quantizer);
         }
-        on(Stage::Equalizing, 0, 1);
-        let equalized = equalize(&quantizer.network.graph, &observed, &quantizer.options, &float)?;
+        let equalized = quantizer.best_of_all(&observed, &set, &float, on)?;
         quantizer.network.graph = equalized.graph;
         quantizer.factors = equalized.factors;
         quantizer.proof = Some(quantizer.prove(&given)?);
-        on(Stage::Equalizing, 1, 1);
         quantizer.observed = Some(observe(&quantizer.network.graph, &set, Stage::ObservingAgain, on)?);
         Ok(quantizer)
+    }
+
+    /// The network equalised by the recipe with the least noise at the output, as a trial on a few
+    /// inputs says.
+    fn best_of_all(
+        &self,
+        observed: &Observed,
+        set: &CalibrationSet,
+        float: &BTreeSet<NodeId>,
+        on: OnStage,
+    ) -> Result<Equalized> {
+        let few = Arc::new(set.part(TRIED)?);
+        let executor = CpuExecutor::new(self.network.graph.clone())?;
+        let expected = few.inputs().iter().map(|input| executor.run(input)).collect::<Result<Vec<_>>>()?;
+        let mut best: Option<(f64, Equalized)> = None;
+        for (done, recipe) in Recipe::ALL.into_iter().enumerate() {
+            on(Stage::Equalizing, done, Recipe::ALL.len());
+            let equalized = equalize(&self.network.graph, observed, &self.options, float, recipe)?;
+            let graph = equalized.graph.clone();
+            let observed = Some(Observed::of(&graph, &few, &mut || {})?);
+            let options = Options { bias_correct: false, ..self.options.clone() };
+            let network = LoadedModel { graph, ..self.network.clone() };
+            let set = Some(few.clone());
+            let trial = Quantizer { network, options, set, observed, factors: equalized.factors.clone(), proof: None };
+            let simulated = trial.quantize(&[], &mut |_, _, _| {})?.simulation.with(Part::Everything)?;
+            let mut noise = Noise::default();
+            for (input, expected) in few.inputs().iter().zip(&expected) {
+                noise.add(Noise::of(expected.data(), simulated.run(input)?.data()));
+            }
+            // The first unless another is clearly better: few inputs tell only so much.
+            if best.as_ref().is_none_or(|(least, _)| noise.noise < 0.85 * *least) {
+                best = Some((noise.noise, equalized));
+            }
+        }
+        best.map(|(_, equalized)| equalized).ok_or_else(|| Error::argument("no recipe of equalisation could be tried"))
     }
 
     /// That equalisation changed nothing: the output and all taps, multiplied by their factors.

@@ -169,7 +169,7 @@ mod tests {
         assert!((3.6..4.3).contains(&percentile), "{percentile}");
         let best = range(Calibrator::Mse);
         assert!([0.9, 0.95, 1.05, 1.1].iter().all(|f| mse(&values, best * f) > mse(&values, best) * 0.99), "{best}");
-        assert!(mse(&values, best) < mse(&values, 40.0) * 0.5, "{best}");
+        assert!(mse(&values, best) < mse(&values, 40.0) * 0.8, "{best}");
         let entropy = range(Calibrator::Entropy);
         assert!((2.0..6.0).contains(&entropy), "{entropy}");
     }
@@ -189,7 +189,9 @@ mod tests {
         // What is on a grid already keeps its range.
         let grid: Vec<f32> = (0..=127).map(|q| q as f32).cycle().take(12_800).collect();
         for calibrator in [Calibrator::Max, Calibrator::Mse, Calibrator::Entropy] {
-            assert_eq!(range(&Histogram::of(&grid), &with(calibrator)), 127.0, "{calibrator}");
+            // But for the width of a bin.
+            let range = range(&Histogram::of(&grid), &with(calibrator));
+            assert!((range - 127.0).abs() < 0.05, "{calibrator} {range}");
         }
     }
 }

@@ -222,8 +222,8 @@ impl SessionBuilder {
             let (name, held) = (model.name(), model.precision());
             return Err(Error::argument(if held == Precision::F32 {
                 format!(
-                    "{name} holds f32 weights, which this version runs as f32 only: use --precision f32, or make a \
-                     file of 8 bits with `foveate quantize`"
+                    "{name} holds f32 weights, which are not run in {precision}: use --precision f32, or make a file of 8 \
+                     bits with `foveate quantize`"
                 )
             } else {
                 format!("{name} holds {held} weights: use --precision {held}, or f32 for the same weights in floats")

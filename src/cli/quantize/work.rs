@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use foveate::dataset::{ClassIndex, Dataset};
 use foveate::eval::{self, Evaluation, Progress, Unreadable};
+use foveate::proof::Proof;
 use foveate::quant::{self, CalibrationSet, Costs, Options, Part, Quantized, Quantizer, Stage};
 use foveate::{DeviceChoice, Model, Precision, Result, Session};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -34,8 +35,12 @@ pub fn quantize(args: &Quantize, options: Options, model: &Model) -> Result<Done
     let (set, unreadable) = calibration(args, model)?;
     let bar = Bar::new();
     let quantizer = Quantizer::new(model, Some(set.clone()), options, &mut |stage, at, of| bar.show(stage, at, of))?;
-    if let Some(proof) = quantizer.proof() {
-        bar.tell(format_args!("{}: equalised, {proof}", model.name()));
+    if let Some(Proof { max_abs, max_rel, input, .. }) = quantizer.proof() {
+        bar.tell(format_args!(
+            "{}: channel ranges moved; max |before − after| = {max_abs:.1e} (relative {max_rel:.1e}) on a seeded \
+             {input} input",
+            model.name()
+        ));
     }
     let on = &mut |stage, at, of| bar.show(stage, at, of);
     let (quantized, found) = if args.is_auto() {
