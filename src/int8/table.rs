@@ -36,8 +36,9 @@ impl Table {
         let scale = f64::from(to);
         let rounded = |x: f64| on_grid(activation, x, scale);
         let (low, high) = changes(&rounded, scale);
-        let step = ((high - low) / 255.0).max(f64::MIN_POSITIVE);
-        let offset = (-low / step).round_ties_even();
+        // One entry fewer, so that the first and the last lie beyond the ends wherever zero's comes to lie.
+        let step = ((high - low) / 254.0).max(f64::MIN_POSITIVE);
+        let offset = (-low / step).ceil();
         let entry = |i: usize| rounded((i as f64 - offset) * step);
         (Table { entries: std::array::from_fn(entry), offset: offset as i32 }, step)
     }
@@ -64,7 +65,7 @@ fn changes(rounded: &impl Fn(f64) -> i8, scale: f64) -> (f64, f64) {
             let middle = 0.5 * (inside + outside);
             if rounded(middle) == last { outside = middle } else { inside = middle }
         }
-        inside
+        outside
     };
     let (low, high) = (edge(-far), edge(far));
     // A table that holds one value needs some width all the same.

@@ -286,16 +286,29 @@ impl Job for Write<'_, '_, '_> {
 
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
+        match self.conv.segment {
+            7 => self.pixels::<D, 7>(dot),
+            4 => self.pixels::<D, 4>(dot),
+            _ => self.pixels::<D, 1>(dot),
+        }
+    }
+}
+
+impl Write<'_, '_, '_> {
+    #[inline(always)]
+    fn pixels<D: Dot, const P: usize>(self, dot: D) {
         let [y, x, column] = self.at;
         let blocks = self.planes.len();
         for (i, plane) in self.planes.enumerate() {
-            let residual = self
-                .conv
-                .residual
-                .as_ref()
-                .map(|(map, enlarges)| (&self.reads.values[1][map.at(plane, y, x)..], &enlarges[plane]));
-            let pixels = self.totals.iter().skip(i).step_by(blocks).map(|total| dot.load(total));
-            self.conv.tail.write(dot, pixels, [plane, y, column], residual, self.out);
+            let residual = match &self.conv.residual {
+                Some((map, enlarges)) => Some((&self.reads.values[1][map.at(plane, y, x)..], &enlarges[plane])),
+                None => None,
+            };
+            let mut sums = [dot.load(&self.totals[i]); P];
+            for (sums, total) in sums.iter_mut().zip(self.totals[i..].iter().step_by(blocks)) {
+                *sums = dot.load(total);
+            }
+            self.conv.tail.write(dot, sums, [plane, y, column], residual, self.out);
         }
     }
 }

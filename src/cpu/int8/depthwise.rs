@@ -232,10 +232,11 @@ impl Rows<'_, '_, '_> {
                 let start = plane * input.plane_len() + input.framed(y * STRIDE + offset[0], x * STRIDE + offset[1]);
                 let mut sums = [dot.load(&kernels.bias); P];
                 sweep::<D, P, STRIDE, QUADS>(dot, source, start, kernels, &mut sums);
-                let residual = residual
-                    .as_ref()
-                    .map(|(map, enlarges)| (&self.reads.values[1][map.at(plane, y, x)..], &enlarges[plane]));
-                tail.write(dot, sums.into_iter(), [plane, y, x], residual, self.out);
+                let residual = match residual {
+                    Some((map, enlarges)) => Some((&self.reads.values[1][map.at(plane, y, x)..], &enlarges[plane])),
+                    None => None,
+                };
+                tail.write(dot, sums, [plane, y, x], residual, self.out);
             }
         }
     }

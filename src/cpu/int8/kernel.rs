@@ -145,33 +145,36 @@ impl Tail {
         }
     }
 
-    /// Writes the sums of neighbouring pixels of a plane, one of `pixels` after another; the first is at
-    /// `column` of the window.
+    /// Writes the sums of neighbouring pixels of a plane; the first is at `column` of the window. `residual` begins
+    /// with that of the first.
     #[inline(always)]
-    pub(super) fn write<D: Dot>(
+    pub(super) fn write<D: Dot, const P: usize>(
         &self,
         dot: D,
-        pixels: impl Iterator<Item = D::Sums>,
+        mut sums: [D::Sums; P],
         [plane, y, column]: [usize; 3],
         residual: Option<(&[Bytes], &Enlarges)>,
         out: &mut Out,
     ) {
-        let with_residual = |p: usize, sums: D::Sums| match residual {
-            Some((blocks, by)) => dot.enlarge(sums, &blocks[p], by),
-            None => sums,
-        };
+        // Loops, not closures: those would not be compiled for the set's instructions.
+        if let Some((blocks, by)) = residual {
+            let blocks = &blocks[..P];
+            for p in 0..P {
+                sums[p] = dot.enlarge(sums[p], &blocks[p], by);
+            }
+        }
         match (self, out) {
             (Tail::Rescaled { rescale, ending }, Out::Bytes(window)) => {
-                let row = &mut window.row(plane, y)[column..];
-                let rescale = dot.factors(&rescale[plane]);
-                for (p, (block, sums)) in row.iter_mut().zip(pixels).enumerate() {
-                    *block = dot.pack(dot.rescale(with_residual(p, sums), &rescale), ending.add, ending.low);
+                let row = &mut window.row(plane, y)[column..][..P];
+                let by = dot.factors(&rescale[plane]);
+                for p in 0..P {
+                    row[p] = dot.pack(dot.rescale(sums[p], &by), ending.add, ending.low);
                 }
             }
             (Tail::Sums, Out::Words(window)) => {
-                let row = &mut window.row(plane, y)[column..];
-                for (p, (block, sums)) in row.iter_mut().zip(pixels).enumerate() {
-                    dot.store(with_residual(p, sums), block);
+                let row = &mut window.row(plane, y)[column..][..P];
+                for p in 0..P {
+                    dot.store(sums[p], &mut row[p]);
                 }
             }
             // A program's check sees to it that kernels and windows agree.

@@ -275,7 +275,7 @@ impl Rows<'_, '_> {
                         *sum = dot.add(*sum, tall);
                     }
                 }
-                mixer.tail.write(dot, sums.into_iter(), [plane, y, x], None, out);
+                mixer.tail.write(dot, sums, [plane, y, x], None, out);
             }
         }
     }

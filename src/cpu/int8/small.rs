@@ -124,21 +124,27 @@ impl Job for Row<'_, '_> {
     fn run<D: Dot>(self, dot: D) {
         let Row { op, reads, at: [plane, y], row } = self;
         let read = |i: usize| &reads.values[i][op.inputs[i].at(plane, y, 0)..][..op.output.width];
-        let pack = |values: Words| dot.pack(dot.load(&values), op.ending.add, op.ending.low);
         match &op.form {
             Form::Quantize(scale) => quantize(reads.image, &op.inputs[0], [plane, y], *scale, row),
             Form::Table => row.copy_from_slice(read(0)),
             Form::Add { multipliers, shift } => {
                 for ((out, a), b) in row.iter_mut().zip(read(0)).zip(read(1)) {
-                    let sum = |i: usize| integer(a, i) * multipliers[0] + integer(b, i) * multipliers[1];
-                    *out = pack(Words(std::array::from_fn(|i| shift_round(sum(i), *shift))));
+                    let mut values = Words::ZERO;
+                    for i in 0..LANES {
+                        let sum = integer(a, i) * multipliers[0] + integer(b, i) * multipliers[1];
+                        values.0[i] = shift_round(sum, *shift);
+                    }
+                    *out = dot.pack(dot.load(&values), op.ending.add, op.ending.low);
                 }
             }
             Form::Gate(rescale) => {
                 let rescale = dot.factors(rescale);
                 let gate = reads.values[1][op.inputs[1].at(plane, 0, 0)];
                 for (out, x) in row.iter_mut().zip(read(0)) {
-                    let products = Words(std::array::from_fn(|i| integer(x, i) * integer(&gate, i)));
+                    let mut products = Words::ZERO;
+                    for i in 0..LANES {
+                        products.0[i] = integer(x, i) * integer(&gate, i);
+                    }
                     let values = dot.rescale(dot.load(&products), &rescale);
                     *out = dot.pack(values, op.ending.add, op.ending.low);
                 }
@@ -146,8 +152,11 @@ impl Job for Row<'_, '_> {
             Form::Affine { multiplier, offset, shift } => {
                 let [multiplier, offset, shift] = [multiplier, offset, shift].map(|all| &all[plane].0);
                 for (out, x) in row.iter_mut().zip(read(0)) {
-                    let value = |i: usize| integer(x, i) * multiplier[i] + offset[i];
-                    *out = pack(Words(std::array::from_fn(|i| shift_round(value(i), shift[i] as u32))));
+                    let mut values = Words::ZERO;
+                    for i in 0..LANES {
+                        values.0[i] = shift_round(integer(x, i) * multiplier[i] + offset[i], shift[i] as u32);
+                    }
+                    *out = dot.pack(dot.load(&values), op.ending.add, op.ending.low);
                 }
             }
         }
@@ -167,10 +176,26 @@ fn quantize(image: &[f32], map: &Map, [plane, y]: [usize; 2], scale: f32, row: &
         // In two loops, for the first to become vector instructions.
         for (blocks, values) in row.chunks_mut(64).zip(values.chunks(64)) {
             let mut bytes = [0; 64];
-            bytes.iter_mut().zip(values).for_each(|(q, v)| *q = (grid::quantize(*v, scale) as u8) ^ 128);
-            blocks.iter_mut().zip(bytes).for_each(|(block, q)| block.0[channel % LANES] = q);
+            for (q, v) in bytes.iter_mut().zip(values) {
+                *q = on_grid(*v, scale);
+            }
+            for (block, q) in blocks.iter_mut().zip(bytes) {
+                block.0[channel % LANES] = q;
+            }
         }
     }
+}
+
+/// The byte of [`grid::quantize`], in operations that all become vector instructions: adding 1.5 · 2^23 to a number
+/// of that size leaves its nearest integer, half to even, in the lowest bits.
+#[inline(always)]
+fn on_grid(value: f32, scale: f32) -> u8 {
+    const TO_INTEGER: f32 = 12_582_912.0;
+    let x = value / scale;
+    let x = if x > grid::LARGEST as f32 { grid::LARGEST as f32 } else { x };
+    let x = if x < -(grid::LARGEST as f32) { -(grid::LARGEST as f32) } else { x };
+    let x = if x.is_nan() { 0.0 } else { x };
+    ((x + TO_INTEGER).to_bits() as u8) ^ 128
 }
 
 /// The mean over all of a map.
@@ -241,5 +266,21 @@ impl Job for Mean<'_> {
             }
         }
         *self.out = dot.pack(dot.rescale(dot.load(&sums), &dot.factors(&self.pool.rescale)), 128, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_those_of_the_grid() {
+        let ends = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 1e-40, -0.0];
+        let near = (-2600..=2600).map(|i| i as f32 * 0.05);
+        for value in near.chain(ends) {
+            for scale in [1.0, 0.1, 0.3, 1e-20] {
+                assert_eq!(on_grid(value, scale) ^ 128, grid::quantize(value, scale) as u8, "{value} {scale}");
+            }
+        }
     }
 }

@@ -70,26 +70,27 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
     #[inline(always)]
     fn load(self, sums: &Words) -> [__m256i; 2] {
         let halves: &[[i32; 8]; 2] = bytemuck::cast_ref(&sums.0);
-        halves.each_ref().map(|half| unsafe { _mm256_loadu_si256(half.as_ptr().cast()) })
+        unsafe { [_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast())] }
     }
 
     #[inline(always)]
     fn store(self, sums: [__m256i; 2], to: &mut Words) {
         let halves: &mut [[i32; 8]; 2] = bytemuck::cast_mut(&mut to.0);
-        for (half, sums) in halves.iter_mut().zip(sums) {
-            unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), sums) }
+        unsafe {
+            _mm256_storeu_si256(halves[0].as_mut_ptr().cast(), sums[0]);
+            _mm256_storeu_si256(halves[1].as_mut_ptr().cast(), sums[1]);
         }
     }
 
     #[inline(always)]
     fn add(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        [0, 1].map(|i| unsafe { _mm256_add_epi32(a[i], b[i]) })
+        unsafe { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
     }
 
     #[inline(always)]
     fn weights(self, panel: &Panel) -> [__m256i; 2] {
         let halves: &[[i8; 32]; 2] = bytemuck::cast_ref(&panel.0);
-        halves.each_ref().map(|half| unsafe { _mm256_loadu_si256(half.as_ptr().cast()) })
+        unsafe { [_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast())] }
     }
 
     #[inline(always)]
@@ -100,27 +101,27 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
 
     #[inline(always)]
     fn dot(self, sums: [__m256i; 2], quad: Activations, weights: [__m256i; 2]) -> [__m256i; 2] {
-        [0, 1].map(|i| unsafe { self.products(sums[i], quad, weights[i]) })
+        unsafe { [self.products(sums[0], quad, weights[0]), self.products(sums[1], quad, weights[1])] }
     }
 
     #[inline(always)]
     fn columns(self, blocks: &[Bytes; 4]) -> [Activations; 2] {
         unsafe {
-            let [a, b, c, d] = blocks.each_ref().map(|block| _mm_loadu_si128(block.0.as_ptr().cast()));
-            let halves = [
-                (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d)),
-                (_mm_unpackhi_epi8(a, b), _mm_unpackhi_epi8(c, d)),
-            ];
-            halves.map(|(ab, cd)| {
-                let [low, high] = [_mm_unpacklo_epi16(ab, cd), _mm_unpackhi_epi16(ab, cd)];
-                self.activations(_mm256_set_m128i(high, low))
-            })
+            let a = _mm_loadu_si128(blocks[0].0.as_ptr().cast());
+            let b = _mm_loadu_si128(blocks[1].0.as_ptr().cast());
+            let c = _mm_loadu_si128(blocks[2].0.as_ptr().cast());
+            let d = _mm_loadu_si128(blocks[3].0.as_ptr().cast());
+            let (ab, cd) = (_mm_unpacklo_epi8(a, b), _mm_unpacklo_epi8(c, d));
+            let low = _mm256_set_m128i(_mm_unpackhi_epi16(ab, cd), _mm_unpacklo_epi16(ab, cd));
+            let (ab, cd) = (_mm_unpackhi_epi8(a, b), _mm_unpackhi_epi8(c, d));
+            let high = _mm256_set_m128i(_mm_unpackhi_epi16(ab, cd), _mm_unpacklo_epi16(ab, cd));
+            [self.activations(low), self.activations(high)]
         }
     }
 
     #[inline(always)]
     fn dot_columns(self, sums: [__m256i; 2], columns: [Activations; 2], weights: [__m256i; 2]) -> [__m256i; 2] {
-        [0, 1].map(|i| unsafe { self.products(sums[i], columns[i], weights[i]) })
+        unsafe { [self.products(sums[0], columns[0], weights[0]), self.products(sums[1], columns[1], weights[1])] }
     }
 
     #[inline(always)]
@@ -138,44 +139,63 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
 
     #[inline(always)]
     fn rescale(self, sums: [__m256i; 2], by: &Rescale) -> [__m256i; 2] {
-        let [multiplier, shift] = [&by.multiplier, &by.shift].map(|v| self.load(&Words(*v)));
+        let multiplier = self.load(&Words(by.multiplier));
+        let shift = self.load(&Words(by.shift));
         let bound = self.load(&Words(by.bound));
-        [0, 1].map(|i| unsafe {
-            let mut sums = sums[i];
-            if by.steep {
-                let least = _mm256_sub_epi32(_mm256_setzero_si256(), bound[i]);
-                sums = _mm256_min_epi32(_mm256_max_epi32(sums, least), bound[i]);
-            }
-            let (one, low) = (_mm256_set1_epi64x(1), _mm256_set1_epi64x(0xffff_ffff));
-            // There is no arithmetic shift of 64 bits: what is shifted is made positive by a multiple of the divisor.
-            let away = _mm256_set1_epi64x(1 << 62);
-            let half = |sums: __m256i, multiplier: __m256i, shift: __m256i| {
-                let product = _mm256_add_epi64(_mm256_mul_epi32(sums, multiplier), away);
-                let odd = _mm256_and_si256(_mm256_srlv_epi64(product, shift), one);
-                let half = _mm256_sub_epi64(_mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one)), one);
-                let rounded = _mm256_srlv_epi64(_mm256_add_epi64(_mm256_add_epi64(product, half), odd), shift);
-                _mm256_sub_epi64(rounded, _mm256_srlv_epi64(away, shift))
-            };
-            let even = half(sums, multiplier[i], _mm256_and_si256(shift[i], low));
-            let up = |v: __m256i| _mm256_srli_epi64::<32>(v);
-            let odd = half(up(sums), up(multiplier[i]), up(shift[i]));
-            _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd))
-        })
+        unsafe {
+            [rescaled(sums[0], multiplier[0], shift[0], bound[0]), rescaled(sums[1], multiplier[1], shift[1], bound[1])]
+        }
     }
 
     #[inline(always)]
     fn pack(self, values: [__m256i; 2], add: i32, low: i32) -> Bytes {
         let mut bytes = Bytes::ZERO;
         unsafe {
-            let [a, b] = values.map(|v| {
-                let v = _mm256_max_epi32(_mm256_add_epi32(v, _mm256_set1_epi32(add)), _mm256_set1_epi32(low));
-                _mm256_min_epi32(v, _mm256_set1_epi32(255))
-            });
+            let (a, b) = (bounded(values[0], add, low), bounded(values[1], add, low));
             // Packing works within halves of 128 bits: the quarters come out as a₀ b₀ a₁ b₁.
             let pairs = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(a, b));
             let packed = _mm_packus_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs));
             _mm_storeu_si128(bytes.0.as_mut_ptr().cast(), packed);
         }
         bytes
+    }
+}
+
+// What follows are functions, not closures: those would not be compiled for these instructions.
+
+#[inline(always)]
+unsafe fn bounded(values: __m256i, add: i32, low: i32) -> __m256i {
+    // SAFETY: see the impl of `Dot`.
+    unsafe {
+        let values = _mm256_add_epi32(values, _mm256_set1_epi32(add));
+        _mm256_min_epi32(_mm256_max_epi32(values, _mm256_set1_epi32(low)), _mm256_set1_epi32(255))
+    }
+}
+
+#[inline(always)]
+unsafe fn rescaled(sums: __m256i, multiplier: __m256i, shift: __m256i, bound: __m256i) -> __m256i {
+    // SAFETY: see the impl of `Dot`.
+    unsafe {
+        let least = _mm256_sub_epi32(_mm256_setzero_si256(), bound);
+        let sums = _mm256_min_epi32(_mm256_max_epi32(sums, least), bound);
+        let even = rounded(sums, multiplier, _mm256_and_si256(shift, _mm256_set1_epi64x(0xffff_ffff)));
+        let odd =
+            rounded(_mm256_srli_epi64::<32>(sums), _mm256_srli_epi64::<32>(multiplier), _mm256_srli_epi64::<32>(shift));
+        _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd))
+    }
+}
+
+/// The products of the lower halves of lanes, divided and rounded half to even. There is no arithmetic shift of
+/// 64 bits: what is shifted is made positive by a multiple of the divisor.
+#[inline(always)]
+unsafe fn rounded(sums: __m256i, multiplier: __m256i, shift: __m256i) -> __m256i {
+    // SAFETY: see the impl of `Dot`.
+    unsafe {
+        let (one, away) = (_mm256_set1_epi64x(1), _mm256_set1_epi64x(1 << 62));
+        let product = _mm256_add_epi64(_mm256_mul_epi32(sums, multiplier), away);
+        let odd = _mm256_and_si256(_mm256_srlv_epi64(product, shift), one);
+        let half = _mm256_sub_epi64(_mm256_sllv_epi64(one, _mm256_sub_epi64(shift, one)), one);
+        let rounded = _mm256_srlv_epi64(_mm256_add_epi64(_mm256_add_epi64(product, half), odd), shift);
+        _mm256_sub_epi64(rounded, _mm256_srlv_epi64(away, shift))
     }
 }

@@ -58,8 +58,31 @@ pub(super) struct Lane {
 pub(super) struct Factors {
     even: Lane,
     odd: Lane,
-    /// Where any of them is one or more.
-    bound: Option<__m512i>,
+    bound: __m512i,
+    steep: bool,
+}
+
+// What follows are functions, not closures: those would not be compiled for these instructions.
+
+#[inline(always)]
+unsafe fn lane(multiplier: __m512i, shift: __m512i) -> Lane {
+    // SAFETY: see the impl of `Dot`.
+    unsafe {
+        let one = _mm512_set1_epi64(1);
+        let half = _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one)), one);
+        Lane { multiplier, shift, half }
+    }
+}
+
+/// The products of the lower halves of lanes, divided and rounded half to even.
+#[inline(always)]
+unsafe fn rounded(sums: __m512i, by: &Lane) -> __m512i {
+    // SAFETY: see the impl of `Dot`.
+    unsafe {
+        let product = _mm512_mul_epi32(sums, by.multiplier);
+        let odd = _mm512_and_si512(_mm512_srlv_epi64(product, by.shift), _mm512_set1_epi64(1));
+        _mm512_srav_epi64(_mm512_add_epi64(_mm512_add_epi64(product, by.half), odd), by.shift)
+    }
 }
 
 #[inline(always)]
@@ -145,16 +168,9 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
     fn factors(self, of: &Rescale) -> Factors {
         unsafe {
             let (multiplier, shift) = (words(&of.multiplier), words(&of.shift));
-            let one = _mm512_set1_epi64(1);
-            let up = |v: __m512i| _mm512_srli_epi64::<32>(v);
-            let lane = |multiplier, shift| Lane {
-                multiplier,
-                shift,
-                half: _mm512_sub_epi64(_mm512_sllv_epi64(one, _mm512_sub_epi64(shift, one)), one),
-            };
-            let even = _mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff));
-            let bound = of.steep.then(|| words(&of.bound));
-            Factors { even: lane(multiplier, even), odd: lane(up(multiplier), up(shift)), bound }
+            let even = lane(multiplier, _mm512_and_si512(shift, _mm512_set1_epi64(0xffff_ffff)));
+            let odd = lane(_mm512_srli_epi64::<32>(multiplier), _mm512_srli_epi64::<32>(shift));
+            Factors { even, odd, bound: words(&of.bound), steep: of.steep }
         }
     }
 
@@ -162,17 +178,11 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
     fn rescale(self, sums: __m512i, by: &Factors) -> __m512i {
         unsafe {
             let mut sums = sums;
-            if let Some(bound) = by.bound {
-                let least = _mm512_sub_epi32(_mm512_setzero_si512(), bound);
-                sums = _mm512_min_epi32(_mm512_max_epi32(sums, least), bound);
+            if by.steep {
+                let least = _mm512_sub_epi32(_mm512_setzero_si512(), by.bound);
+                sums = _mm512_min_epi32(_mm512_max_epi32(sums, least), by.bound);
             }
-            let one = _mm512_set1_epi64(1);
-            let half = |sums: __m512i, by: &Lane| {
-                let product = _mm512_mul_epi32(sums, by.multiplier);
-                let odd = _mm512_and_si512(_mm512_srlv_epi64(product, by.shift), one);
-                _mm512_srav_epi64(_mm512_add_epi64(_mm512_add_epi64(product, by.half), odd), by.shift)
-            };
-            let (even, odd) = (half(sums, &by.even), half(_mm512_srli_epi64::<32>(sums), &by.odd));
+            let (even, odd) = (rounded(sums, &by.even), rounded(_mm512_srli_epi64::<32>(sums), &by.odd));
             _mm512_mask_shuffle_epi32::<0b10_10_00_00>(even, 0xaaaa, odd)
         }
     }
@@ -199,8 +209,13 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
         }
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(blocks);
         unsafe {
-            let part = |i: usize| _mm512_loadu_si512(table.0[i * 64..][..64].as_ptr().cast());
-            let parts = [part(0), part(1), part(2), part(3)];
+            let entries: &[[u8; 64]; 4] = bytemuck::cast_ref(&table.0);
+            let parts = [
+                _mm512_loadu_si512(entries[0].as_ptr().cast()),
+                _mm512_loadu_si512(entries[1].as_ptr().cast()),
+                _mm512_loadu_si512(entries[2].as_ptr().cast()),
+                _mm512_loadu_si512(entries[3].as_ptr().cast()),
+            ];
             for chunk in bytes.chunks_mut(64) {
                 let mask = u64::MAX >> (64 - chunk.len());
                 let at = _mm512_maskz_loadu_epi8(mask, chunk.as_ptr().cast());
