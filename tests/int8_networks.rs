@@ -196,8 +196,8 @@ fn a_session_runs_w8a8_in_integers() {
     let expected = executor.run(&model.preprocess().apply(picture).unwrap()).unwrap();
     let builder = || Session::builder().model(quantized.model.clone()).device(DeviceChoice::Cpu);
     let mut session = pollster::block_on(builder().load()).unwrap();
-    let line = session.device().to_string();
-    assert!(line.contains("w8a8 in integers") && line.contains(executor.instruction_set()), "{line}");
+    let note = session.precision_note().unwrap().to_owned();
+    assert!(note.contains("in integers") && note.contains(executor.instruction_set()), "{note}");
     let answer = pollster::block_on(session.run(picture)).unwrap();
     assert_eq!(answer.logits(), expected.data());
     let steps = pollster::block_on(session.profile(picture)).unwrap();

@@ -204,7 +204,7 @@ fn shared_weights_are_uploaded_once() {
     graph.set_output(x);
     for target in [Target::default(), Target::software()] {
         let plan = Plan::for_target(&graph, 1, &[], target).unwrap();
-        assert_eq!(plan.weights.len(), 2);
+        assert_eq!(plan.weights.len(), 3, "two weights, and a bias of zeros");
         let bound: Vec<u32> = plan
             .steps
             .iter()
@@ -214,7 +214,7 @@ fn shared_weights_are_uploaded_once() {
                 _ => None,
             })
             .collect();
-        assert_eq!(bound, [0, 1, 0, 0]);
+        assert_eq!(bound, [0, 1, 2, 1, 0, 1, 0, 1]);
     }
 }
 
