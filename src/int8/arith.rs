@@ -268,7 +268,7 @@ mod tests {
         fn operands_are_enlarged_exactly(exponent in -20.0f64..23.0, operand in -127i8..=127) {
             let factor = exponent.exp2();
             let enlarge = Enlarge::new(factor);
-            let product = i128::from(operand) * i128::from(enlarge.multiplier) << enlarge.left;
+            let product = (i128::from(operand) * i128::from(enlarge.multiplier)) << enlarge.left;
             prop_assert!(product.abs() < 1 << 30);
             prop_assert_eq!(i128::from(enlarge.apply(operand)), exact(product, enlarge.right));
             let error = f64::from(enlarge.apply(operand)) - factor * f64::from(operand);
