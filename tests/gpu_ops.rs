@@ -80,7 +80,7 @@ fn every_case_is_within_the_bound_on_every_backend() {
 
 #[test]
 fn every_case_in_16_bits_is_within_the_bound_on_every_backend() {
-    let worst = within(device::contexts(), &cases::all(), f16_targets, F16_BOUND);
+    let worst = within_here_and_there(&cases::all(), f16_targets, F16_BOUND);
     // 32-bit floats would be a hundred times closer.
     assert!(device::contexts().is_empty() || worst > 1e-4, "{worst}");
 }
@@ -96,13 +96,22 @@ fn every_case_with_weights_of_8_bits_is_within_the_bound_on_every_backend() {
             |case: &Case| plan(case, &[], target).unwrap().weights.iter().any(|w| w.format.element == Element::Snorm8);
         assert!(cases.iter().all(bytes));
     }
-    within(device::contexts(), &cases, |_| targets.to_vec(), BOUND);
-    // Together with 16-bit floats the accessors are the same as without: one backend is enough.
-    within(device::contexts().get(..1).unwrap_or_default(), &cases, f16_targets, F16_BOUND);
+    within_here_and_there(&cases, |_| targets.to_vec(), BOUND);
+    // Together with 16-bit floats the accessors are the same as without.
+    let some: Vec<Case> = cases.into_iter().step_by(4).collect();
+    within(device::contexts().get(..1).unwrap_or_default(), &some, f16_targets, F16_BOUND);
 }
 
 fn f16_targets(_: &GpuContext) -> Vec<Target> {
     cases::f16_targets().to_vec()
+}
+
+/// All cases on the first device, every fourth on the others: what differs there are the drivers' accessors,
+/// and each shader takes its time to compile.
+fn within_here_and_there(cases: &[Case], all: impl Fn(&GpuContext) -> Vec<Target> + Copy, bound: f64) -> f64 {
+    let (first, others) = device::contexts().split_at(device::contexts().len().min(1));
+    let some: Vec<Case> = cases.iter().step_by(4).cloned().collect();
+    within(first, cases, all, bound).max(within(others, &some, all, bound))
 }
 
 /// Runs cases for targets on devices; the largest error.
@@ -209,7 +218,8 @@ fn follows(plan: &Plan, choices: &Choices) -> bool {
 fn tiles_that_were_tuned_are_taken_and_within_the_bound() {
     let cases = cases::all();
     let mut tiled = 0;
-    for context in device::contexts() {
+    // One device: tiles are the same everywhere, and each is another shader to compile.
+    for context in device::contexts().iter().take(1) {
         for (number, (case, target)) in cases
             .iter()
             .flat_map(|case| targets(case, context).into_iter().map(move |target| (case, target)))
@@ -234,9 +244,8 @@ fn tiles_that_were_tuned_are_taken_and_within_the_bound() {
 #[test]
 fn kernels_that_were_tuned_are_taken_and_within_the_bound() {
     let mut decided = std::collections::BTreeSet::new();
-    for (context, case) in
-        device::contexts().iter().flat_map(|context| cases::all().into_iter().map(move |c| (context, c)))
-    {
+    let first = device::contexts().iter().take(1);
+    for (context, case) in first.flat_map(|context| cases::all().into_iter().map(move |case| (context, case))) {
         for target in targets(&case, context) {
             for decision in plan(&case, &[], &target).unwrap().decisions {
                 for option in decision.options.iter().filter(|option| **option != decision.taken) {

@@ -7,7 +7,7 @@
 //! kernels of every decision are compared, each with its best tiles, the two best of everything are
 //! timed within the network, and last the network itself without and with what was chosen.
 //!
-//! The result is [`Choices`], plain data for [`Target::choices`](crate::kernels::Target::choices). A
+//! The result is [`Choices`](crate::kernels::Choices), plain data for [`Target::choices`](crate::kernels::Target::choices). A
 //! [`Store`] keeps them, device by device, as JSON; [`builtin`] has tables for software drivers.
 //!
 //! On software drivers compiling takes longer than running: there a candidate's time for compiling

@@ -19,6 +19,7 @@ use rand_distr::{Distribution, Normal, Uniform};
 use rand_pcg::Pcg64Mcg;
 
 /// A graph and an input `[n, c, h, w]` for it.
+#[derive(Clone)]
 pub struct Case {
     /// Begins with the name of the operator that it is about.
     pub name: String,

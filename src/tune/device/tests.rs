@@ -110,7 +110,9 @@ fn a_session_can_tune_itself() {
     let (untuned, none, said) = run(builder().untuned());
     assert!(none.tiles.is_empty() && !said.contains("tuned"), "{said}");
     let (tuned, choices, said) = run(builder().tune(Duration::from_millis(500)));
-    assert!(!choices.tiles.is_empty() && said.contains("tuned: "), "{said}");
+    // Whether anything wins is the machine's to say.
+    let tuned_any = !(choices.tiles.is_empty() && choices.kernels.is_empty());
+    assert_eq!(said.contains("tuned: "), tuned_any, "{said}");
     assert_eq!(wrong(tuned.data(), untuned.data(), 1e-5), None);
     let (again, same, _) = run(builder().choices(choices.clone()));
     assert_eq!((again.data(), same), (tuned.data(), choices));
