@@ -37,6 +37,7 @@ pub(in crate::cpu) enum Isa {
 impl Isa {
     /// All that this machine has, the fastest last.
     pub(in crate::cpu) fn available() -> Vec<Isa> {
+        #[allow(unused_mut, reason = "some targets have no other")]
         let mut all = vec![Isa::Portable];
         #[cfg(target_arch = "x86_64")]
         {
