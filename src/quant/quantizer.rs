@@ -184,7 +184,7 @@ impl Quantizer {
                 let found = graph.find(name).filter(|id| *id != graph.input());
                 found.ok_or_else(|| {
                     Error::argument(format!(
-                        "{}: no node {name:?} that could stay float; `foveate info --layers` names them",
+                        "{}: no node {name:?} that could stay float; `foveate info FILE --fused` names them",
                         graph.name
                     ))
                 })

@@ -85,9 +85,10 @@ impl Page<'_> {
              the paper's plain scheme: symmetric, ranges by the largest magnitude, a scale for each output channel of \
              weights and one for each activation tensor.</p>\n<p>Rounding errors of different layers are as good as \
              independent, so their noise-to-signal ratios add up to about what arrives at the output. A condition holds \
-             if the sum over all layers leaves {BUDGET_DB:.0} dB, noise of a hundredth of the signal: on the CIFAR-10 \
-             networks that this was measured with, 20 dB changed the most likely class of at most 3 % of the pictures, \
-             18 dB of 10 %, 12 dB of 17 %, 5 dB of 35 %. Where a condition fails, the layers are named that take more \
+             if the sum over all layers leaves {BUDGET_DB:.0} dB, noise of a hundredth of the signal: on the small \
+             CIFAR-10 networks that this was measured with, 20 dB changed the most likely class of a few per cent of the \
+             pictures, 12 dB of a sixth, 5 dB of a third. Other networks may bear more or less; <code>foveate quantize \
+             --eval</code> counts. Where a condition fails, the layers are named that take more \
              than their share, a hundredth divided by the number of layers.</p>\n</details>\n</section>"
         )
     }

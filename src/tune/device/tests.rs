@@ -5,7 +5,8 @@ use pollster::block_on;
 use super::super::space::Space;
 use super::*;
 use crate::gpu::{Backend, DeviceRequest, select_adapter};
-use crate::kernels::Target;
+use crate::kernels::{Choices, Target};
+use crate::plan::Plan;
 use crate::{DeviceChoice, Model, Session};
 
 /// The software driver; without it the caller's test is skipped, with `REQUIRE_GPU=1` that is a failure.
@@ -96,9 +97,7 @@ fn a_planted_wrong_candidate_is_rejected() {
 /// While loading, with hardly any time: what comes of it is planned with, and says the same.
 #[test]
 fn a_session_can_tune_itself() {
-    if context().is_none() {
-        return;
-    }
+    let Some(context) = context() else { return };
     let backend = if cfg!(target_os = "linux") { Backend::Vulkan } else { Backend::Metal };
     let builder = || Session::builder().device(DeviceChoice::Named("llvmpipe".to_owned())).backend(backend);
     let input = crate::Tensor::full([1, 3, 32, 32], 0.3);
@@ -116,4 +115,13 @@ fn a_session_can_tune_itself() {
     assert_eq!(wrong(tuned.data(), untuned.data(), 1e-5), None);
     let (again, same, _) = run(builder().choices(choices.clone()));
     assert_eq!((again.data(), same), (tuned.data(), choices));
+    // Other tiles than the rules', whatever is fastest here.
+    let target = Target { choices: Default::default(), ..context.target() };
+    let plan = Plan::for_target(Model::builtin().unwrap().graph(), 1, &[], target).unwrap();
+    let other = |step: &Step| step.candidates().into_iter().find(|tile| step.tile != Some(*tile));
+    let tiles = plan.steps.iter().filter_map(|step| Some((step.key(), other(step)?))).collect();
+    let given = Choices { tiles, ..Choices::default() };
+    let (output, kept, said) = run(builder().choices(given.clone()));
+    assert!(given.tiles.len() > 3 && said.contains("tuned: "), "{given:?}: {said}");
+    assert_eq!((wrong(output.data(), untuned.data(), 1e-5), kept), (None, given));
 }
