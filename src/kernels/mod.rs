@@ -18,6 +18,7 @@ mod decision;
 mod depthwise;
 mod gate;
 mod gather;
+mod gemm;
 mod global_avg_pool;
 mod layout;
 mod linear;
@@ -115,6 +116,7 @@ pub static KERNELS: &[&Kernel] = &[
     &depthwise::KERNEL,
     &gate::KERNEL,
     &gather::KERNEL,
+    &gemm::KERNEL,
     &global_avg_pool::KERNEL,
     &linear::KERNEL,
     &mlp::KERNEL,

@@ -7,7 +7,7 @@ use super::conv::pack;
 use super::lowering::{Piece, words};
 use super::{
     ACTIVATION, ACTIVATIONS, BLOCKS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y,
-    mlp, source, tile, tiling,
+    gemm, mlp, source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::{NodeId, Params};
@@ -69,6 +69,13 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     if mlp::begins(conv, id, cx) {
         cx.defer(id);
         return Ok(());
+    }
+    let planes = [cx.layout(input).planes(), cx.layout(id).planes()];
+    let sizes = [("PIXELS", cx.pixels(id)), ("IN_PLANES", planes[0]), ("OUT_PLANES", planes[1])];
+    let by_gemm = gemm::pays(planes[0], cx.pixels(id), cx.target());
+    let default = if by_gemm { gemm::KERNEL.name } else { KERNEL.name };
+    if cx.decide("pointwise", &sizes, &[id], &[KERNEL.name, gemm::KERNEL.name], default) == gemm::KERNEL.name {
+        return gemm::lower(conv, id, cx);
     }
     let [first, second] = two_pieces(input, cx)?;
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
