@@ -100,12 +100,14 @@ fn pack(weight: &Tensor, x: &Layout, y: &Layout) -> Vec<f32> {
     let inputs = x.channels();
     let transformed: Vec<[f64; COMPONENTS]> = weight.data().chunks_exact(9).map(transform).collect();
     let (ins, outs) = (x.physical(), y.physical());
+    let value = |component: usize, o: Option<usize>, i: Option<usize>| {
+        Some(transformed.get(o? * inputs + i?)?[component] as f32)
+    };
     let mut packed = Vec::with_capacity(COMPONENTS * ins.len() * outs.len());
     for component in 0..COMPONENTS {
         for lanes in outs.chunks(4) {
             for i in &ins {
-                let value = |o: &Option<usize>| Some(transformed[(*o)? * inputs + (*i)?][component] as f32);
-                packed.extend(lanes.iter().map(|o| value(o).unwrap_or(0.0)));
+                packed.extend(lanes.iter().map(|o| value(component, *o, *i).unwrap_or(0.0)));
             }
         }
     }
