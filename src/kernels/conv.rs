@@ -7,7 +7,7 @@
 use super::weights::Layer;
 use super::{
     ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes,
-    Tiling, W, X, Y, depthwise, pointwise, source, tile, tiling, winograd,
+    Tiling, W, X, Y, depthwise, gemm, pointwise, source, tile, tiling, winograd,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -52,7 +52,7 @@ static TILING: Tiling = Tiling {
         let span = |pixels| Some(row(sizes, pixels)?.span);
         let tiles = tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 8, span);
         let outputs = sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W");
-        tiling::in_subgroups(tiles, sizes.get("SUBGROUP"), outputs, |pixels| row_tiles(sizes, pixels))
+        tiling::in_subgroups(tiles, sizes.get("SUBGROUP"), sizes.get("K_W"), outputs, |pixels| row_tiles(sizes, pixels))
     },
     place: |sizes, tile| {
         let row = row(sizes, tile.pixels)?;
@@ -85,28 +85,43 @@ impl Lower for Conv2d {
             depthwise::lower(self, id, cx)
         } else if pointwise::takes(self, cx.params()) {
             pointwise::lower(self, id, cx)
-        } else if winograd::takes(self, cx.params()) {
-            lower_3x3(self, id, cx)
+        } else if self.groups == 1 {
+            lower_dense(self, id, cx)
         } else {
             lower(self, id, cx)
         }
     }
 }
 
-/// A convolution that Winograd's kernels compute as well.
-fn lower_3x3(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+/// A dense convolution, which several kernels compute.
+fn lower_dense(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let input = cx.get(id).inputs[0];
     let (planes, shape) = ([cx.layout(input).planes(), cx.layout(id).planes()], cx.shape(id));
+    let [kh, kw] = conv.kernel(cx.params());
     let sizes = [
         ("BATCH", cx.batch()),
         ("OUT_H", shape.height),
         ("OUT_W", shape.width),
+        ("K_H", kh),
+        ("K_W", kw),
+        ("STRIDE_Y", conv.stride[0]),
+        ("STRIDE_X", conv.stride[1]),
         ("IN_PLANES", planes[0]),
         ("OUT_PLANES", planes[1]),
     ];
-    let default = if winograd::pays(planes, cx.target()) { winograd::NAME } else { KERNEL.name };
-    match cx.decide("conv3x3", &sizes, &[id], &[KERNEL.name, winograd::NAME], default) {
+    let mut options = vec![KERNEL.name, gemm::KERNEL.name];
+    let by_winograd = winograd::takes(conv, cx.params());
+    options.extend(by_winograd.then_some(winograd::NAME));
+    let default = if by_winograd && winograd::pays(planes, cx.target()) {
+        winograd::NAME
+    } else if gemm::pays(kh * kw * planes[0], cx.pixels(id), cx.target()) {
+        gemm::KERNEL.name
+    } else {
+        KERNEL.name
+    };
+    match cx.decide("conv", &sizes, &[id], &options, default) {
         winograd::NAME => winograd::lower(conv, id, cx),
+        way if way == gemm::KERNEL.name => gemm::lower(conv, id, cx),
         _ => lower(conv, id, cx),
     }
 }

@@ -9,8 +9,8 @@
 use super::mlp_direct::DirectTile;
 use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, BIAS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, W, X, X2, Y, mlp_direct,
-    pointwise, source, tile,
+    ACTIVATION, ACTIVATIONS, BIAS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, Target, W, X, X2, Y,
+    mlp_direct, pointwise, source, tile,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -112,15 +112,15 @@ impl Way {
 
 impl Sizes {
     /// The ways to compute both layers in one dispatch.
-    fn ways(&self) -> Vec<Way> {
+    fn ways(&self, target: &Target) -> Vec<Way> {
         let shared = self.tiling().map(Way::Shared);
-        shared.into_iter().chain(mlp_direct::tile(self).map(Way::Direct)).collect()
+        shared.into_iter().chain(mlp_direct::tile(self, target.subgroup).map(Way::Direct)).collect()
     }
 
     /// What to do where nothing was tuned.
-    fn default_way(&self, software: bool) -> &'static str {
-        let direct = mlp_direct::tile(self).is_some();
-        match software {
+    fn default_way(&self, target: &Target) -> &'static str {
+        let direct = mlp_direct::tile(self, target.subgroup).is_some();
+        match target.software {
             true if direct => mlp_direct::KERNEL.name,
             false if self.pays() => KERNEL.name,
             _ => pointwise::KERNEL.name,
@@ -192,11 +192,11 @@ pub(super) fn begins(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> bool {
 /// How two layers are computed together; `None` for two dispatches.
 fn way(first: NodeId, second: NodeId, cx: &mut Lowering<'_>) -> Option<Way> {
     let sizes = sizes(first, second, cx);
-    let ways = sizes.ways();
+    let ways = sizes.ways(cx.target());
     let options: Vec<_> = ways.iter().map(|way| way.kernel()).chain([&pointwise::KERNEL]).map(|k| k.name).collect();
     let Sizes { pixels, input, hidden, output } = sizes;
     let key = [("PIXELS", pixels), ("IN_PLANES", input), ("HIDDEN_PLANES", hidden), ("OUT_PLANES", output)];
-    let taken = cx.decide("mlp", &key, &[first, second], &options, sizes.default_way(cx.target().software));
+    let taken = cx.decide("mlp", &key, &[first, second], &options, sizes.default_way(cx.target()));
     ways.into_iter().find(|way| way.kernel().name == taken)
 }
 

@@ -36,6 +36,10 @@ pub(super) static KERNEL: Kernel = Kernel {
 /// Pixels of an invocation, the best first. With fewer, two dispatches are as fast.
 const TILE_PIXELS: [usize; 3] = [14, 8, 7];
 
+/// The same where subgroups share their weights: with half as many pixels it is as fast (RepNeXt-M1 at
+/// 56²: 3.85 ms of processor time instead of 3.97) and compiles in a third of the time.
+const TILE_PIXELS_SHARING: [usize; 2] = [7, 8];
+
 /// Tiles that give every core something to do.
 const MIN_TILES: usize = 56;
 
@@ -57,9 +61,10 @@ pub(super) struct DirectTile {
 }
 
 /// The tile for two layers; `None` where two dispatches are better.
-pub(super) fn tile(sizes: &Sizes) -> Option<DirectTile> {
+pub(super) fn tile(sizes: &Sizes, subgroup: u32) -> Option<DirectTile> {
     let fits = |pixels: &usize| pixels * sizes.output <= MAX_SUMS && sizes.pixels.div_ceil(*pixels) >= MIN_TILES;
-    let pixels = TILE_PIXELS.into_iter().find(fits).filter(|_| sizes.output <= MAX_PLANES)?;
+    let pixels = if subgroup > 0 { &TILE_PIXELS_SHARING[..] } else { &TILE_PIXELS };
+    let pixels = pixels.iter().copied().find(fits).filter(|_| sizes.output <= MAX_PLANES)?;
     Some(DirectTile { pixels, hidden: tile::planes(sizes.hidden, 4), planes: tile::planes(sizes.output, 4) })
 }
 
@@ -69,7 +74,7 @@ mod tests {
 
     #[test]
     fn only_large_maps_of_few_channels_are_fused() {
-        let tile = |pixels, planes| tile(&Sizes { pixels, input: planes, hidden: 2 * planes, output: planes });
+        let tile = |pixels, planes| tile(&Sizes { pixels, input: planes, hidden: 2 * planes, output: planes }, 0);
         assert_eq!(tile(3136, 12), Some(DirectTile { pixels: 14, hidden: 4, planes: 4 }));
         assert_eq!(tile(784, 24), Some(DirectTile { pixels: 14, hidden: 4, planes: 4 }));
         assert_eq!(tile(784, 32), Some(DirectTile { pixels: 8, hidden: 4, planes: 4 }));

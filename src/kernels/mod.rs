@@ -19,6 +19,7 @@ mod depthwise;
 mod format;
 mod gate;
 mod gather;
+mod gemm;
 mod global_avg_pool;
 mod layout;
 mod linear;
@@ -121,6 +122,7 @@ pub static KERNELS: &[&Kernel] = &[
     &depthwise::KERNEL,
     &gate::KERNEL,
     &gather::KERNEL,
+    &gemm::KERNEL,
     &global_avg_pool::KERNEL,
     &linear::KERNEL,
     &mlp::KERNEL,

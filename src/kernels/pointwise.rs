@@ -8,7 +8,7 @@ use super::lowering::Piece;
 use super::weights::Layer;
 use super::{
     ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2,
-    Y, mlp, source, tile, tiling,
+    Y, gemm, mlp, source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::{NodeId, Params};
@@ -71,6 +71,13 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     if mlp::begins(conv, id, cx) {
         cx.defer(id);
         return Ok(());
+    }
+    let planes = [cx.layout(input).planes(), cx.layout(id).planes()];
+    let sizes = [("PIXELS", cx.pixels(id)), ("IN_PLANES", planes[0]), ("OUT_PLANES", planes[1])];
+    let by_gemm = gemm::pays(planes[0], cx.pixels(id), cx.target());
+    let default = if by_gemm { gemm::KERNEL.name } else { KERNEL.name };
+    if cx.decide("pointwise", &sizes, &[id], &[KERNEL.name, gemm::KERNEL.name], default) == gemm::KERNEL.name {
+        return gemm::lower(conv, id, cx);
     }
     let [first, second] = two_pieces(input, cx)?;
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;

@@ -25,8 +25,9 @@ const COMPONENTS: usize = 16;
 /// Weights of a row of three taps, transformed: `G` of the patch that they are multiplied with.
 const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
 
-/// Planes of input and output from which it is faster than the direct kernel on software drivers.
-/// Measured on lavapipe (Mesa 22.3).
+/// Planes of input and output from which it is taken on software drivers: with fewer, transforming costs
+/// about what it saves. On lavapipe (Mesa 22.3) RepVGG-A0's layers, of 12 planes and more, take half the
+/// processor time of the direct kernel.
 const MIN_PLANES: usize = 4;
 
 /// Whether it computes a convolution at all. Weights of 8 bits are no bytes any more once transformed.
