@@ -13,6 +13,10 @@ use super::{adapters, analyze, classify, eval, features, fuse, info, plan, pull,
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
+    /// Processor threads to use at most, of the CPU executor and of all else that runs side by side; as many
+    /// as the machine has if not given.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 }
 
 #[derive(Subcommand)]

@@ -37,7 +37,20 @@ use args::{Args, Command};
 pub fn main() -> ExitCode {
     log::install();
     quiet_wayland();
-    let result = match Args::parse().command {
+    let args = Args::parse();
+    let result = args.threads.map_or(Ok(()), limit_threads).and_then(|()| run(args.command));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Said) => ExitCode::FAILURE,
+        Err(Failure::Error(error)) => {
+            tell(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
         Command::Classify(args) => classify::run(&args),
         Command::Adapters(args) => adapters::run(&args),
         Command::Plan(args) => plan::run(&args),
@@ -50,15 +63,15 @@ pub fn main() -> ExitCode {
         Command::Features(args) => features::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Models => models::run(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Said) => ExitCode::FAILURE,
-        Err(Failure::Error(error)) => {
-            tell(format_args!("error: {error}"));
-            ExitCode::FAILURE
-        }
     }
+}
+
+/// For the whole program: the CPU executor and everything else work in rayon's global pool.
+fn limit_threads(threads: u16) -> Outcome {
+    rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(|error| {
+        tell(format_args!("error: {threads} threads could not be started: {error}; ask for fewer"));
+        Failure::Said
+    })
 }
 
 /// Looking for GL adapters asks libwayland for a display, which without this variable complains on

@@ -2,7 +2,6 @@
 //! the device works; what waits is bounded, and results do not depend on the threads' timing.
 
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Instant;
 
 use super::feed::{self, Feed};
@@ -133,7 +132,7 @@ fn over(
     let inputs = Inputs::of(sessions);
     let batch = sessions.iter().map(|session| session.batch()).min().unwrap_or(1);
     warm_up(sessions)?;
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(paths.len().max(1));
+    let threads = crate::cpu::threads().min(paths.len().max(1));
     // One batch for the device to go on with, and for each thread one to work on and one done.
     let window = batch + 2 * threads;
     let start = Instant::now();

@@ -24,6 +24,22 @@ fn a_cat_is_a_cat_on_the_cpu() {
 }
 
 #[test]
+fn threads_are_limited_and_the_device_line_says_so() {
+    for threads in ["1", "3"] {
+        let output = foveate(&["classify", CAT, "--device", "cpu", "--threads", threads]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let unit = if threads == "1" { "thread" } else { "threads" };
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(&format!("{threads} {unit}")), "{stderr}");
+    }
+    for threads in ["0", "-1", "1025", "two"] {
+        let option = format!("--threads={threads}");
+        let output = foveate(&["classify", CAT, &option]);
+        assert_eq!(output.status.code(), Some(2), "{threads}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn json_follows_the_schema() {
     let horse = "assets/horse.png";
     let output = foveate(&["classify", CAT, horse, "--device", "cpu", "--json", "--logits", "--top", "3"]);
