@@ -11,7 +11,10 @@ use crate::{DeviceChoice, Model, Session};
 
 /// The software driver; without it the caller's test is skipped, with `REQUIRE_GPU=1` that is a failure.
 fn context() -> Option<GpuContext> {
-    let backend = cfg!(target_os = "linux").then_some(Backend::Vulkan);
+    open(cfg!(target_os = "linux").then_some(Backend::Vulkan))
+}
+
+fn open(backend: Option<Backend>) -> Option<GpuContext> {
     let opened = block_on(async {
         let choice = select_adapter(&DeviceRequest::Named("llvmpipe".to_owned()), backend).await?;
         GpuContext::request(&choice).await
@@ -25,8 +28,20 @@ fn context() -> Option<GpuContext> {
 
 const BOUND: f64 = 5e-5;
 
-/// Every tile's and every kernel's steps, on their own, compute what the CPU does: of networks whose
-/// values lie in several pieces and under several layouts too.
+/// The steps of a unit, run on their own, compute what the CPU does.
+fn check(context: &GpuContext, reference: &Reference, what: &str, unit: Unit) {
+    let entry = Entry { stage: 0, steps: unit.excerpt.plan.steps.clone(), timed: None };
+    let stage = block_on(Stage::new(context, unit, reference, false)).unwrap();
+    let mut timer = DeviceTimer::new(vec![stage], vec![entry], BOUND, Instant::now());
+    match block_on(timer.prepare(0)).unwrap() {
+        Prepared::Ready { .. } => {}
+        Prepared::Rejected(reason) => panic!("{what}: {reason}"),
+    }
+    assert!(!block_on(timer.run(0, 3)).unwrap().is_zero());
+}
+
+/// Every tile's and every kernel's steps: of networks whose values lie in several pieces and under several
+/// layouts too.
 #[test]
 fn every_unit_of_a_network_can_be_checked_and_is_right() {
     let Some(context) = context() else { return };
@@ -36,20 +51,10 @@ fn every_unit_of_a_network_can_be_checked_and_is_right() {
         for target in [Target::default(), Target::software()] {
             let space = Space::new(model.graph(), batch, &target).unwrap();
             let reference = Reference::new(model.graph(), batch, 0).unwrap();
-            let check = |what: &str, unit: Unit| {
-                let entry = Entry { stage: 0, steps: unit.excerpt.plan.steps.clone(), timed: None };
-                let stage = block_on(Stage::new(&context, unit, &reference, false)).unwrap();
-                let mut timer = DeviceTimer::new(vec![stage], vec![entry], BOUND, Instant::now());
-                match block_on(timer.prepare(0)).unwrap() {
-                    Prepared::Ready { .. } => {}
-                    Prepared::Rejected(reason) => panic!("{name}, {what}: {reason}"),
-                }
-                assert!(!block_on(timer.run(0, 3)).unwrap().is_zero());
-            };
             for choice in space.tiles {
                 // One of each kernel and position: the rest differ in sizes only.
                 if tiles % 3 == 0 || choice.unit.excerpt.plan.steps.len() > 1 {
-                    check(&choice.key, choice.unit);
+                    check(&context, &reference, &format!("{name}, {}", choice.key), choice.unit);
                 }
                 tiles += 1;
             }
@@ -57,7 +62,7 @@ fn every_unit_of_a_network_can_be_checked_and_is_right() {
                 assert!(choice.options.len() > 1, "{}: only {:?}", choice.decision.key, choice.decision.options);
                 for (option, unit) in choice.options.into_iter().take(3) {
                     if kernels % 2 == 0 {
-                        check(&format!("{}: {option}", choice.decision.key), unit);
+                        check(&context, &reference, &format!("{name}, {}: {option}", choice.decision.key), unit);
                     }
                     kernels += 1;
                 }
@@ -65,6 +70,42 @@ fn every_unit_of_a_network_can_be_checked_and_is_right() {
         }
     }
     assert!(tiles > 20 && kernels > 10, "{tiles} tiles, {kernels} kernels");
+}
+
+/// Every kernel that computes a layer, on every shape that the networks have (maps of a picture of 64², all
+/// channels), on each software driver, planned for GPUs and for it. Takes hours for all networks:
+/// `NETWORKS=repvgg-a0,repnext-m1 cargo test --lib every_shape -- --ignored --nocapture`, or `NETWORKS=all`.
+#[test]
+#[ignore = "takes hours; NETWORKS names the networks"]
+fn every_kernel_computes_every_shape_of_the_networks() {
+    let named = std::env::var("NETWORKS").expect("NETWORKS: `all`, or names with commas between them");
+    let all = || crate::models::names().map(str::to_owned).collect::<Vec<_>>();
+    let names = if named == "all" { all() } else { named.split(',').map(str::to_owned).collect() };
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let model = Model::random(&name, 1, false).unwrap().with_input_size(64, 64).unwrap();
+        let reference = Reference::new(model.graph(), 1, 0).unwrap();
+        for backend in [Backend::Vulkan, Backend::Gl] {
+            let Some(context) = open(Some(backend)) else { continue };
+            let mut checked = 0;
+            for target in [Target::default(), context.target()] {
+                let space = Space::new(model.graph(), 1, &target).unwrap();
+                let decided = space.kernels.into_iter().flat_map(|choice| {
+                    let key = choice.decision.key;
+                    choice.options.into_iter().map(move |(option, unit)| (format!("{key}: {option}"), unit))
+                });
+                let units: Vec<_> = decided.chain(space.tiles.into_iter().map(|tile| (tile.key, tile.unit))).collect();
+                for (key, unit) in units {
+                    if seen.insert((backend.to_string(), key.clone())) {
+                        check(&context, &reference, &format!("{name}, {backend}, {key}"), unit);
+                        checked += 1;
+                    }
+                }
+            }
+            eprintln!("{name}, {backend}: {checked} that no network before had");
+        }
+    }
+    assert!(seen.len() > 20, "{}", seen.len());
 }
 
 #[test]
