@@ -1,6 +1,7 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod checkpoint;
 pub mod cpu;
 #[cfg(not(target_arch = "wasm32"))]
