@@ -1,7 +1,7 @@
 // Fully connected layer: y = activate(W · x + bias).
 //
 // Layout   x, y: [plane][batch] of vec4 (four channels). w: [out plane][in plane][in lane] of vec4
-//          over the out plane's four channels, then the bias, one vec4 per out plane.
+//          over the out plane's four channels. bias: [out plane].
 // Grid     x: output planes; y: samples. One workgroup for each: its invocations take every
 //          WORKGROUP-th input plane, then their sums are added in a tree. A thousand classes would
 //          otherwise fill a GPU with only 250 invocations.
@@ -24,7 +24,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     if (lane == 0u) {
-        let bias = w_at(OUT_PLANES * IN_PLANES * 4u + group.x);
-        y_put(group.x * BATCH + group.y, activate(partial[0] + bias));
+        y_put(group.x * BATCH + group.y, activate(scaled(group.x, partial[0] + bias_at(group.x))));
     }
 }

@@ -4,7 +4,7 @@
 // Layout   x, x2, y, residual: [plane][pixel] of vec4 (four channels), PIXELS = batch · rows ·
 //          columns. The input's planes are IN_PLANES of x, then IN_PLANES_2 of x2 (none: x2 = x).
 //          w: W1 as [in plane][in lane][hidden plane] of vec4 over the hidden plane's four channels,
-//          b1 as [hidden plane], W2 as [hidden plane][hidden lane][out plane], b2 as [out plane].
+//          W2 as [hidden plane][hidden lane][out plane]. bias: b1 as [hidden plane], b2 as [out plane].
 //          Neighbouring invocations have neighbouring planes, so they read one run of weights.
 // Grid     x: tiles of PIXEL_GROUPS · TILE_PIXELS neighbouring pixels, one workgroup each.
 // Tiling   The tile's input lies in workgroup memory, then in its place the whole hidden layer of
@@ -15,9 +15,7 @@
 const TILE: u32 = PIXEL_GROUPS * TILE_PIXELS;
 const PLANES: u32 = IN_PLANES + IN_PLANES_2;
 const OUT_PIXELS: u32 = PIXELS;
-const BIAS_1: u32 = PLANES * 4u * HIDDEN_PLANES;
-const WEIGHTS_2: u32 = BIAS_1 + HIDDEN_PLANES;
-const BIAS_2: u32 = WEIGHTS_2 + HIDDEN_PLANES * 4u * OUT_PLANES;
+const WEIGHTS_2: u32 = PLANES * 4u * HIDDEN_PLANES;
 const ITEMS_1: u32 = PIXEL_GROUPS * HIDDEN_PLANES;
 const ITEMS_2: u32 = PIXEL_GROUPS * OUT_PLANES;
 
@@ -94,9 +92,9 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     join(ITEMS_1, SPLIT_1, item_1, part_1);
     workgroupBarrier();
     if (part_1 == 0u) {
-        let bias = w_at(BIAS_1 + hidden);
+        let bias = bias_at(hidden);
         for (var t = 0u; t < TILE_PIXELS; t++) {
-            tile[hidden * TILE + pixel_1 + t] = activate_as(HIDDEN_ACTIVATION, sum[t] + bias);
+            tile[hidden * TILE + pixel_1 + t] = activate_as(HIDDEN_ACTIVATION, scaled(hidden, sum[t] + bias));
         }
     }
     workgroupBarrier();
@@ -111,11 +109,11 @@ fn main(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) gro
     }
     join(ITEMS_2, SPLIT_2, item_2, part_2);
     if (part_2 == 0u) {
-        let bias = w_at(BIAS_2 + out);
+        let bias = bias_at(HIDDEN_PLANES + out);
         for (var t = 0u; t < TILE_PIXELS; t++) {
             let pixel = first + pixel_2 + t;
             if (pixel < PIXELS) {
-                store(out, pixel, sum[t] + bias);
+                store(out, pixel, scaled(HIDDEN_PLANES + out, sum[t] + bias));
             }
         }
     }

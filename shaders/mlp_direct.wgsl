@@ -12,37 +12,43 @@ const TILES: u32 = (PIXELS + TILE_PIXELS - 1u) / TILE_PIXELS;
 const PLANES: u32 = IN_PLANES + IN_PLANES_2;
 const PLANE_GROUPS: u32 = OUT_PLANES / TILE_PLANES;
 const OUT_PIXELS: u32 = PIXELS;
-const BIAS_1: u32 = PLANES * 4u * HIDDEN_PLANES;
-const WEIGHTS_2: u32 = BIAS_1 + HIDDEN_PLANES;
-const BIAS_2: u32 = WEIGHTS_2 + HIDDEN_PLANES * 4u * OUT_PLANES;
+const WEIGHTS_2: u32 = PLANES * 4u * HIDDEN_PLANES;
 
-var<private> hidden: array<array<vec4<f32>, TILE_PIXELS>, TILE_HIDDEN>;
-var<private> sum: array<array<array<vec4<f32>, TILE_PIXELS>, TILE_PLANES>, PLANE_GROUPS>;
+// Planes whose weights are read at once, of the hidden layer and of the output.
+const HIDDEN_PAIR: u32 = 1u + min(SUBGROUP, 1u) * (1u - TILE_HIDDEN % 2u);
+const HIDDEN_PAIRS: u32 = TILE_HIDDEN / HIDDEN_PAIR;
+const PAIR: u32 = 1u + min(SUBGROUP, 1u) * (1u - TILE_PLANES % 2u);
+const PAIRS: u32 = TILE_PLANES / PAIR;
+
+var<private> hidden: array<array<array<vec4<f32>, TILE_PIXELS>, HIDDEN_PAIR>, HIDDEN_PAIRS>;
+var<private> sum: array<array<array<array<vec4<f32>, TILE_PIXELS>, PAIR>, PAIRS>, PLANE_GROUPS>;
 
 fn first_layer(plane: u32, in_plane: u32, v: ptr<function, array<vec4<f32>, TILE_PIXELS>>) {
-    for (var h = 0u; h < TILE_HIDDEN; h++) {
-        let at = in_plane * 4u * HIDDEN_PLANES + plane + h;
-        let w0 = w_at(at);
-        let w1 = w_at(at + HIDDEN_PLANES);
-        let w2 = w_at(at + 2u * HIDDEN_PLANES);
-        let w3 = w_at(at + 3u * HIDDEN_PLANES);
-        for (var t = 0u; t < TILE_PIXELS; t++) {
-            hidden[h][t] += w0 * (*v)[t].x + w1 * (*v)[t].y + w2 * (*v)[t].z + w3 * (*v)[t].w;
+    for (var i = 0u; i < HIDDEN_PAIRS; i++) {
+        let at = in_plane * 4u * HIDDEN_PLANES + plane + i * HIDDEN_PAIR;
+        var w = w_pair(at, at + HIDDEN_PAIR - 1u, HIDDEN_PLANES);
+        for (var k = 0u; k < HIDDEN_PAIR; k++) {
+            for (var t = 0u; t < TILE_PIXELS; t++) {
+                hidden[i][k][t] += w[k] * (*v)[t];
+            }
         }
     }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let first = id.x;
-    if (first >= TILES) {
+    if (SUBGROUP == 0u && id.x >= TILES) {
         return;
     }
+    w_begin();
+    let first = min(id.x, TILES - 1u);
     for (var g = 0u; g < PLANE_GROUPS; g++) {
-        for (var o = 0u; o < TILE_PLANES; o++) {
-            let bias = w_at(BIAS_2 + g * TILE_PLANES + o);
-            for (var t = 0u; t < TILE_PIXELS; t++) {
-                sum[g][o][t] = bias;
+        for (var i = 0u; i < PAIRS; i++) {
+            for (var k = 0u; k < PAIR; k++) {
+                let bias = bias_at(HIDDEN_PLANES + g * TILE_PLANES + i * PAIR + k);
+                for (var t = 0u; t < TILE_PIXELS; t++) {
+                    sum[g][i][k][t] = bias;
+                }
             }
         }
     }
@@ -50,10 +56,12 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     // Pixels beyond the end are computed from the last one and not stored.
     var v: array<vec4<f32>, TILE_PIXELS>;
     for (var plane = 0u; plane < HIDDEN_PLANES; plane += TILE_HIDDEN) {
-        for (var h = 0u; h < TILE_HIDDEN; h++) {
-            let bias = w_at(BIAS_1 + plane + h);
-            for (var t = 0u; t < TILE_PIXELS; t++) {
-                hidden[h][t] = bias;
+        for (var i = 0u; i < HIDDEN_PAIRS; i++) {
+            for (var k = 0u; k < HIDDEN_PAIR; k++) {
+                let bias = bias_at(plane + i * HIDDEN_PAIR + k);
+                for (var t = 0u; t < TILE_PIXELS; t++) {
+                    hidden[i][k][t] = bias;
+                }
             }
         }
         for (var p = 0u; p < IN_PLANES; p++) {
@@ -68,35 +76,44 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
             }
             first_layer(plane, IN_PLANES + p, &v);
         }
-        for (var h = 0u; h < TILE_HIDDEN; h++) {
-            for (var t = 0u; t < TILE_PIXELS; t++) {
-                hidden[h][t] = activate_as(HIDDEN_ACTIVATION, hidden[h][t]);
+        for (var h = 0u; h < HIDDEN_PAIRS; h++) {
+            for (var j = 0u; j < HIDDEN_PAIR; j++) {
+                for (var t = 0u; t < TILE_PIXELS; t++) {
+                    let v = scaled(plane + h * HIDDEN_PAIR + j, hidden[h][j][t]);
+                    hidden[h][j][t] = activate_as(HIDDEN_ACTIVATION, v);
+                }
             }
         }
-        for (var h = 0u; h < TILE_HIDDEN; h++) {
-            let row = WEIGHTS_2 + (plane + h) * 4u * OUT_PLANES;
-            for (var g = 0u; g < PLANE_GROUPS; g++) {
-                for (var o = 0u; o < TILE_PLANES; o++) {
-                    let at = row + g * TILE_PLANES + o;
-                    let w0 = w_at(at);
-                    let w1 = w_at(at + OUT_PLANES);
-                    let w2 = w_at(at + 2u * OUT_PLANES);
-                    let w3 = w_at(at + 3u * OUT_PLANES);
-                    for (var t = 0u; t < TILE_PIXELS; t++) {
-                        let u = hidden[h][t];
-                        sum[g][o][t] += w0 * u.x + w1 * u.y + w2 * u.z + w3 * u.w;
+        for (var h = 0u; h < HIDDEN_PAIRS; h++) {
+            for (var j = 0u; j < HIDDEN_PAIR; j++) {
+                let row = WEIGHTS_2 + (plane + h * HIDDEN_PAIR + j) * 4u * OUT_PLANES;
+                for (var g = 0u; g < PLANE_GROUPS; g++) {
+                    for (var i = 0u; i < PAIRS; i++) {
+                        let at = row + g * TILE_PLANES + i * PAIR;
+                        var w = w_pair(at, at + PAIR - 1u, OUT_PLANES);
+                        for (var k = 0u; k < PAIR; k++) {
+                            for (var t = 0u; t < TILE_PIXELS; t++) {
+                                sum[g][i][k][t] += w[k] * hidden[h][j][t];
+                            }
+                        }
                     }
                 }
             }
         }
     }
 
+    if (SUBGROUP > 0u && id.x >= TILES) {
+        return;
+    }
     for (var g = 0u; g < PLANE_GROUPS; g++) {
-        for (var o = 0u; o < TILE_PLANES; o++) {
-            for (var t = 0u; t < TILE_PIXELS; t++) {
-                let pixel = first + t * TILES;
-                if (pixel < PIXELS) {
-                    store(g * TILE_PLANES + o, pixel, sum[g][o][t]);
+        for (var i = 0u; i < PAIRS; i++) {
+            for (var k = 0u; k < PAIR; k++) {
+                let plane = g * TILE_PLANES + i * PAIR + k;
+                for (var t = 0u; t < TILE_PIXELS; t++) {
+                    let pixel = first + t * TILES;
+                    if (pixel < PIXELS) {
+                        store(plane, pixel, scaled(HIDDEN_PLANES + plane, sum[g][i][k][t]));
+                    }
                 }
             }
         }

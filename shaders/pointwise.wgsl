@@ -3,43 +3,48 @@
 //
 // Layout   x, x2, y, residual: [plane][pixel] of vec4 (four channels), PIXELS = batch · rows ·
 //          columns. The input's planes are IN_PLANES of x, then IN_PLANES_2 of x2 (none: x2 = x).
-//          w: [out plane][in plane][in lane] of vec4 over the out plane's four channels, then the
-//          bias, one vec4 per out plane.
+//          w: [out plane][in plane][in lane] of vec4 over the out plane's four channels. bias: [out plane].
 // Grid     x: tiles of TILE_PIXELS pixels; y: tiles of TILE_PLANES output planes.
 // Tiling   An invocation keeps TILE_PIXELS × TILE_PLANES sums in registers; its pixels are TILES
-//          apart, so that neighbouring invocations read neighbouring pixels. No barriers.
+//          apart, so that neighbouring invocations read neighbouring pixels. No barriers. Where
+//          subgroups share their weights, invocations beyond the end compute the last tile again.
 
 const TILES: u32 = (PIXELS + TILE_PIXELS - 1u) / TILE_PIXELS;
 const PLANES: u32 = IN_PLANES + IN_PLANES_2;
 const OUT_PIXELS: u32 = PIXELS;
-const BIAS: u32 = OUT_PLANES * PLANES * 4u;
 
-var<private> sum: array<array<vec4<f32>, TILE_PIXELS>, TILE_PLANES>;
+// Planes whose weights are read at once.
+const PAIR: u32 = 1u + min(SUBGROUP, 1u) * (1u - TILE_PLANES % 2u);
+const PAIRS: u32 = TILE_PLANES / PAIR;
+
+var<private> sum: array<array<array<vec4<f32>, TILE_PIXELS>, PAIR>, PAIRS>;
 
 fn accumulate(out_plane: u32, in_plane: u32, v: ptr<function, array<vec4<f32>, TILE_PIXELS>>) {
-    for (var o = 0u; o < TILE_PLANES; o++) {
-        let at = ((out_plane + o) * PLANES + in_plane) * 4u;
-        let w0 = w_at(at);
-        let w1 = w_at(at + 1u);
-        let w2 = w_at(at + 2u);
-        let w3 = w_at(at + 3u);
-        for (var t = 0u; t < TILE_PIXELS; t++) {
-            sum[o][t] += w0 * (*v)[t].x + w1 * (*v)[t].y + w2 * (*v)[t].z + w3 * (*v)[t].w;
+    for (var i = 0u; i < PAIRS; i++) {
+        let at = ((out_plane + i * PAIR) * PLANES + in_plane) * 4u;
+        var w = w_pair(at, at + (PAIR - 1u) * PLANES * 4u, 1u);
+        for (var k = 0u; k < PAIR; k++) {
+            for (var t = 0u; t < TILE_PIXELS; t++) {
+                sum[i][k][t] += w[k] * (*v)[t];
+            }
         }
     }
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let first = id.x;
-    if (first >= TILES) {
+    if (SUBGROUP == 0u && id.x >= TILES) {
         return;
     }
+    w_begin();
+    let first = min(id.x, TILES - 1u);
     let out_plane = id.y * TILE_PLANES;
-    for (var o = 0u; o < TILE_PLANES; o++) {
-        let bias = w_at(BIAS + out_plane + o);
-        for (var t = 0u; t < TILE_PIXELS; t++) {
-            sum[o][t] = bias;
+    for (var i = 0u; i < PAIRS; i++) {
+        for (var k = 0u; k < PAIR; k++) {
+            let bias = bias_at(out_plane + i * PAIR + k);
+            for (var t = 0u; t < TILE_PIXELS; t++) {
+                sum[i][k][t] = bias;
+            }
         }
     }
 
@@ -58,11 +63,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         accumulate(out_plane, IN_PLANES + p, &v);
     }
 
-    for (var o = 0u; o < TILE_PLANES; o++) {
-        for (var t = 0u; t < TILE_PIXELS; t++) {
-            let pixel = first + t * TILES;
-            if (pixel < PIXELS) {
-                store(out_plane + o, pixel, sum[o][t]);
+    if (SUBGROUP > 0u && id.x >= TILES) {
+        return;
+    }
+    for (var i = 0u; i < PAIRS; i++) {
+        for (var k = 0u; k < PAIR; k++) {
+            let plane = out_plane + i * PAIR + k;
+            for (var t = 0u; t < TILE_PIXELS; t++) {
+                let pixel = first + t * TILES;
+                if (pixel < PIXELS) {
+                    store(plane, pixel, scaled(plane, sum[i][k][t]));
+                }
             }
         }
     }

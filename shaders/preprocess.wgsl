@@ -2,7 +2,7 @@
 // v = Σ wy · clamp(Σ wx · p, 0, 255), clamped again, then (v / 255 − mean) / std.
 //
 // Layout   picture: rows of RGBA8, one u32 a pixel. tables: a header of HEADER_WORDS words (at WIDTH,
-//          HEIGHT, SAMPLE, TAPS_X, TAPS_Y; three each from MEAN and INVERSE_STD), then for each
+//          HEIGHT, SAMPLE, TAPS_X, TAPS_Y, FIRST_ROW, ROWS; three each from MEAN and INVERSE_STD), then for each
 //          axis, horizontal first, the first source index of every output and the weights of every
 //          output's taps. The tables hold only the cropped range.
 //          y: [batch][row][column] of vec4: red, green, blue, zero.

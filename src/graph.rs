@@ -96,6 +96,9 @@ pub struct Param {
     pub name: String,
     /// The values.
     pub tensor: Arc<Tensor>,
+    /// For quantised weights the scale of each output channel ([`Graph::set_scales`]). Executors may store
+    /// the integers then.
+    pub scales: Option<Arc<[f32]>>,
 }
 
 /// The weight tensors of a graph, by [`ParamId`].
@@ -227,11 +230,11 @@ impl Graph {
 
     /// Adds a weight tensor.
     pub fn param(&mut self, name: impl Into<String>, tensor: impl Into<Arc<Tensor>>) -> ParamId {
-        self.params.0.push(Param { name: name.into(), tensor: tensor.into() });
+        self.params.0.push(Param { name: name.into(), tensor: tensor.into(), scales: None });
         ParamId(self.params.0.len() as u32 - 1)
     }
 
-    /// Puts another tensor of the same shape in a parameter's place.
+    /// Puts another tensor of the same shape in a parameter's place, which is not quantised then.
     ///
     /// # Errors
     /// If the shapes differ.
@@ -241,7 +244,35 @@ impl Graph {
             let (old, new) = (param.tensor.shape(), tensor.shape());
             return Err(Error::argument(format!("parameter {}: shape {old:?} cannot become {new:?}", param.name)));
         }
-        param.tensor = tensor;
+        (param.tensor, param.scales) = (tensor, None);
+        Ok(())
+    }
+
+    /// Declares a parameter quantised: each value is an integer from −127 to 127 times a scale, one for
+    /// every output channel (the tensor's first dimension) or a single one for all.
+    ///
+    /// # Errors
+    /// If there are fewer or more scales, one is not a normal positive number, or a value is not on its
+    /// grid: the f32 product of such an integer with its scale.
+    pub fn set_scales(&mut self, id: ParamId, scales: &[f32]) -> Result<()> {
+        let Param { name, tensor, .. } = &self.params.0[id.0 as usize];
+        let fail = |reason: String| Err(Error::argument(format!("the quantised parameter {name}: {reason}")));
+        let channels = tensor.shape().first().copied().unwrap_or(0);
+        if channels == 0 || (scales.len() != channels && scales.len() != 1) {
+            return fail(format!("{} scales for {channels} output channels", scales.len()));
+        }
+        if let Some(scale) = scales.iter().find(|scale| !(scale.is_normal() && **scale > 0.0)) {
+            return fail(format!("{scale} is not a scale"));
+        }
+        let scales: Arc<[f32]> = if scales.len() == 1 { vec![scales[0]; channels].into() } else { scales.into() };
+        let off = |(row, scale): (&[f32], &f32)| {
+            let on_grid = |v: f32| (v / scale).round().abs() <= 127.0 && (v / scale).round() * scale == v;
+            row.iter().find(|v| !on_grid(**v)).map(|v| format!("{v} is no multiple of {scale} from −127 to 127"))
+        };
+        if let Some(reason) = tensor.data().chunks(tensor.len() / channels).zip(scales.iter()).find_map(off) {
+            return fail(reason);
+        }
+        self.params.0[id.0 as usize].scales = Some(scales);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! foveate: a WebGPU inference runtime for reparameterised convolutional networks.
 #![warn(missing_docs)]
 
+pub mod analyze;
 pub mod bench;
 pub mod checkpoint;
 pub mod cpu;
@@ -14,6 +15,7 @@ pub mod features;
 mod files;
 pub mod gpu;
 pub mod graph;
+pub mod int8;
 pub mod kernels;
 pub mod labels;
 pub mod models;
@@ -23,9 +25,11 @@ pub mod picture;
 pub mod plan;
 pub mod preprocess;
 pub mod proof;
+pub mod quant;
 pub mod registry;
 pub mod session;
 pub mod tensor;
+pub mod tune;
 
 pub use error::{Error, Result};
 pub use features::{Feature, Features};

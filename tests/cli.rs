@@ -1,5 +1,7 @@
 //! The command line, run as its users run it.
 
+#[path = "cli/analyze.rs"]
+mod analyze;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/eval.rs"]
@@ -14,7 +16,11 @@ mod pull;
 mod pull_bench;
 #[path = "cli/pull_faults.rs"]
 mod pull_faults;
+#[path = "cli/quantize.rs"]
+mod quantize;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/server.rs"]
 mod server;
+#[path = "cli/tune.rs"]
+mod tune;

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use foveate::checkpoint::{self, Checkpoint};
 use foveate::cpu::CpuExecutor;
 use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
+use foveate::kernels::Target;
 use foveate::plan::Plan;
-use foveate::{Graph, Model, NodeId, Picture, Shape, Tensor, models, passes};
+use foveate::{Graph, Model, NodeId, Picture, Precision, Shape, Tensor, models, passes};
 use pollster::block_on;
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -80,6 +81,50 @@ fn compare_with_golden(context: &GpuContext, what: &str, graph: &Graph, io: &Che
         }
     }
     compared
+}
+
+/// DESIGN 7: 16-bit floats, relative L2.
+const F16_BOUND: f64 = 5e-3;
+
+fn run_format(context: &GpuContext, graph: &Graph, input: &Tensor, f16: bool) -> Tensor {
+    let plan = Plan::for_target(graph, input.shape()[0], &[], Target { f16, ..context.target() }).unwrap();
+    let options = ExecutorOptions { canaries: true, ..Default::default() };
+    block_on(async {
+        let mut executor = GpuExecutor::new(context, plan, options).await.unwrap();
+        let output = executor.run_tensor(input).await.unwrap().swap_remove(0);
+        executor.check_canaries().await.unwrap();
+        output
+    })
+}
+
+fn relative_l2(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let squared = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v).powi(2)).sum::<f64>();
+    let apart = squared(&mut found.data().iter().zip(expected.data()).map(|(a, b)| a - b));
+    (apart / squared(&mut expected.data().iter().copied())).sqrt()
+}
+
+/// Each family in 16 bits, with weights of 8 bits, and with both.
+#[test]
+fn golden_networks_in_other_formats_are_within_the_bound() {
+    for context in device::contexts().iter().take(1) {
+        for set in ["repvgg_tiny_g2", "qarepvgg_tiny_S4", "repnext_tiny_c12", "mobileone_tiny_se"] {
+            let (train, io) = golden(set, "train");
+            let graph = passes::fuse(&train).unwrap().0;
+            let input = &io.tensors["input"];
+            let f16 = run_format(context, &graph, input, true);
+            let error = relative_l2(&f16, &io.tensors["logits"]);
+            assert!(error > 1e-6 && error <= F16_BOUND, "{set}: {error:e}");
+            assert_eq!(top1(&f16), top1(&io.tensors["logits"]), "{set}");
+            // What rounding weights to 8 bits costs is another question: the CPU has the rounded ones too.
+            let mut quantised = graph.clone();
+            passes::quantize_weights(&mut quantised).unwrap();
+            let expected = CpuExecutor::new(quantised.clone()).unwrap().run(input).unwrap();
+            assert_close(&format!("{set}, w8"), &run_format(context, &quantised, input, false), &expected);
+            let both = run_format(context, &quantised, input, true);
+            assert!(relative_l2(&both, &expected) <= F16_BOUND, "{set}, w8 and f16");
+        }
+    }
 }
 
 #[test]
@@ -212,9 +257,19 @@ fn the_builtin_network_is_as_accurate_as_in_training() {
         |logits: &Tensor| top1(logits).iter().zip(&pictures).filter(|(found, (class, _))| *found == class).count();
     let cpu = CpuExecutor::new(model.graph().clone()).unwrap().run(&input).unwrap();
     assert_eq!(right(&cpu), 86);
+    let agree = |a: &Tensor, b: &Tensor| top1(a).iter().zip(top1(b)).filter(|(a, b)| *a == b).count();
+    let quantised = model.clone().with_precision(Precision::W8).unwrap();
+    let rounded = CpuExecutor::new(quantised.graph().clone()).unwrap().run(&input).unwrap();
+    let pairs = (agree(&rounded, &cpu), right(&rounded));
+    assert!(pairs.0 >= 97 && pairs.1 >= 84 && rounded != cpu, "{pairs:?}");
     for context in device::contexts() {
         let gpu = run_gpu(context, model.graph(), &input, &[]).swap_remove(0);
         assert_close("built-in network", &gpu, &cpu);
         assert_eq!(right(&gpu), 86);
+        let f16 = run_format(context, model.graph(), &input, true);
+        assert!(relative_l2(&f16, &cpu) <= F16_BOUND);
+        assert!(agree(&f16, &cpu) >= 99, "{}", agree(&f16, &cpu));
+        let w8 = run_format(context, quantised.graph(), &input, false);
+        assert_close("built-in network, w8", &w8, &rounded);
     }
 }

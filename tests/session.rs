@@ -5,7 +5,7 @@ mod device;
 
 use std::path::Path;
 
-use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, wgpu};
+use foveate::{Answer, DeviceChoice, DeviceKind, Error, Model, Picture, Precision, Session, Tensor, Top, wgpu};
 use pollster::block_on;
 
 fn picture(name: &str) -> Picture {
@@ -24,6 +24,15 @@ fn assert_same(found: &Answer, expected: &Answer) {
         assert!((a - b).abs() <= 1e-3 * largest, "{a} {b}");
     }
     assert_eq!(found.top(1)[0].label, expected.top(1)[0].label);
+}
+
+/// The same classes in the same order; a GPU's exponentials are those of f32.
+fn assert_top(found: &[Top], expected: &[Top]) {
+    assert!(!found.is_empty() && found.len() == expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert_eq!((a.class, &a.label), (b.class, &b.label));
+        assert!((a.score - b.score).abs() <= 1e-6 + 1e-5 * b.score, "{a:?} {b:?}");
+    }
 }
 
 #[test]
@@ -54,6 +63,12 @@ fn a_batch_answers_in_order_whatever_its_size() {
             let answers = block_on(session.run_batch(&pictures[..count])).unwrap();
             assert_eq!(answers.len(), count);
             answers.iter().zip(&expected).for_each(|(a, b)| assert_same(a, b));
+            // More than there are, and more than the device finds.
+            for k in [1, 3, 11, 99] {
+                let best = block_on(session.classify_batch(&pictures[..count], k)).unwrap();
+                assert_eq!(best.len(), count);
+                best.iter().zip(&answers).for_each(|(best, answer)| assert_top(best, &answer.top(k)));
+            }
         }
         for wrong in [&[][..], &[picture("cat.png"), picture("cat.png"), picture("cat.png"), picture("cat.png")]] {
             let error = block_on(session.run_batch(wrong)).unwrap_err().to_string();
@@ -67,7 +82,7 @@ fn wrong_arguments_are_errors() {
     let error = block_on(Session::builder().batch(0).load()).err().unwrap().to_string();
     assert!(error.contains("at least one sample"), "{error}");
     let error = block_on(Session::builder().precision(Precision::W8a8).load()).err().unwrap().to_string();
-    assert!(error.contains("w8a8") && error.contains("f32"), "{error}");
+    assert!(error.contains("w8a8") && error.contains("f32") && error.contains("ranges"), "{error}");
     let error = block_on(Session::builder().labels(vec!["one".into()]).load()).err().unwrap().to_string();
     assert!(error.contains("1 labels") && error.contains("10 classes"), "{error}");
     let error = block_on(Session::builder().bytes(&b"nothing"[..]).load()).err().unwrap();
@@ -76,6 +91,81 @@ fn wrong_arguments_are_errors() {
     assert!(matches!(error, Error::UnknownModel { .. }), "{error}");
     let error = block_on(on_cpu(1).run_tensor(&Tensor::zeros([1, 3, 31, 32]))).unwrap_err().to_string();
     assert!(error.contains("[1, 3, 31, 32]"), "{error}");
+}
+
+fn on_gpu(context: &foveate::gpu::GpuContext, model: Model, precision: Precision) -> Session {
+    let choice = DeviceChoice::Named(context.summary().name.clone());
+    let backend = foveate::gpu::parse_backend(context.summary().backend).unwrap();
+    let builder = Session::builder().model(model).device(choice).backend(backend).precision(precision);
+    block_on(builder.load()).unwrap()
+}
+
+#[test]
+fn other_precisions_give_the_same_label_and_say_what_they_are() {
+    let model = || Model::builtin().unwrap();
+    let cat = picture("cat.png");
+    for (precision, has, note) in
+        [(Precision::F16, Precision::F32, "the CPU executor computes in f32"), (Precision::W8, Precision::W8, "8 bits")]
+    {
+        let builder = Session::builder().model(model()).device(DeviceChoice::Cpu).precision(precision);
+        let mut session = block_on(builder.load()).unwrap();
+        assert_eq!(session.precision(), has);
+        assert!(session.precision_note().unwrap().contains(note));
+        assert_eq!(block_on(session.run(&cat)).unwrap().top(1)[0].label, "cat");
+    }
+    assert_eq!((on_cpu(1).precision(), on_cpu(1).precision_note()), (Precision::F32, None));
+    for context in device::contexts() {
+        for (precision, note) in [(Precision::F16, "self-test passed: relative error"), (Precision::W8, "8 bits")] {
+            let mut session = on_gpu(context, model(), precision);
+            assert_eq!(session.precision(), precision);
+            let said = session.precision_note().unwrap();
+            assert!(said.contains(note), "{said}");
+            assert_eq!(block_on(session.run(&cat)).unwrap().top(1)[0].label, "cat");
+        }
+    }
+}
+
+/// The first layer's values are beyond 65504 and the last takes the factor back: nothing that f32 minds.
+#[test]
+fn a_network_that_16_bit_floats_cannot_hold_runs_in_f32_and_says_so() {
+    let model = Model::builtin().unwrap();
+    let mut loaded = model.details().clone();
+    let graph = &mut loaded.graph;
+    let layers: Vec<_> = graph.nodes().iter().filter(|node| !node.op.params().is_empty()).collect();
+    let [first, last] = [layers[0], layers[layers.len() - 1]].map(|node| node.op.params());
+    // All between are ReLU networks without a scale of their own but for biases, which are zeroed.
+    let scaled = |graph: &foveate::Graph, id, factor: f32| {
+        let tensor = graph.params().tensor(id);
+        Tensor::new(tensor.shape(), tensor.data().iter().map(|v| v * factor).collect::<Vec<f32>>()).unwrap()
+    };
+    let biases: Vec<_> = layers.iter().flat_map(|node| node.op.params()).filter(|(role, _)| *role == "bias").collect();
+    let changed: Vec<_> = (biases.iter().map(|(_, id)| (*id, 0.0)))
+        .chain([(first[0].1, 1e6), (last[0].1, 1e-6)])
+        .map(|(id, factor)| (id, scaled(graph, id, factor)))
+        .collect();
+    changed.into_iter().for_each(|(id, tensor)| graph.set_param(id, tensor).unwrap());
+    let model = Model::unfused(loaded).unwrap();
+    let logits = |session: &mut Session| block_on(session.run(&picture("cat.png"))).unwrap();
+    let mut cpu = block_on(Session::builder().model(model.clone()).device(DeviceChoice::Cpu).load()).unwrap();
+    let expected = logits(&mut cpu);
+    for context in device::contexts() {
+        let mut session = on_gpu(context, model.clone(), Precision::F16);
+        assert_eq!(session.precision(), Precision::F32);
+        let said = session.precision_note().unwrap().to_owned();
+        assert!(said.contains("failed their self-test") && said.ends_with("f32 instead"), "{said}");
+        assert_same(&logits(&mut session), &expected);
+    }
+}
+
+#[test]
+fn weights_of_8_bits_can_be_run_as_floats() {
+    let w8 = Model::builtin().unwrap().with_precision(Precision::W8).unwrap();
+    assert_eq!(w8.precision(), Precision::W8);
+    let f32 = w8.clone().with_precision(Precision::F32).unwrap();
+    assert_eq!(f32.precision(), Precision::F32);
+    let first = |model: &Model| model.graph().params().iter().next().unwrap().1.tensor.clone();
+    assert_eq!(first(&w8), first(&f32));
+    assert_ne!(first(&w8), first(&Model::builtin().unwrap()));
 }
 
 fn own_device() -> (wgpu::Device, wgpu::Queue) {
@@ -172,4 +262,38 @@ fn an_unfused_model_runs_as_it_was_loaded() {
     let largest = a.iter().fold(0f32, |m, v| m.max(v.abs()));
     let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
     assert!(apart > 0.0 && apart < 1e-5 * largest, "{apart} of {largest}");
+}
+
+/// An answer that means nothing is refused, whether all logits are read back or only the best.
+#[test]
+fn logits_that_overflow_are_refused_on_every_device() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(root.join("tests/data/cifar/S4.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let huge: Vec<u8> =
+        std::iter::repeat_n(f32::MAX.to_le_bytes(), tensors.tensor("linear.weight").unwrap().data().len() / 4)
+            .flatten()
+            .collect();
+    let changed = tensors.tensors().into_iter().map(|(name, view)| {
+        let data = if name == "linear.weight" { &huge } else { view.data() };
+        let view = safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap();
+        (name, view)
+    });
+    let changed = safetensors::serialize(changed, None).unwrap();
+    let model = Model::from_bytes(&changed, "huge", Some("qarepvgg-cifar"), false).unwrap();
+    let builder = || Session::builder().model(model.clone());
+    let mut sessions = vec![block_on(builder().device(DeviceChoice::Cpu).load()).unwrap()];
+    for context in device::contexts() {
+        let choice = DeviceChoice::Named(context.summary().name.clone());
+        let backend = foveate::gpu::parse_backend(context.summary().backend).unwrap();
+        sessions.push(block_on(builder().device(choice).backend(backend).load()).unwrap());
+    }
+    let cat = picture("cat.png");
+    for session in &mut sessions {
+        let errors = [block_on(session.run(&cat)).err(), block_on(session.classify(&cat, 3)).err()];
+        for error in errors {
+            let Some(Error::NotFinite { class, value, .. }) = error else { panic!("{}: {error:?}", session.device()) };
+            assert_eq!((class, value), (0, f32::INFINITY));
+        }
+    }
 }

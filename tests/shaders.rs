@@ -6,8 +6,9 @@ mod cases;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use cases::Case;
 use cases::convolutions::ConvSpec;
-use foveate::kernels::{Access, KERNELS, Kernel, Source, Step, Storage, Target, preprocess_step};
+use foveate::kernels::{Access, Element, KERNELS, Kernel, PreprocessSteps, Source, Step, Storage, Target, top_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, TypeInner, back};
@@ -18,8 +19,20 @@ const WORKGROUP_MEMORY: u32 = 16 << 10;
 /// Bytes that WGSL grants to a function's variables, and to private ones; browsers enforce it.
 const VARIABLES: u32 = 8 << 10;
 
-/// Each distinct shader of the test graphs' plans, with a step that it belongs to.
+/// Each distinct shader of the test graphs' plans, with a step that it belongs to, in all number formats.
 fn shaders() -> BTreeMap<String, Step> {
+    let mut shaders = shaders_in_f32();
+    let before = shaders.len();
+    let cases = cases::all();
+    let quantised: Vec<Case> = cases.iter().map(Case::quantised).collect();
+    collect(&cases, &cases::f16_targets(), &mut shaders);
+    collect(&quantised, &cases::targets(), &mut shaders);
+    collect(&quantised, &cases::f16_targets(), &mut shaders);
+    assert!(shaders.len() > 2 * before, "{before} and then {}", shaders.len());
+    shaders
+}
+
+fn shaders_in_f32() -> BTreeMap<String, Step> {
     let mut cases = cases::all();
     assert!(cases.len() >= 100, "only {} cases", cases.len());
     // The widest rows that a tile holds.
@@ -27,24 +40,30 @@ fn shaders() -> BTreeMap<String, Step> {
     let wide = ConvSpec { padding: [1, 130], dilation: [1, 31], ..wide };
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
-    for case in &cases {
-        let shared = Target { software: false, ..Target::software() };
-        let direct = Target { software: true, ..Target::default() };
-        for target in [Target::default(), Target::software(), shared, direct] {
-            let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target);
-            let plan = plan.expect("every case can be planned");
-            let preprocess = preprocess_step(plan.input, [32, 24]);
-            shaders.extend(plan.steps.iter().chain([&preprocess]).map(|step| (step.shader(), step.clone())));
-        }
-    }
+    let subgroups = [4, 8].map(Target::software_with_subgroups);
+    let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).collect();
+    collect(&cases, &targets, &mut shaders);
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
     shaders
+}
+
+fn collect(cases: &[Case], targets: &[Target], shaders: &mut BTreeMap<String, Step>) {
+    for (case, target) in cases.iter().flat_map(|case| targets.iter().map(move |target| (case, target))) {
+        let plan = Plan::for_target(&case.graph, case.input.shape()[0], &[], target.clone());
+        let plan = plan.expect("every case can be planned");
+        let preprocess = PreprocessSteps::new(plan.input, [32, 24]);
+        let top = top_step(&plan.outputs[0], plan.batch).map(|(step, _)| step);
+        let steps = plan.steps.iter().chain(preprocess.all()).chain(&top);
+        shaders.extend(steps.map(|step| (step.shader(), step.clone())));
+    }
 }
 
 fn validate(text: &str, kernel: &Kernel) -> (Module, ModuleInfo) {
     let named = |problem: String| -> ! { panic!("{}: {problem}\n{text}", kernel.name) };
     let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|e| named(e.emit_to_string(text)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::default()).validate(&module);
+    // `pack2x16float` is in WebGPU's core; subgroups are only taken where a device has them.
+    let capabilities = Capabilities::default() | Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     let info = info.unwrap_or_else(|e| named(e.emit_to_string(text)));
     (module, info)
 }
@@ -63,7 +82,8 @@ fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
 #[test]
 fn every_tile_is_valid_and_agrees_with_the_kernel_table() {
     let mut seen = BTreeMap::new();
-    for step in shaders().values() {
+    // Number formats change nothing that a tile does.
+    for step in shaders_in_f32().values() {
         let tiled = step.candidates().into_iter().map(|tile| {
             step.with_tile(tile).unwrap_or_else(|| panic!("{} refuses its own candidate {tile}", step.kernel.name))
         });
@@ -105,10 +125,26 @@ fn check_bindings(module: &Module, step: &Step) {
     for (_, variable) in module.global_variables.iter() {
         let Some(binding) = variable.binding else { continue };
         assert_eq!(binding.group, 0, "{}: {:?}", kernel.name, variable.name);
+        let argument = kernel.arguments.iter().zip(&step.formats).find(|(a, _)| a.binding == binding.binding);
+        let (argument, step_format) =
+            argument.unwrap_or_else(|| panic!("{}: {:?} is undeclared", kernel.name, variable.name));
         let (access, storage) = match (variable.space, &module.types[variable.ty].inner) {
-            (AddressSpace::Storage { access }, _) => (access, Storage::Buffer),
+            (AddressSpace::Storage { access }, TypeInner::Array { stride, .. }) => {
+                // Tables are of integers.
+                assert!(
+                    argument.accessors.is_empty() || u64::from(*stride) == step_format.element.bytes(),
+                    "{}",
+                    kernel.name
+                );
+                (access, Storage::Buffer)
+            }
             (AddressSpace::Handle, TypeInner::Image { class: ImageClass::Storage { format, access }, .. }) => {
-                assert_eq!(*format, naga::StorageFormat::Rgba32Float, "{}", kernel.name);
+                let expected = match step_format.element {
+                    Element::F32 => naga::StorageFormat::Rgba32Float,
+                    Element::F16 => naga::StorageFormat::Rgba16Float,
+                    Element::Snorm8 => panic!("{}: activations of bytes", kernel.name),
+                };
+                assert_eq!(*format, expected, "{}", kernel.name);
                 (*access, Storage::Texture)
             }
             (AddressSpace::Handle, TypeInner::Image { .. }) => (StorageAccess::LOAD, Storage::Texture),
@@ -117,8 +153,8 @@ fn check_bindings(module: &Module, step: &Step) {
         let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
         found.insert(binding.binding, (variable.name.clone().unwrap_or_default(), access, storage));
     }
-    let arguments = kernel.arguments.iter().zip(&step.storage);
-    let declared = arguments.map(|(a, storage)| (a.binding, (a.name.to_owned(), a.access, *storage)));
+    let arguments = kernel.arguments.iter().zip(&step.formats);
+    let declared = arguments.map(|(a, format)| (a.binding, (a.name.to_owned(), a.access, format.storage)));
     assert_eq!(found, declared.collect(), "{}", kernel.name);
 }
 
@@ -178,17 +214,35 @@ fn hlsl(module: &Module, info: &ModuleInfo, shader_model: back::hlsl::ShaderMode
     Ok(text.len())
 }
 
+/// The files of all kernels, and those in their places where subgroups share their loads.
+fn sources() -> impl Iterator<Item = &'static Source> {
+    KERNELS.iter().flat_map(|kernel| kernel.sources).flat_map(|source| [Some(*source), source.subgroup]).flatten()
+}
+
 #[test]
 fn every_declared_constant_is_used() {
     assert!(!KERNELS.is_empty());
+    let shaders = shaders_in_f32();
     for kernel in KERNELS {
         let code: String = kernel.sources.iter().flat_map(|s| s.text.lines()).map(without_comment).collect();
         let words: BTreeSet<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        for name in kernel.constants.iter().chain(kernel.tiling.iter().flat_map(|tiling| tiling.constants)) {
+        let step = shaders.values().find(|step| step.kernel == *kernel).expect("every kernel has a case");
+        for (at, name) in kernel.constants.iter().enumerate() {
+            assert!(words.contains(name) || decides_the_grid(step, at), "{}: {name} is not used", kernel.name);
+        }
+        for name in kernel.tiling.iter().flat_map(|tiling| tiling.constants) {
             assert!(words.contains(name), "{}: {name} is not used", kernel.name);
         }
         assert!(words.contains("WORKGROUP"), "{}", kernel.name);
     }
+}
+
+/// Whether the grid of a step would be another with twice as much of a constant.
+fn decides_the_grid(step: &Step, constant: usize) -> bool {
+    let mut other = step.clone();
+    other.constants[constant] *= 2;
+    let tiled = step.tile.and_then(|tile| other.with_tile(tile));
+    tiled.is_some_and(|tiled| tiled.grid != step.grid)
 }
 
 fn without_comment(line: &str) -> String {
@@ -212,10 +266,9 @@ fn every_shader_file_belongs_to_a_kernel() {
         }
     }
     assert!(!files.is_empty());
-    let accessors =
-        KERNELS.iter().flat_map(|kernel| kernel.arguments).flat_map(|argument| argument.accessors.iter().flatten());
-    let used: Vec<&Source> =
-        KERNELS.iter().flat_map(|kernel| kernel.sources.iter().copied()).chain(accessors).collect();
+    let accessors = KERNELS.iter().flat_map(|kernel| kernel.arguments).flat_map(|argument| argument.accessors);
+    let accessors = accessors.map(|accessor| &accessor.source);
+    let used: Vec<&Source> = sources().chain(accessors).collect();
     assert_eq!(files, used.iter().map(|source| source.file.to_owned()).collect::<BTreeSet<_>>());
     for kernel in KERNELS {
         let own = kernel.sources.last().map(|source| source.file);

@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::models::{Architecture, Form};
 use crate::preprocess::Preprocess;
+use crate::quant::Quantization;
 use crate::tensor::Tensor;
 use detect::{Detected, Kind, Tensors};
 use source::CheckpointSource;
@@ -45,6 +46,8 @@ pub struct LoadedModel {
     pub architecture: String,
     /// Form that the graph has.
     pub form: Form,
+    /// Scales of its weights and values, if it is quantised. Then `graph` is fused.
+    pub quantization: Option<Quantization>,
     /// How pictures are prepared.
     pub preprocess: Preprocess,
     /// Class names, where they are known.
@@ -103,6 +106,7 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
         graph: built?,
         architecture: architecture.name,
         form: kind.form,
+        quantization: None,
         preprocess: architecture.preprocess,
         labels: architecture.labels,
         source_sha256: facts.sha256.clone(),

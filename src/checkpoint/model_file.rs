@@ -3,13 +3,25 @@
 //!
 //! | metadata key | value |
 //! |---|---|
-//! | `foveate.format` | version of this format: `1` |
+//! | `foveate.format` | version of this format: `1`, or `2` for quantised networks |
 //! | `foveate.graph` | JSON: name, nodes, parameter names, output, taps |
 //! | `foveate.form` | `train` or `fused` |
 //! | `foveate.preprocess` | JSON of [`Preprocess`] |
 //! | `foveate.labels` | JSON array of class names; absent if they are not known |
 //! | `foveate.source_sha256` | hash of the checkpoint that the weights come from |
-//! | `foveate.precision` | `f32` |
+//! | `foveate.precision` | `f32`; version 2: `w8` or `w8a8` |
+//! | `foveate.quantization` | version 2: JSON of the options, and of the calibration pictures' number and hash |
+//!
+//! In version 2 the tensors of quantised weights are I8 (−127 to 127), and besides there are, as F32:
+//!
+//! | tensor | values |
+//! |---|---|
+//! | `weight_scale:PARAMETER` | one per output channel, or a single one: weight = integer · scale |
+//! | `activation_scale:NODE` | the scale of the node's value, if it is held in 8 bits |
+//! | `inner_scale:NODE` | the scale of the value between `wide` and `tall` of a token mixer |
+//! | `channel_factors:NODE` | per channel, what the value has to be multiplied with to be the unquantised network's |
+
+mod scales;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,9 +37,14 @@ use crate::graph::{Graph, Node, NodeId, Param};
 use crate::models::{Architecture, Form};
 use crate::ops::Op;
 use crate::preprocess::Preprocess;
+use crate::quant::Quantization;
+use scales::Recipe;
 
-/// Version of the format that is written, and the only one that is read.
+/// Version of the format that networks of floats are written in.
 pub const FORMAT_VERSION: &str = "1";
+
+/// Version of the format that quantised networks are written in. Both are read.
+pub const QUANTIZED_VERSION: &str = "2";
 
 const FORMAT: &str = "foveate.format";
 const GRAPH: &str = "foveate.graph";
@@ -36,6 +53,7 @@ const PREPROCESS: &str = "foveate.preprocess";
 const LABELS: &str = "foveate.labels";
 const SOURCE: &str = "foveate.source_sha256";
 const PRECISION: &str = "foveate.precision";
+const QUANTIZATION: &str = "foveate.quantization";
 
 /// The graph without its tensors. `params` are names of tensors by
 /// [`ParamId`](crate::graph::ParamId).
@@ -61,6 +79,8 @@ pub(super) fn is_model_file(metadata: &BTreeMap<String, String>) -> bool {
 pub fn save(model: &LoadedModel) -> Result<Vec<u8>> {
     let json = |value: serde_json::Result<String>| value.map_err(|error| Error::argument(format!("model: {error}")));
     let names = tensor_names(&model.graph);
+    let quantization = model.quantization.as_ref();
+    quantization.map_or(Ok(()), |quantization| quantization.check(&model.graph))?;
     let structure = Structure {
         name: model.graph.name.clone(),
         nodes: model.graph.nodes().to_vec(),
@@ -70,20 +90,38 @@ pub fn save(model: &LoadedModel) -> Result<Vec<u8>> {
     };
     let form = if model.form == Form::Train { "train" } else { "fused" };
     let mut metadata = BTreeMap::from([
-        (FORMAT, FORMAT_VERSION.to_owned()),
+        (FORMAT, if quantization.is_some() { QUANTIZED_VERSION } else { FORMAT_VERSION }.to_owned()),
         (GRAPH, json(serde_json::to_string(&structure))?),
         (FORM, form.to_owned()),
         (PREPROCESS, json(serde_json::to_string(&model.preprocess))?),
         (SOURCE, model.source_sha256.clone()),
-        (PRECISION, "f32".to_owned()),
+        (PRECISION, quantization.map_or("f32".to_owned(), |quantization| quantization.scheme().to_string())),
     ]);
+    if let Some(Quantization { options, calibration, .. }) = quantization {
+        let recipe = Recipe { options: options.clone(), calibration: calibration.clone() };
+        metadata.insert(QUANTIZATION, json(serde_json::to_string(&recipe))?);
+    }
     if let Some(labels) = &model.labels {
         metadata.insert(LABELS, json(serde_json::to_string(labels))?);
     }
-    let bytes: Vec<Vec<u8>> = model.graph.params().iter().map(|(_, p)| little_endian(p.tensor.data())).collect();
-    let tensors = names.iter().zip(model.graph.params().iter()).zip(&bytes);
-    let views = tensors.map(|((name, (_, param)), bytes)| {
-        Ok((name, TensorView::new(Dtype::F32, param.tensor.shape().to_vec(), bytes).map_err(Error::argument)?))
+    let mut tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = Vec::with_capacity(names.len());
+    for ((id, param), name) in model.graph.params().iter().zip(&names) {
+        let integers = quantization.and_then(|quantization| quantization.integers(&model.graph, id));
+        let (dtype, bytes) = match integers {
+            Some(integers) => (Dtype::I8, bytemuck::cast_vec(integers)),
+            None => (Dtype::F32, little_endian(param.tensor.data())),
+        };
+        tensors.push((name.clone(), dtype, param.tensor.shape().to_vec(), bytes));
+    }
+    let scales = quantization.map(|quantization| scales::tensors(&model.graph, &names, quantization));
+    for (name, values) in scales.into_iter().flatten() {
+        if names.contains(&name) {
+            return Err(Error::argument(format!("model: a parameter is called {name:?}, which is a name for scales")));
+        }
+        tensors.push((name, Dtype::F32, vec![values.len()], little_endian(&values)));
+    }
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(Error::argument)?))
     });
     let file = serialize(views.collect::<Result<Vec<_>>>()?, None).map_err(Error::argument)?;
     with_metadata(&file, &json(serde_json::to_string(&metadata))?)
@@ -119,13 +157,18 @@ pub(super) fn from_checkpoint(
     let metadata = std::mem::take(&mut checkpoint.metadata);
     let text = |key: &str| metadata.get(key).ok_or_else(|| fail(format!("the metadata entry {key} is missing")));
     let version = text(FORMAT)?;
-    if version != FORMAT_VERSION {
+    let quantized = version == QUANTIZED_VERSION;
+    if !quantized && version != FORMAT_VERSION {
         let advice = "use the version of foveate that wrote it, or make the file anew from its checkpoint";
-        return Err(fail(format!("has format version {version:?}, this program reads {FORMAT_VERSION:?}; {advice}")));
+        let known = format!("{FORMAT_VERSION:?} and {QUANTIZED_VERSION:?}");
+        return Err(fail(format!("has format version {version:?}, this program reads {known}; {advice}")));
     }
     let precision = text(PRECISION)?;
-    if precision != "f32" {
-        return Err(fail(format!("holds weights of precision {precision:?}, this program reads f32")));
+    let recipe: Option<Recipe> =
+        if quantized { Some(json(text(QUANTIZATION)?, QUANTIZATION).map_err(fail)?) } else { None };
+    let expected = recipe.as_ref().map_or("f32".to_owned(), |recipe| recipe.options.scheme.to_string());
+    if *precision != expected {
+        return Err(fail(format!("says that its weights are of precision {precision:?}, but they are {expected}")));
     }
     let structure: Structure = json(text(GRAPH)?, GRAPH).map_err(fail)?;
     if let Some(arch) = arch.filter(|arch| arch.name != structure.name) {
@@ -137,7 +180,11 @@ pub(super) fn from_checkpoint(
     let labels: Option<Vec<String>> = metadata.get(LABELS).map(|t| json(t, LABELS)).transpose().map_err(fail)?;
     let source_sha256 = text(SOURCE)?.clone();
     let architecture = structure.name.clone();
-    let graph = graph(structure, &mut checkpoint).map_err(fail)?;
+    let mut graph = graph(structure, &mut checkpoint).map_err(fail)?;
+    let quantization = match recipe {
+        Some(recipe) => Some(quantization(&mut graph, form, &mut checkpoint, recipe).map_err(fail)?),
+        None => None,
+    };
     let classes = graph.node(graph.output()).shape.channels;
     if let Some(labels) = labels.as_ref().filter(|labels| labels.len() != classes) {
         return Err(fail(format!("names {} classes, but the network has {classes}", labels.len())));
@@ -149,6 +196,7 @@ pub(super) fn from_checkpoint(
         graph,
         architecture,
         form,
+        quantization,
         preprocess,
         labels,
         source_sha256,
@@ -161,7 +209,7 @@ pub(super) fn from_checkpoint(
 
 fn graph(structure: Structure, checkpoint: &mut Checkpoint) -> Result<Graph, String> {
     let take = |name: String| match checkpoint.tensors.remove(&name) {
-        Some(tensor) => Ok(Param { name, tensor: Arc::new(tensor) }),
+        Some(tensor) => Ok(Param { name, tensor: Arc::new(tensor), scales: None }),
         None => Err(format!("the tensor of parameter {name:?} is missing or claimed twice")),
     };
     let params = structure.params.into_iter().map(take).collect::<Result<Vec<_>, _>>()?;
@@ -175,6 +223,21 @@ fn graph(structure: Structure, checkpoint: &mut Checkpoint) -> Result<Graph, Str
         }
     }
     Ok(graph)
+}
+
+fn quantization(
+    graph: &mut Graph,
+    form: Form,
+    checkpoint: &mut Checkpoint,
+    recipe: Recipe,
+) -> Result<Quantization, String> {
+    if form != Form::Fused {
+        return Err("is quantised, but not fused".into());
+    }
+    let quantization = scales::take(graph, checkpoint, recipe)?;
+    scales::dequantize(graph, &quantization)?;
+    quantization.check(graph).map_err(|error| error.to_string())?;
+    Ok(quantization)
 }
 
 fn json<T: DeserializeOwned>(text: &str, key: &str) -> Result<T, String> {

@@ -19,6 +19,8 @@ pub enum Format {
     BF16,
     /// 64-bit floats.
     F64,
+    /// 8-bit integers, in this crate's own quantised model files.
+    I8,
 }
 
 impl fmt::Display for Format {
@@ -28,6 +30,7 @@ impl fmt::Display for Format {
             Format::F16 => "f16",
             Format::BF16 => "bf16",
             Format::F64 => "f64",
+            Format::I8 => "i8",
         })
     }
 }
@@ -42,6 +45,7 @@ pub(super) fn numbers(raw: &[u8], format: Format, big_endian: bool) -> Vec<f32> 
         (Format::BF16, false) => each(raw, |b| bf16::from_le_bytes(b).to_f32()),
         (Format::BF16, true) => each(raw, |b| bf16::from_be_bytes(b).to_f32()),
         (Format::F64, false) => each(raw, |b| f64::from_le_bytes(b) as f32),
+        (Format::I8, _) => each(raw, |b| f32::from(i8::from_le_bytes(b))),
         (Format::F64, true) => each(raw, |b| f64::from_be_bytes(b) as f32),
     }
 }

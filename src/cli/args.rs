@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, classify, eval, features, fuse, info, plan, pull};
+use super::{adapters, analyze, classify, eval, features, fuse, info, plan, pull, quantize, tune};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -27,12 +27,18 @@ pub enum Command {
     Eval(eval::Eval),
     /// Fuse a training-form checkpoint into a model file, with the proof that nothing changed.
     Fuse(fuse::Fuse),
+    /// Put a network in 8 bits: weights, or weights and activations; with what that costs, layer by layer.
+    Quantize(quantize::Quantize),
+    /// Show why a network does or does not bear 8 bits: weights, activations, branches, the cost of each layer.
+    Analyze(analyze::Analyze),
     /// Describe a checkpoint, a model file or a named network: family, form, sizes, every layer.
     Info(info::Info),
     /// Fetch published weights into the cache.
     Pull(pull::Pull),
     /// Draw what a network sees in a picture: its stages and token mixers, or any of its nodes.
     Features(features::Features),
+    /// Find the fastest tiles and kernels for networks on a GPU, by measuring, and remember them.
+    Tune(tune::Tune),
     /// List the networks that are known by name.
     Models,
 }
@@ -82,6 +88,12 @@ pub struct DeviceArgs {
     /// Leave the shaders' runtime checks on (slower).
     #[arg(long)]
     pub safe_shaders: bool,
+    /// Tune the network for the device first, for about 20 seconds, and remember the result (see `foveate tune`).
+    #[arg(long)]
+    pub tune: bool,
+    /// Use no tuned tiles and kernels, neither remembered nor built-in ones.
+    #[arg(long, conflicts_with = "tune")]
+    pub untuned: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -122,7 +134,8 @@ impl From<BackendArg> for gpu::Backend {
     }
 }
 
-fn device(text: &str) -> Result<DeviceChoice, String> {
+/// Parser of a device.
+pub fn device(text: &str) -> Result<DeviceChoice, String> {
     if text.trim().is_empty() {
         return Err("a name must not be empty".into());
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use foveate::{Answer, DeviceInfo, Error, Picture, Result, Session, Top};
+use foveate::{DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
@@ -20,7 +20,8 @@ pub struct Classify {
     pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Number format of weights and activations; what the model file holds if not given.
+    /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
+    /// rounds weights to 8 bits; what the model file holds if not given.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
     /// Names of the classes: a file with one per line, or a built-in set; the model's own if not given.
@@ -78,12 +79,12 @@ pub fn run(args: &Classify) -> Outcome {
     let mut first = None;
     let mut failed = false;
     for path in &args.images {
-        let classified = classify(&mut session, path, &mut first).and_then(|(picture, answer, first, run)| {
+        let classified = classify(&mut session, path, args, &mut first).and_then(|(picture, answer, first, run)| {
             let steps = args.timing.then(|| timing::steps(&mut session, &picture)).transpose()?;
             Ok((answer, Timing { load, compile, first, run }, steps))
         });
         match classified {
-            Ok((answer, times, steps)) => show(args, &session, path, &answer, times, steps.as_deref())?,
+            Ok((answer, times, steps)) => show(args, &session, path, answer, times, steps.as_deref())?,
             Err(error) => {
                 tell(format_args!("error: {error}"));
                 failed = true;
@@ -93,13 +94,35 @@ pub fn run(args: &Classify) -> Outcome {
     if failed { Err(Failure::Said) } else { Ok(()) }
 }
 
+/// What is said of a picture.
+struct Answer {
+    top: Vec<Top>,
+    logits: Option<Vec<f32>>,
+}
+
+impl Answer {
+    /// Logits are read back only if they are wanted.
+    fn of(session: &mut Session, picture: &Picture, args: &Classify) -> Result<Self> {
+        if !args.logits {
+            return Ok(Answer { top: pollster::block_on(session.classify(picture, args.top))?, logits: None });
+        }
+        let answer = pollster::block_on(session.run(picture))?;
+        Ok(Answer { top: answer.top(args.top), logits: Some(answer.logits().to_vec()) })
+    }
+}
+
 /// The picture, the answer, the session's first run and this picture's median run, in
 /// milliseconds.
-fn classify(session: &mut Session, path: &Path, first: &mut Option<f64>) -> Result<(Picture, Answer, f64, f64)> {
+fn classify(
+    session: &mut Session,
+    path: &Path,
+    args: &Classify,
+    first: &mut Option<f64>,
+) -> Result<(Picture, Answer, f64, f64)> {
     let picture = Picture::open(path)?;
     let mut timed = || -> Result<(Answer, f64)> {
         let start = Instant::now();
-        let answer = pollster::block_on(session.run(&picture))?;
+        let answer = Answer::of(session, &picture, args)?;
         Ok((answer, milliseconds(start)))
     };
     let (answer, took) = progress::during("first run", &mut timed)?;
@@ -117,15 +140,15 @@ fn show(
     args: &Classify,
     session: &Session,
     path: &Path,
-    answer: &Answer,
+    answer: Answer,
     timing_ms: Timing,
     steps: Option<&[timing::Step]>,
 ) -> Result<()> {
     let image = path.display().to_string();
-    let top = answer.top(args.top);
-    let (name, precision) = (session.model().name(), session.model().precision().to_string());
+    let Answer { top, logits } = answer;
+    let (name, precision) = (session.model().name(), session.precision().to_string());
     if args.json {
-        let logits = args.logits.then(|| answer.logits());
+        let logits = logits.as_deref();
         let line = Line {
             schema_version: 1,
             image,

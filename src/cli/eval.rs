@@ -35,7 +35,8 @@ pub struct Eval {
     pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Number format of weights and activations; what the model file holds if not given.
+    /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
+    /// rounds weights to 8 bits; what the model file holds if not given.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
     /// What the pictures in DIR show, a line for each: file name, tab, class (its index, WordNet id or label).

@@ -3,12 +3,14 @@
 //! Results go to stdout, all else to stderr. Exit codes: 0 good, 1 the work failed, 2 wrong usage.
 
 mod adapters;
+mod analyze;
 mod args;
 mod classify;
 mod device;
 mod eval;
 mod features;
 mod fuse;
+mod html;
 mod info;
 mod labels;
 mod log;
@@ -17,9 +19,12 @@ mod output;
 mod plan;
 mod progress;
 mod pull;
+mod quantize;
 mod source;
 mod table;
 mod timing;
+mod tune;
+mod tuning;
 mod weights;
 
 use std::process::ExitCode;
@@ -38,9 +43,12 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Fuse(args) => fuse::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Pull(args) => pull::run(&args),
         Command::Features(args) => features::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Models => models::run(),
     };
     match result {

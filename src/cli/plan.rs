@@ -2,7 +2,8 @@
 
 use foveate::models::{Architecture, Form, Zeros};
 use foveate::plan;
-use foveate::{Graph, Result, passes};
+use foveate::quant::{Quantization, Scheme};
+use foveate::{Graph, Result, int8, passes};
 
 use super::args::{ModelArgs, at_least_one};
 use super::{Outcome, say, source};
@@ -18,20 +19,31 @@ pub struct Plan {
 }
 
 pub fn run(args: &Plan) -> Outcome {
-    let graph = graph(&args.model)?;
+    let (graph, quantization) = network(&args.model)?;
     let plan = plan::Plan::new(&graph, args.batch, &[])?;
     say(&graph);
+    if let Some(quantization) = quantization.filter(|found| found.scheme() == Scheme::W8a8) {
+        say(int8::lower(&graph, &quantization)?);
+    }
     say(plan);
     Ok(())
 }
 
 /// The fused graph. A plan depends on no weight's value, so a name is enough.
 pub fn graph(args: &ModelArgs) -> Result<Graph> {
+    Ok(network(args)?.0)
+}
+
+/// The same, with the scales of a quantised file.
+fn network(args: &ModelArgs) -> Result<(Graph, Option<Quantization>)> {
     let name = args.name().filter(|name| !args.random && Architecture::named(name).is_ok());
     match name {
         Some(name) if !std::path::Path::new(name).exists() => {
-            Ok(passes::fuse(&Architecture::named(name)?.build(Form::Fused, &mut Zeros)?)?.0)
+            Ok((passes::fuse(&Architecture::named(name)?.build(Form::Fused, &mut Zeros)?)?.0, None))
         }
-        _ => Ok(source::load(args)?.graph().clone()),
+        _ => {
+            let model = source::load(args)?;
+            Ok((model.graph().clone(), model.quantization().cloned()))
+        }
     }
 }

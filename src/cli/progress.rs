@@ -31,3 +31,13 @@ pub fn pictures(count: usize) -> ProgressBar {
     // The template is a constant; if it were wrong, the plain bar would do.
     style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
+
+/// The length of a [`share`] bar.
+pub const SHARE: u64 = 1000;
+
+/// A bar over a share of something, in parts of [`SHARE`], with what is being done; the caller clears it.
+pub fn share() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {elapsed} {wide_msg}");
+    let bar = ProgressBar::new(SHARE);
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}

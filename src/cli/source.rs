@@ -47,6 +47,25 @@ pub fn load_both(args: &ModelArgs) -> Result<(Model, Model)> {
     Ok((fused, train))
 }
 
+/// Loads what the arguments name and returns it fused, and in training form if that is what is there.
+pub fn load_with_training(args: &ModelArgs) -> Result<(Model, Option<Model>)> {
+    let origin = locate(args)?;
+    let load = || -> Result<(Model, Option<Model>)> {
+        let loaded = match origin {
+            Origin::Builtin => return Ok((Model::builtin()?, None)),
+            Origin::Random { name, seed } => Model::random_checkpoint(name, seed)?,
+            Origin::File { path, options } => checkpoint::load_file(path, options)?,
+        };
+        if loaded.form == Form::Fused {
+            return Ok((Model::fused(loaded, true)?, None));
+        }
+        both(loaded).map(|(fused, train)| (fused, Some(train)))
+    };
+    let (fused, train) = progress::during("loading, fusing and proving the model", load)?;
+    report(&fused);
+    Ok((fused, train))
+}
+
 /// A loaded network fused and as it is, if that is its training form.
 fn both(loaded: LoadedModel) -> Result<(Model, Model)> {
     if loaded.form == Form::Fused {

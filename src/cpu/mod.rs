@@ -19,6 +19,7 @@ mod epilogue;
 mod gate;
 mod global_avg_pool;
 mod input;
+mod int8;
 mod linear;
 mod matmul;
 mod parallel;
@@ -27,6 +28,7 @@ mod scale;
 mod settle;
 mod slice;
 mod values;
+mod visit;
 
 use std::sync::Arc;
 
@@ -35,11 +37,14 @@ use crate::graph::{Graph, NodeId, Params, Shape};
 use crate::ops::*;
 use crate::tensor::Tensor;
 
+pub use int8::Int8Executor;
 pub use parallel::threads;
 use prepared::Prepared;
 pub use prepared::StepTime;
 pub use settle::settle_batch_norms;
 use values::Values;
+pub use visit::Visitor;
+pub(crate) use visit::compute_alone;
 
 /// How the CPU computes an operator.
 trait CpuKernel {

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::graph::{Graph, NodeId};
+use super::forks::{Fork, forks};
+use crate::graph::Graph;
 use crate::models::Family;
 use crate::models::repvgg::BlockKind;
-use crate::ops::{Activation, Op};
 
 /// The branches of a network's blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,15 +71,13 @@ impl fmt::Display for BlockLayout {
 impl Branches {
     /// The branches of a network; `None` if it has none.
     pub(super) fn of(graph: &Graph, family: Option<Family>) -> Option<Branches> {
-        let walk = Walk::new(graph);
         let mut layouts: Vec<BlockLayout> = Vec::new();
         // By layout, the place among `layouts`.
         let mut known: BTreeMap<(Vec<Branch>, bool), usize> = BTreeMap::new();
-        for id in graph.ids() {
-            let Some(branches) = walk.parallel(id) else { continue };
-            let name = &graph.node(id).name;
+        for fork in forks(graph) {
+            let name = &graph.node(fork.sum).name;
             let block = name.strip_suffix(".add").unwrap_or(name).to_owned();
-            let post_batch_norm = walk.normed(id);
+            let (branches, post_batch_norm) = (alike(&fork), fork.post.is_some());
             let place = *known.entry((branches.clone(), post_batch_norm)).or_insert(layouts.len());
             match layouts.get_mut(place) {
                 Some(layout) => layout.blocks.push(block),
@@ -108,80 +106,15 @@ fn block_kind(layouts: &[BlockLayout]) -> Option<BlockKind> {
     Some(BlockKind { dense: norm("3×3")?, pointwise: norm("1×1")?, identity: norm("identity")?, post })
 }
 
-/// A graph with its readings.
-struct Walk<'a> {
-    graph: &'a Graph,
-    uses: Vec<usize>,
-    readers: Vec<Vec<NodeId>>,
-}
-
-impl<'a> Walk<'a> {
-    fn new(graph: &'a Graph) -> Self {
-        let mut readers = vec![Vec::new(); graph.nodes().len()];
-        for id in graph.ids() {
-            graph.node(id).inputs.iter().for_each(|input| readers[input.index()].push(id));
+/// The branches of a fork, those that are alike counted together.
+fn alike(fork: &Fork) -> Vec<Branch> {
+    let mut branches: Vec<Branch> = Vec::new();
+    for arm in &fork.arms {
+        let batch_norm = !arm.norms.is_empty();
+        match branches.iter_mut().find(|b| b.path == arm.path && b.batch_norm == batch_norm) {
+            Some(alike) => alike.count += 1,
+            None => branches.push(Branch { path: arm.path.clone(), batch_norm, count: 1 }),
         }
-        Walk { graph, uses: graph.uses(), readers }
     }
-
-    /// The branches of a sum whose operands are all linear maps of one value.
-    fn parallel(&self, sum: NodeId) -> Option<Vec<Branch>> {
-        let node = self.graph.node(sum);
-        if !matches!(node.op, Op::Add(_)) {
-            return None;
-        }
-        let found: Vec<(NodeId, Branch)> = node.inputs.iter().map(|input| self.branch(*input)).collect();
-        let (origin, _) = found.first()?;
-        if found.iter().any(|(other, _)| other != origin) {
-            return None;
-        }
-        let mut branches: Vec<Branch> = Vec::new();
-        for (_, branch) in found {
-            match branches.iter_mut().find(|b| b.path == branch.path && b.batch_norm == branch.batch_norm) {
-                Some(alike) => alike.count += 1,
-                None => branches.push(branch),
-            }
-        }
-        Some(branches)
-    }
-
-    /// What lies between a value and the fork that it comes from.
-    fn branch(&self, mut id: NodeId) -> (NodeId, Branch) {
-        let mut path = Vec::new();
-        let mut batch_norm = false;
-        while self.uses[id.index()] == 1 {
-            let node = self.graph.node(id);
-            match (&node.op, node.inputs.as_slice()) {
-                (Op::Conv2d(conv), [x]) if conv.activation == Activation::None => {
-                    let [kernel, dilation] = [conv.kernel(self.graph.params()), conv.dilation];
-                    let dilated = if dilation == [1, 1] { String::new() } else { format!(" dilated {}", dilation[0]) };
-                    path.push(format!("{}×{}{dilated}", kernel[0], kernel[1]));
-                    id = *x;
-                }
-                (Op::AvgPool(pool), [x]) => {
-                    path.push(format!("{0}×{0} mean", pool.kernel));
-                    id = *x;
-                }
-                (Op::BatchNorm(norm), [x]) if norm.activation == Activation::None => {
-                    batch_norm = true;
-                    id = *x;
-                }
-                _ => break,
-            }
-        }
-        path.reverse();
-        let path = if path.is_empty() { "identity".to_owned() } else { path.join("→") };
-        (id, Branch { path, batch_norm, count: 1 })
-    }
-
-    /// Whether a batch norm follows, perhaps behind a squeeze-and-excitation gate.
-    fn normed(&self, id: NodeId) -> bool {
-        let gates = |reader: &&NodeId| {
-            let node = self.graph.node(**reader);
-            matches!(node.op, Op::Gate(_)) && node.inputs.first() == Some(&id)
-        };
-        let readers = &self.readers[id.index()];
-        let gated = readers.iter().filter(gates).flat_map(|gate| &self.readers[gate.index()]);
-        readers.iter().chain(gated).any(|reader| matches!(self.graph.node(*reader).op, Op::BatchNorm(_)))
-    }
+    branches
 }

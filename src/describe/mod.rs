@@ -5,10 +5,12 @@
 //! without weights are described in the same way.
 
 mod branches;
+mod forks;
 mod layers;
 mod stages;
 
 pub use branches::{BlockLayout, Branch, Branches};
+pub(crate) use forks::{Fork, forks};
 pub use layers::{FormInfo, LayerInfo};
 pub use stages::{StageInfo, block_of};
 

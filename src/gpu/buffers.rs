@@ -2,16 +2,20 @@
 
 use super::context::GpuContext;
 use super::limits;
-use super::readback::{read, readback_buffer};
+use super::pack;
+use super::pipelines::texture_format;
+use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
-use crate::kernels::{Binding, Storage, TEXTURE_WIDTH, TensorId};
+use crate::kernels::{Binding, Element, Storage, TEXTURE_WIDTH, TensorId};
 use crate::plan::{Plan, Slot, WeightBlob};
 
 /// Bytes of the pattern behind each slot, where canaries are on.
 const CANARY_BYTES: u64 = 256;
 /// The pattern: a NaN, so that reading it shows as well.
 const CANARY: u32 = 0x7fc0_dead;
+/// A NaN as a 32-bit float, and two as 16-bit ones.
+const POISON: u32 = 0x7fc0_7fc0;
 /// Uploads are handed to the queue in portions, so that their staging memory is freed early.
 const PORTION: u64 = 32 << 20;
 
@@ -37,13 +41,15 @@ impl Buffers {
         limits::check_bindings(plan)?;
         let tail = if canaries { CANARY_BYTES } else { 0 };
         let allocate = || {
-            let slot = |slot: &Slot| match slot.storage {
-                Storage::Buffer => Memory::Buffer(storage(context, "activations", slot.bytes + tail)),
-                Storage::Texture => texture(context, "activations", slot.bytes),
+            let written = wgpu::TextureUsages::STORAGE_BINDING;
+            let slot = |slot: &Slot| match slot.format.storage {
+                Storage::Buffer => Memory::Buffer(context.storage("activations", slot.bytes + tail)),
+                Storage::Texture => texture(context, "activations", slot.bytes, slot.format.element, written),
             };
-            let weights = |weights: &WeightBlob| match weights.storage {
-                Storage::Buffer => Memory::Buffer(storage(context, "weights", weights.bytes())),
-                Storage::Texture => texture(context, "weights", weights.bytes()),
+            let read = wgpu::TextureUsages::empty();
+            let weights = |weights: &WeightBlob| match weights.format.storage {
+                Storage::Buffer => Memory::Buffer(context.storage("weights", weights.bytes())),
+                Storage::Texture => texture(context, "weights", weights.bytes(), weights.format.element, read),
             };
             let slots = plan.memory.slots.iter().map(slot).collect();
             let weights = plan.weights.iter().map(weights).collect();
@@ -62,15 +68,15 @@ impl Buffers {
         for (memory, weights) in self.weights.iter().zip(&plan.weights) {
             match memory {
                 Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&weights.words)),
-                Memory::Texture(texture, _) => fill(context, texture, &weights.words),
+                Memory::Texture(texture, _) => fill(context, texture, weights.format.element, &weights.words),
             }
             waiting += weights.bytes();
             if waiting >= PORTION {
-                context.queue.submit([]);
+                context.submit(None);
                 waiting = 0;
             }
         }
-        context.queue.submit([]);
+        context.submit(None);
     }
 
     /// The buffer that a tensor lies in, from its beginning. The network's input and outputs always
@@ -88,7 +94,8 @@ impl Buffers {
         }
     }
 
-    /// What a step binds; `None` for pictures and tables, which are not the plan's.
+    /// What a step binds; `None` for what is not the plan's: pictures and
+    /// what belongs to them, the best classes.
     pub fn binding(&self, plan: &Plan, binding: &Binding) -> Option<wgpu::BindingResource<'_>> {
         match binding {
             // With canaries the whole buffer is visible, or drivers would drop stray writes.
@@ -100,26 +107,68 @@ impl Buffers {
                 memory => memory.whole(),
             }),
             Binding::Weights(id) => Some(self.weights[id.0 as usize].whole()),
-            Binding::Picture | Binding::Tables => None,
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => None,
         }
     }
 
+    /// Puts values into a tensor, `[plane][batch · pixel]` of four channels.
+    pub fn write(&self, context: &GpuContext, plan: &Plan, tensor: TensorId, values: &[f32]) {
+        let element = plan.tensors[tensor.0 as usize].format.element;
+        let words = pack::encode(element, values);
+        match &self.slots[plan.memory.slot_of(tensor)] {
+            Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words)),
+            Memory::Texture(texture, _) => fill(context, texture, element, &words),
+        }
+    }
+
+    /// The values of a tensor, as [`write`](Self::write) takes them, and from textures the rest of their
+    /// last row behind them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if memory is short, [`Error::DeviceLost`].
+    pub async fn read(&self, context: &GpuContext, plan: &Plan, tensor: TensorId) -> Result<Vec<f32>> {
+        let info = &plan.tensors[tensor.0 as usize];
+        let (bytes, element) = (info.bytes(), info.format.element);
+        let ((readback, submission), scope) = guarded(&context.device, || {
+            let readback = context.readback(bytes);
+            let mut encoder = context.encoder("reading");
+            match &self.slots[plan.memory.slot_of(tensor)] {
+                Memory::Buffer(buffer) => encoder.copy_buffer_to_buffer(buffer, 0, &readback, 0, bytes),
+                Memory::Texture(texture, _) => {
+                    let rows = bytes.div_ceil(row_bytes(element)) as u32;
+                    let size = wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height: rows, depth_or_array_layers: 1 };
+                    let layout = wgpu::TexelCopyBufferLayout {
+                        offset: 0,
+                        bytes_per_row: Some(row_bytes(element) as u32),
+                        rows_per_image: None,
+                    };
+                    let target = wgpu::TexelCopyBufferInfo { buffer: &readback, layout };
+                    encoder.copy_texture_to_buffer(texture.as_image_copy(), target, size);
+                }
+            }
+            let submission = context.submit(Some(encoder.finish()));
+            (readback, submission)
+        });
+        settle(scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
+        let bytes = read(context, &readback, submission).await?;
+        Ok(pack::decode(element, &bytes))
+    }
+
     /// Where canaries are on: fills all slots with NaN and the space behind them with the pattern.
-    pub fn poison(&self, context: &GpuContext) {
+    pub fn poison(&self, context: &GpuContext, plan: &Plan) {
         if !self.canaries {
             return;
         }
-        for slot in &self.slots {
-            match slot {
+        for (memory, slot) in self.slots.iter().zip(&plan.memory.slots) {
+            match memory {
                 Memory::Buffer(buffer) => {
                     let words = (buffer.size() / 4) as usize;
-                    let mut poison = vec![f32::NAN.to_bits(); words];
+                    let mut poison = vec![POISON; words];
                     poison[words - (CANARY_BYTES / 4) as usize..].fill(CANARY);
                     context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&poison));
                 }
                 Memory::Texture(texture, _) => {
-                    let words = texture.width() * texture.height() * 4;
-                    fill(context, texture, &vec![f32::NAN.to_bits(); words as usize]);
+                    fill(context, texture, slot.format.element, &vec![POISON; (slot.bytes / 4) as usize]);
                 }
             }
         }
@@ -141,12 +190,12 @@ impl Buffers {
             })
             .collect();
         let copy = || {
-            let all = readback_buffer(&context.device, buffers.len() as u64 * CANARY_BYTES);
-            let mut encoder = context.device.create_command_encoder(&Default::default());
+            let all = context.readback(buffers.len() as u64 * CANARY_BYTES);
+            let mut encoder = context.encoder("canaries");
             for ((buffer, _), at) in buffers.iter().zip((0..).step_by(CANARY_BYTES as usize)) {
                 encoder.copy_buffer_to_buffer(buffer, buffer.size() - CANARY_BYTES, &all, at, CANARY_BYTES);
             }
-            let submission = context.queue.submit([encoder.finish()]);
+            let submission = context.submit(Some(encoder.finish()));
             (all, submission)
         };
         let ((all, submission), scope) = guarded(&context.device, copy);
@@ -173,20 +222,22 @@ impl Memory {
 }
 
 /// Bytes of a row of a texture.
-const ROW_BYTES: u64 = TEXTURE_WIDTH * 16;
+fn row_bytes(element: Element) -> u64 {
+    TEXTURE_WIDTH * element.bytes()
+}
 
-/// A texture of whole rows that shaders read and write and the host can fill.
-fn texture(context: &GpuContext, label: &str, bytes: u64) -> Memory {
-    let usage =
-        wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::STORAGE_BINDING | wgpu::TextureUsages::COPY_DST;
-    let height = bytes.div_ceil(ROW_BYTES).max(1) as u32;
-    let texture = context.device.create_texture(&wgpu::TextureDescriptor {
+/// A texture of whole rows that shaders read and the host can fill and read, and what else `usage` says.
+fn texture(context: &GpuContext, label: &str, bytes: u64, element: Element, usage: wgpu::TextureUsages) -> Memory {
+    let host = wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC;
+    let usage = wgpu::TextureUsages::TEXTURE_BINDING | host | usage;
+    let height = bytes.div_ceil(row_bytes(element)).max(1) as u32;
+    let texture = context.make().create_texture(&wgpu::TextureDescriptor {
         label: Some(label),
         size: wgpu::Extent3d { width: TEXTURE_WIDTH as u32, height, depth_or_array_layers: 1 },
         mip_level_count: 1,
         sample_count: 1,
         dimension: wgpu::TextureDimension::D2,
-        format: wgpu::TextureFormat::Rgba32Float,
+        format: texture_format(element),
         usage,
         view_formats: &[],
     });
@@ -195,8 +246,9 @@ fn texture(context: &GpuContext, label: &str, bytes: u64) -> Memory {
 }
 
 /// Writes the texels of a texture from its first on; whole rows, then what is left of the last.
-fn fill(context: &GpuContext, texture: &wgpu::Texture, words: &[u32]) {
-    let row_words = ROW_BYTES as usize / 4;
+fn fill(context: &GpuContext, texture: &wgpu::Texture, element: Element, words: &[u32]) {
+    let row_bytes = row_bytes(element);
+    let row_words = row_bytes as usize / 4;
     let (rows, rest) = words.split_at(words.len() - words.len() % row_words);
     let write = |words: &[u32], y: u32, width: u32, height: u32| {
         if words.is_empty() {
@@ -205,18 +257,11 @@ fn fill(context: &GpuContext, texture: &wgpu::Texture, words: &[u32]) {
         let origin = wgpu::Origin3d { x: 0, y, z: 0 };
         let target = wgpu::TexelCopyTextureInfo { texture, mip_level: 0, origin, aspect: wgpu::TextureAspect::All };
         let layout =
-            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(ROW_BYTES as u32), rows_per_image: None };
+            wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes as u32), rows_per_image: None };
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
         context.queue.write_texture(target, bytemuck::cast_slice(words), layout, size);
     };
     let whole = (rows.len() / row_words) as u32;
     write(rows, 0, TEXTURE_WIDTH as u32, whole);
-    write(rest, whole, rest.len() as u32 / 4, 1);
-}
-
-/// A buffer for shaders that the host can write and read back from.
-pub(super) fn storage(context: &GpuContext, label: &str, size: u64) -> wgpu::Buffer {
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-    let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-    context.device.create_buffer(&descriptor)
+    write(rest, whole, rest.len() as u32 * 4 / element.bytes() as u32, 1);
 }

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapter::{AdapterChoice, AdapterSummary};
+use super::objects::Counters;
 use crate::error::{Error, Result};
 use crate::kernels::Target;
+use crate::tune::{self, DeviceKey};
 
 /// A device with its queue, and whether it still lives.
 #[derive(Clone, Debug)]
@@ -15,6 +17,7 @@ pub struct GpuContext {
     summary: AdapterSummary,
     borrowed: bool,
     lost: Arc<Mutex<Option<String>>>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl GpuContext {
@@ -25,7 +28,10 @@ impl GpuContext {
     /// [`Error::Device`] if the adapter refuses.
     pub async fn request(choice: &AdapterChoice) -> Result<Self> {
         let adapter = &choice.adapter;
-        let optional = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let optional = wgpu::Features::SHADER_F16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & optional,
@@ -45,7 +51,15 @@ impl GpuContext {
         // Without a handler wgpu panics. Errors that matter are caught in scopes; this is the rest.
         device.on_uncaptured_error(Arc::new(|error| log::error!("uncaptured GPU error: {error}")));
         let limits = device.limits();
-        Ok(GpuContext { device, queue, limits, summary: choice.summary.clone(), borrowed: false, lost })
+        Ok(GpuContext {
+            device,
+            queue,
+            limits,
+            summary: choice.summary.clone(),
+            borrowed: false,
+            lost,
+            counters: Arc::default(),
+        })
     }
 
     /// Uses the caller's device. Its error and loss handlers are left alone, so a loss is noticed
@@ -56,7 +70,7 @@ impl GpuContext {
         // natively every one does.
         let dot4 = cfg!(not(target_arch = "wasm32"));
         let summary = AdapterSummary::new(None, &info, device.features(), &limits, dot4);
-        GpuContext { device, queue, limits, summary, borrowed: true, lost: Arc::default() }
+        GpuContext { device, queue, limits, summary, borrowed: true, lost: Arc::default(), counters: Arc::default() }
     }
 
     /// What it runs on. Features and limits are the adapter's; for a borrowed device, the device's.
@@ -64,9 +78,33 @@ impl GpuContext {
         &self.summary
     }
 
-    /// What the device is good at.
+    /// What the device is good at, with the crate's own table for its driver where there is one.
     pub fn target(&self) -> Target {
-        if self.summary.is_software() { Target::software() } else { Target::default() }
+        let target = match (self.summary.is_software(), self.subgroup()) {
+            (false, _) => Target::default(),
+            (true, None) => Target::software(),
+            (true, Some(invocations)) => Target::software_with_subgroups(invocations),
+        };
+        Target { choices: Arc::new(tune::builtin(&self.summary)), ..target }
+    }
+
+    /// The size of every subgroup, where kernels can rely on it.
+    fn subgroup(&self) -> Option<u32> {
+        let info = self.device.adapter_info();
+        let size = Some(info.subgroup_min_size).filter(|size| *size == info.subgroup_max_size)?;
+        (matches!(size, 4 | 8) && self.device.features().contains(wgpu::Features::SUBGROUP)).then_some(size)
+    }
+
+    /// What choices are remembered by that were tuned on this device.
+    pub fn tuning_key(&self) -> DeviceKey {
+        let info = self.device.adapter_info();
+        let AdapterSummary { backend, name, driver, driver_info, .. } = self.summary.clone();
+        let features = self.device.features();
+        let usable = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        let mut features: Vec<String> = (features & usable).iter_names().map(|(name, _)| name.to_owned()).collect();
+        features.sort();
+        let (vendor, device) = (info.vendor, info.device);
+        DeviceKey { backend: backend.to_owned(), name, vendor, device, driver, driver_info, features }
     }
 
     /// Whether the device is the caller's.

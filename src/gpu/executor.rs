@@ -8,15 +8,17 @@ use web_time::Instant;
 
 use super::buffers::Buffers;
 use super::context::GpuContext;
-use super::inputs::PictureInput;
+use super::exit::{self, Exit};
+use super::inputs::{PictureInput, Place};
 use super::limits;
 use super::pack;
+use super::pipeline_cache::{OpenCache, PipelineCache};
 use super::pipelines::Pipelines;
-use super::readback::{Pending, Ring};
+use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::kernels::{Argument, Layout, Step};
+use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TopRecord, top_step};
 use crate::picture::Picture;
 use crate::plan::{Output, Plan};
 use crate::preprocess::Preprocess;
@@ -30,6 +32,12 @@ pub struct ExecutorOptions {
     /// Let the driver's compiler keep bounds checks and loop bounds. Several times slower; for
     /// looking into faults.
     pub safe_shaders: bool,
+    /// Be ready to find the best classes on the device ([`GpuExecutor::top_pictures`]), where the
+    /// network's output is a vector of classes.
+    pub top: bool,
+    /// What compiled pipelines are kept in from one process to the next; used where the device can
+    /// (Vulkan), no error elsewhere.
+    pub pipelines: Option<PipelineCache>,
     /// Fill all activation memory with NaN before each run and put a pattern behind every buffer,
     /// for [`GpuExecutor::check_canaries`]. For tests.
     pub canaries: bool,
@@ -55,12 +63,15 @@ pub struct GpuExecutor {
     buffers: Buffers,
     pipelines: Pipelines,
     pub(super) dispatches: Vec<Dispatch>,
-    copies: Vec<Copy>,
     pub(super) pictures: Option<PictureInput>,
-    ring: Ring,
+    /// The way out for the outputs.
+    whole: Exit,
+    /// The way out for the best classes.
+    pub(super) best: Option<(Exit, TopRecord)>,
     outputs: Arc<Vec<Output>>,
     packed: Vec<f32>,
     timings: Timings,
+    cache: Option<OpenCache>,
 }
 
 /// A step, ready to be recorded.
@@ -79,14 +90,6 @@ impl Dispatch {
     }
 }
 
-/// An output's way into the readback buffer.
-struct Copy {
-    source: wgpu::Buffer,
-    source_offset: u64,
-    target_offset: u64,
-    bytes: u64,
-}
-
 impl GpuExecutor {
     /// Checks the plan against the device's limits, allocates, uploads and compiles.
     ///
@@ -96,29 +99,44 @@ impl GpuExecutor {
     pub async fn new(context: &GpuContext, mut plan: Plan, options: ExecutorOptions) -> Result<Self> {
         context.check()?;
         let pictures = options.preprocess.map(|spec| PictureInput::new(spec, &plan)).transpose()?;
-        let first = pictures.as_ref().map(PictureInput::step);
-        let readback = plan.outputs.iter().map(|output| output_bytes(&plan, output)).sum();
-        limits::check(&plan, first, readback, context)?;
+        let top = if options.top { plan.outputs.first().and_then(|output| top_step(output, plan.batch)) } else { None };
+        let readback = plan.outputs.iter().map(|output| exit::output_bytes(&plan, output)).sum();
+        let first = || pictures.iter().flat_map(PictureInput::steps);
+        let beside = || first().chain(top.iter().map(|(step, _)| step));
+        limits::check(&plan, beside(), readback, context)?;
 
         let start = Instant::now();
         let buffers = Buffers::new(context, &plan, options.canaries).await?;
         let upload = start.elapsed();
 
         let start = Instant::now();
-        let steps = plan.steps.iter().chain(first);
-        let pipelines = Pipelines::compile(context, steps, options.safe_shaders).await?;
-        let bind = || plan.steps.iter().map(|step| dispatch(context, &plan, step, &buffers, &pipelines)).collect();
-        let (dispatches, scope) = guarded(&context.device, bind);
+        let cache = options.pipelines.and_then(|kept| OpenCache::new(context, kept));
+        let steps = plan.steps.iter().chain(beside());
+        let pipelines =
+            Pipelines::compile(context, steps, options.safe_shaders, cache.as_ref().map(OpenCache::cache)).await?;
+        if let Some(cache) = &cache {
+            cache.keep();
+        }
+        let bind = |step: &Step| dispatch(context, &plan, step, &buffers, &pipelines, &|_| None);
+        let (dispatches, scope) = guarded(&context.device, || plan.steps.iter().map(bind).collect::<Result<Vec<_>>>());
         settle(scope, || format!("binding the buffers of {}", plan.name)).await?;
-        let dispatches: Vec<Dispatch> = Result::<_>::from_iter::<Vec<Result<Dispatch>>>(dispatches)?;
-        let (ring, scope) = guarded(&context.device, || Ring::new(&context.device, readback));
+        let dispatches = dispatches?;
+        let exits = || {
+            let whole = Exit::whole(context, &plan, &buffers, readback)?;
+            let best = top.map(|(step, record)| {
+                let exit = Exit::best(context, &plan, step, &record, &buffers, &pipelines);
+                exit.map(|exit| (exit, record))
+            });
+            Result::Ok((whole, best.transpose()?))
+        };
+        let (exits, scope) = guarded(&context.device, exits);
         settle(scope, || format!("allocating {readback} bytes for outputs")).await?;
+        let (whole, best) = exits?;
         let compile = start.elapsed();
         context.check()?;
 
         // The device has them now; the graph keeps them for a rebuild.
         plan.weights.iter_mut().for_each(|weights| weights.words = Arc::default());
-        let copies = copies(&plan, &buffers)?;
         let outputs = Arc::new(plan.outputs.clone());
         let input_layout = Layout::new([plan.input_shape.channels]);
         let (context, packed, timings) = (context.clone(), Vec::new(), Timings { upload, compile });
@@ -129,12 +147,13 @@ impl GpuExecutor {
             buffers,
             pipelines,
             dispatches,
-            copies,
             pictures,
-            ring,
+            whole,
+            best,
             outputs,
             packed,
             timings,
+            cache,
         })
     }
 
@@ -151,6 +170,12 @@ impl GpuExecutor {
     /// Number of distinct pipelines.
     pub fn pipeline_count(&self) -> usize {
         self.pipelines.len()
+    }
+
+    /// The compiled pipelines, to be given to [`PipelineCache::Bytes`] the next time; `None` where the
+    /// device has no such thing or [`ExecutorOptions::pipelines`] was not given.
+    pub fn compiled(&self) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.bytes()
     }
 
     /// How long making it took.
@@ -176,27 +201,38 @@ impl GpuExecutor {
         self.submit_pictures(pictures)?.wait().await
     }
 
+    /// As [`run_pictures`](Self::run_pictures), but returns only the best classes of each picture,
+    /// found on the device: a few hundred bytes are read back.
+    ///
+    /// # Errors
+    /// As [`submit_top_pictures`](Self::submit_top_pictures) and [`PendingTop::wait`].
+    pub async fn top_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<Ranking>> {
+        self.submit_top_pictures(pictures)?.wait().await
+    }
+
+    /// As [`run_tensor`](Self::run_tensor), but returns only the best classes of each sample.
+    ///
+    /// # Errors
+    /// As [`submit_tensor`](Self::submit_tensor) and [`PendingTop::wait`]; [`Error::Argument`] if the
+    /// executor does not [rank](Self::ranks).
+    pub async fn top_tensor(&mut self, input: &Tensor) -> Result<Vec<Ranking>> {
+        let samples = self.check_tensor(input)?;
+        self.frame_top(samples, |executor| executor.upload_tensor(input))?.wait().await
+    }
+
+    /// Whether the best classes can be found on the device: [`ExecutorOptions::top`] was on and the
+    /// network's output is a vector of at most a few thousand classes.
+    pub fn ranks(&self) -> bool {
+        self.best.is_some()
+    }
+
     /// Starts a run without waiting for it; the next may be started before the outputs are read.
     ///
     /// # Errors
     /// [`Error::Argument`] if the input has another shape, [`Error::DeviceLost`].
     pub fn submit_tensor(&mut self, input: &Tensor) -> Result<Pending> {
-        let Shape { channels, height, width } = self.plan.input_shape;
-        let batch = self.plan.batch;
-        let samples = match input.shape() {
-            &[n, c, h, w] if (1..=batch).contains(&n) && (c, h, w) == (channels, height, width) => n,
-            other => {
-                let name = &self.plan.name;
-                let expected = format!("[n, {channels}, {height}, {width}] with n from 1 to {batch}");
-                return Err(Error::argument(format!("{name}: the input has shape {other:?}, expected {expected}")));
-            }
-        };
-        self.frame(samples, |executor| {
-            pack::pack(input, &executor.input_layout, batch, &mut executor.packed);
-            let buffer = executor.buffers.tensor(&executor.plan, executor.plan.input)?;
-            executor.context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&executor.packed));
-            Ok(Vec::new())
-        })
+        let samples = self.check_tensor(input)?;
+        self.frame_whole(samples, |executor| executor.upload_tensor(input))
     }
 
     /// Starts a run on pictures; their preprocessing is recorded in front of the network.
@@ -205,7 +241,38 @@ impl GpuExecutor {
     /// [`Error::Argument`] if there are none or too many, if the executor was made without
     /// preprocessing, or if it cannot be applied to one of them; [`Error::DeviceLost`].
     pub fn submit_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Pending> {
-        self.frame(pictures.len(), |executor| executor.upload_pictures(pictures))
+        self.frame_whole(pictures.len(), |executor| executor.upload_pictures(pictures))
+    }
+
+    /// Starts a run on pictures of which only the best classes will be read back.
+    ///
+    /// # Errors
+    /// As [`submit_pictures`](Self::submit_pictures); [`Error::Argument`] if the executor does not
+    /// [rank](Self::ranks).
+    pub fn submit_top_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<PendingTop> {
+        self.frame_top(pictures.len(), |executor| executor.upload_pictures(pictures))
+    }
+
+    /// The number of samples of an input that has the right shape.
+    fn check_tensor(&self, input: &Tensor) -> Result<usize> {
+        let Shape { channels, height, width } = self.plan.input_shape;
+        let batch = self.plan.batch;
+        match input.shape() {
+            &[n, c, h, w] if (1..=batch).contains(&n) && (c, h, w) == (channels, height, width) => Ok(n),
+            other => {
+                let name = &self.plan.name;
+                let expected = format!("[n, {channels}, {height}, {width}] with n from 1 to {batch}");
+                Err(Error::argument(format!("{name}: the input has shape {other:?}, expected {expected}")))
+            }
+        }
+    }
+
+    /// Hands a tensor to the queue; no sample is to be preprocessed.
+    fn upload_tensor(&mut self, input: &Tensor) -> Result<Vec<usize>> {
+        pack::pack(input, &self.input_layout, self.plan.batch, &mut self.packed);
+        let buffer = self.buffers.tensor(&self.plan, self.plan.input)?;
+        self.context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&self.packed));
+        Ok(Vec::new())
     }
 
     /// Hands pictures to the queue; returns the samples that are to be preprocessed on the GPU.
@@ -220,9 +287,10 @@ impl GpuExecutor {
         }
         let GpuExecutor { context, plan, buffers, pipelines, pictures: input, .. } = self;
         let mut on_gpu = Vec::with_capacity(pictures.len());
+        let place = Place { context, plan, buffers, pipelines };
         if let Some(input) = input {
             for (sample, picture) in pictures.iter().enumerate() {
-                if input.upload(sample, picture.borrow(), context, plan, buffers, pipelines)? {
+                if input.upload(sample, picture.borrow(), place)? {
                     on_gpu.push(sample);
                 }
             }
@@ -238,77 +306,78 @@ impl GpuExecutor {
         self.buffers.check_canaries(&self.context, &self.plan).await
     }
 
+    fn frame_whole(&mut self, samples: usize, upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>) -> Result<Pending> {
+        let frame = self.frame(upload, |executor| &executor.whole)?;
+        Ok(Pending { frame, outputs: self.outputs.clone(), batch: self.plan.batch, samples })
+    }
+
+    fn frame_top(
+        &mut self,
+        samples: usize,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+    ) -> Result<PendingTop> {
+        let Some((_, record)) = self.best else {
+            let name = &self.plan.name;
+            return Err(Error::argument(format!("{name}: the executor was not made to find the best classes")));
+        };
+        let frame = self.frame(upload, |executor| executor.best.as_ref().map_or(&executor.whole, |(exit, _)| exit))?;
+        Ok(PendingTop { frame, record, samples })
+    }
+
     /// One frame: `upload` hands the inputs to the queue and returns the samples whose pictures
-    /// are to be preprocessed on the GPU.
-    fn frame(&mut self, samples: usize, upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>) -> Result<Pending> {
+    /// are to be preprocessed on the GPU; the results take the way out that `exit` names.
+    fn frame(
+        &mut self,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+        exit: impl FnOnce(&Self) -> &Exit,
+    ) -> Result<Frame> {
         self.context.check()?;
         let device = self.context.device.clone();
         let (submitted, scope) = guarded(&device, || {
-            self.buffers.poison(&self.context);
+            self.buffers.poison(&self.context, &self.plan);
             let on_gpu = upload(self)?;
-            let buffer = self.ring.take(&device);
-            let commands = self.record(&on_gpu, &buffer);
-            Ok((self.context.queue.submit([commands]), buffer))
+            let exit = exit(self);
+            let buffer = exit.ring.take(&self.context);
+            let commands = self.record(&on_gpu, exit, &buffer);
+            Ok((self.context.submit(Some(commands)), buffer, exit.ring.clone()))
         });
-        let (submission, buffer) = submitted?;
-        let (context, ring, outputs) = (self.context.clone(), self.ring.clone(), self.outputs.clone());
-        Ok(Pending { context, ring, buffer, submission, scope, outputs, batch: self.plan.batch, samples })
+        let (submission, buffer, ring) = submitted?;
+        Ok(Frame { context: self.context.clone(), ring, buffer, submission, scope })
     }
 
-    fn record(&self, on_gpu: &[usize], readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
-        let descriptor = wgpu::CommandEncoderDescriptor { label: Some("frame") };
-        let mut encoder = self.context.device.create_command_encoder(&descriptor);
+    fn record(&self, on_gpu: &[usize], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
+        let mut encoder = self.context.encoder("frame");
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
-            on_gpu.iter().for_each(|sample| pictures.record(*sample, &mut pass));
+            let passes = on_gpu.iter().flat_map(|sample| pictures.passes(*sample));
+            passes.for_each(|(_, dispatch)| dispatch.record(&mut pass));
         }
-        self.dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass));
+        self.dispatches.iter().chain(exit.dispatch()).for_each(|dispatch| dispatch.record(&mut pass));
         drop(pass);
-        for copy in &self.copies {
-            let Copy { source, source_offset, target_offset, bytes } = copy;
-            encoder.copy_buffer_to_buffer(source, *source_offset, readback, *target_offset, *bytes);
-        }
+        exit.copy(&mut encoder, readback);
         encoder.finish()
     }
 }
 
-fn dispatch(
+/// A step with its buffers bound. `beside` is what it binds that is not the plan's.
+pub(super) fn dispatch<'b>(
     context: &GpuContext,
     plan: &Plan,
     step: &Step,
     buffers: &Buffers,
     pipelines: &Pipelines,
+    beside: &dyn Fn(&Binding) -> Option<&'b wgpu::Buffer>,
 ) -> Result<Dispatch> {
     let fail = |reason: &str| Error::Plan { node: step.node.clone(), reason: reason.to_owned() };
     let (pipeline, layout) = pipelines.get(step).ok_or_else(|| fail("its kernel has not been compiled"))?;
     let entry = |(argument, binding): (&&Argument, _)| {
-        let resource = buffers.binding(plan, binding).ok_or_else(|| fail("it binds a picture"))?;
+        let resource = buffers.binding(plan, binding).or_else(|| Some(beside(binding)?.as_entire_binding()));
+        let resource = resource.ok_or_else(|| fail("it binds what is not the plan's"))?;
         Ok(wgpu::BindGroupEntry { binding: argument.binding, resource })
     };
     let entries = step.kernel.arguments.iter().zip(&step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
     let descriptor = wgpu::BindGroupDescriptor { label: Some(step.kernel.name), layout, entries: &entries };
-    let bind_group = context.device.create_bind_group(&descriptor);
+    let bind_group = context.make().create_bind_group(&descriptor);
     Ok(Dispatch { pipeline: pipeline.clone(), bind_group, grid: step.grid })
-}
-
-/// Bytes of one plane of an output, batch included.
-fn plane_bytes(plan: &Plan, output: &Output) -> u64 {
-    (plan.batch * output.shape.pixels() * 16) as u64
-}
-
-fn output_bytes(plan: &Plan, output: &Output) -> u64 {
-    output.layout.planes() as u64 * plane_bytes(plan, output)
-}
-
-fn copies(plan: &Plan, buffers: &Buffers) -> Result<Vec<Copy>> {
-    let mut target_offset = 0;
-    let copy = |output: &Output| {
-        let (bytes, source) = (output_bytes(plan, output), buffers.tensor(plan, output.tensor)?.clone());
-        let source_offset = output.first_plane as u64 * plane_bytes(plan, output);
-        let copy = Copy { source, source_offset, target_offset, bytes };
-        target_offset += bytes;
-        Ok(copy)
-    };
-    plan.outputs.iter().map(copy).collect()
 }

@@ -1,13 +1,14 @@
 //! Pictures on their way in: per sample a buffer of pixels, a buffer of resampling tables, and the
-//! dispatch that makes the network's input of them.
+//! dispatches that make the network's input of them.
 
-use super::buffers::{Buffers, storage};
+use super::buffers::Buffers;
 use super::context::GpuContext;
+use super::executor::{Dispatch, dispatch};
 use super::pack;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::kernels::{Argument, Binding, Layout, Step, preprocess_step, preprocess_tables};
+use crate::kernels::{Binding, Layout, Passes, PreprocessSteps, Step, preprocess_words};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -15,24 +16,37 @@ use crate::preprocess::Preprocess;
 /// Preprocessing in front of a plan.
 pub(super) struct PictureInput {
     spec: Preprocess,
-    step: Step,
+    steps: PreprocessSteps,
     samples: Vec<Option<Sample>>,
+    /// Lines between two passes. Samples take turns in it: one is done with it before the next begins.
+    lines: Option<wgpu::Buffer>,
 }
 
 /// What is kept for one sample of the batch; grown when a larger picture comes.
 struct Sample {
     picture: wgpu::Buffer,
     tables: wgpu::Buffer,
-    pipeline: wgpu::ComputePipeline,
-    bind_group: wgpu::BindGroup,
-    /// Size of the picture that the tables are for.
-    size: (u32, u32),
+    /// The dispatches for pictures of `size`, which the tables are for.
+    passes: Vec<(Step, Dispatch)>,
+    size: [u32; 2],
 }
 
-/// Taps of one output pixel beyond which the CPU preprocesses. It does so one axis after the other;
-/// the kernel does both at once, so its work grows with the square of the reduction. LLVM's software
-/// drivers silently stop a shader's loops after 65,535 turns, and a real GPU's watchdog might too.
-const MAX_TAPS: u64 = 1 << 14;
+/// Sizes of a picture's buffers.
+#[derive(Clone, Copy)]
+struct Bytes {
+    picture: u64,
+    tables: u64,
+    lines: u64,
+}
+
+/// A plan on a device.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub context: &'a GpuContext,
+    pub plan: &'a Plan,
+    pub buffers: &'a Buffers,
+    pub pipelines: &'a Pipelines,
+}
 
 impl PictureInput {
     /// # Errors
@@ -47,85 +61,62 @@ impl PictureInput {
                 "{name} takes {input} (channels × rows × columns), but its preprocessing makes 3×{rows}×{columns}"
             )));
         }
-        let step = preprocess_step(plan.input, spec.crop);
-        Ok(PictureInput { spec, step, samples: (0..plan.batch).map(|_| None).collect() })
+        let steps = PreprocessSteps::new(plan.input, spec.crop);
+        Ok(PictureInput { spec, steps, samples: (0..plan.batch).map(|_| None).collect(), lines: None })
     }
 
-    /// The dispatch, the same for every sample.
-    pub fn step(&self) -> &Step {
-        &self.step
+    /// All that a picture may need.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.all()
     }
 
-    /// Uploads the picture of one sample; `true` if the dispatch is then to be recorded. A picture
-    /// beyond the device's buffer limit is preprocessed on the CPU instead.
-    pub fn upload(
-        &mut self,
-        sample: usize,
-        picture: &Picture,
-        context: &GpuContext,
-        plan: &Plan,
-        buffers: &Buffers,
-        pipelines: &Pipelines,
-    ) -> Result<bool> {
-        let size = (picture.width(), picture.height());
-        let limit = context.limits.max_storage_buffer_binding_size.min(context.limits.max_buffer_size);
+    /// Uploads the picture of one sample; `true` if its dispatches are then to be recorded. A picture
+    /// beyond the device's limits is preprocessed on the CPU instead.
+    pub fn upload(&mut self, sample: usize, picture: &Picture, place: Place<'_>) -> Result<bool> {
+        let size = [picture.width(), picture.height()];
         let known = self.samples.get(sample).and_then(Option::as_ref);
-        let tables = match known {
-            Some(known) if known.size == size => None,
-            _ => {
-                let taps = self.spec.tables(size.0, size.1)?;
-                if u64::from(taps.horizontal.width()) * u64::from(taps.vertical.width()) > MAX_TAPS {
-                    self.upload_from_cpu(sample, picture, context, plan, buffers)?;
-                    return Ok(false);
-                }
-                Some(preprocess_tables(&self.spec, size.0, size.1, sample as u32)?)
-            }
-        };
-        let bytes = picture.rgba().len() as u64;
-        let table_bytes = tables.as_ref().map_or(0, |tables| tables.len() as u64 * 4);
-        if bytes > limit || table_bytes > limit {
-            self.upload_from_cpu(sample, picture, context, plan, buffers)?;
+        if known.is_none_or(|known| known.size != size) && !self.prepare(sample, picture, size, place)? {
+            self.upload_from_cpu(sample, picture, place)?;
             return Ok(false);
         }
-        let fits = known.is_some_and(|known| known.picture.size() >= bytes && known.tables.size() >= table_bytes);
-        if !fits {
-            let tables = known.map_or(0, |known| known.tables.size()).max(table_bytes);
-            let made =
-                self.allocate([bytes, tables].map(|size| grown(size, limit)), size, context, plan, buffers, pipelines)?;
-            if let Some(slot) = self.samples.get_mut(sample) {
-                *slot = Some(made);
-            }
-        }
-        let Some(Some(slot)) = self.samples.get_mut(sample) else {
-            return Err(Error::argument(format!("sample {sample} is beyond the batch of {}", plan.batch)));
+        let Some(Some(slot)) = self.samples.get(sample) else {
+            return Err(Error::argument(format!("sample {sample} is beyond the batch of {}", place.plan.batch)));
         };
-        context.queue.write_buffer(&slot.picture, 0, picture.rgba());
-        if let Some(tables) = tables {
-            context.queue.write_buffer(&slot.tables, 0, bytemuck::cast_slice(&tables));
-        }
-        slot.size = size;
+        place.context.queue.write_buffer(&slot.picture, 0, picture.rgba());
         Ok(true)
     }
 
-    /// Records the dispatch of one sample, whose picture was uploaded.
-    pub fn record(&self, sample: usize, pass: &mut wgpu::ComputePass<'_>) {
-        let slot = self.samples.get(sample).and_then(Option::as_ref);
-        if let Some(slot) = slot {
-            let [x, y, z] = self.step.grid;
-            pass.set_pipeline(&slot.pipeline);
-            pass.set_bind_group(0, &slot.bind_group, &[]);
-            pass.dispatch_workgroups(x, y, z);
+    /// Tables, buffers and dispatches for a picture of another size than the sample's last; `false` if
+    /// the device cannot take it.
+    fn prepare(&mut self, sample: usize, picture: &Picture, size: [u32; 2], place: Place<'_>) -> Result<bool> {
+        let limits = &place.context.limits;
+        let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let taps = self.spec.tables(size[0], size[1])?;
+        let Some(passes) = Passes::best(&taps) else { return Ok(false) };
+        let words = preprocess_words(&self.spec, &taps, size, sample as u32);
+        let (picture, tables) = (picture.rgba().len() as u64, words.len() as u64 * 4);
+        let bytes = Bytes { picture, tables, lines: passes.line_bytes(self.spec.crop[1]) };
+        let steps = self.steps.of(passes);
+        let groups = steps.iter().flat_map(|step| step.grid).max().unwrap_or(0);
+        let most = bytes.picture.max(bytes.tables).max(bytes.lines);
+        if most > limit || groups > limits.max_compute_workgroups_per_dimension {
+            return Ok(false);
         }
+        let made = self.allocate(sample, bytes, steps, size, limit, place)?;
+        place.context.queue.write_buffer(&made.tables, 0, bytemuck::cast_slice(&words));
+        if let Some(slot) = self.samples.get_mut(sample) {
+            *slot = Some(made);
+        }
+        Ok(true)
     }
 
-    fn upload_from_cpu(
-        &self,
-        sample: usize,
-        picture: &Picture,
-        context: &GpuContext,
-        plan: &Plan,
-        buffers: &Buffers,
-    ) -> Result<()> {
+    /// The dispatches of one sample, whose picture was uploaded.
+    pub fn passes(&self, sample: usize) -> impl Iterator<Item = &(Step, Dispatch)> {
+        self.samples.get(sample).into_iter().flatten().flat_map(|slot| &slot.passes)
+    }
+
+    fn upload_from_cpu(&self, sample: usize, picture: &Picture, place: Place<'_>) -> Result<()> {
+        let Place { context, plan, buffers, .. } = place;
         let input = self.spec.apply(picture)?;
         let mut packed = Vec::new();
         pack::pack(&input, &Layout::new([plan.input_shape.channels]), 1, &mut packed);
@@ -135,33 +126,40 @@ impl PictureInput {
         Ok(())
     }
 
+    /// A sample's buffers, those it has where they are large enough, and its dispatches.
     fn allocate(
-        &self,
-        [picture, tables]: [u64; 2],
-        size: (u32, u32),
-        context: &GpuContext,
-        plan: &Plan,
-        buffers: &Buffers,
-        pipelines: &Pipelines,
+        &mut self,
+        sample: usize,
+        bytes: Bytes,
+        steps: Vec<Step>,
+        size: [u32; 2],
+        limit: u64,
+        place: Place<'_>,
     ) -> Result<Sample> {
-        let picture = storage(context, "picture", picture);
-        let tables = storage(context, "resampling tables", tables);
-        let not_compiled = || Error::Plan { node: self.step.node.clone(), reason: "it has no pipeline".to_owned() };
-        let (pipeline, layout) = pipelines.get(&self.step).ok_or_else(not_compiled)?;
-        let entry = |(argument, binding): (&&Argument, &Binding)| {
-            let resource = match binding {
-                Binding::Picture => picture.as_entire_binding(),
-                Binding::Tables => tables.as_entire_binding(),
-                other => buffers.binding(plan, other).ok_or_else(not_compiled)?,
-            };
-            Ok(wgpu::BindGroupEntry { binding: argument.binding, resource })
+        let Place { context, plan, buffers, pipelines } = place;
+        let known = self.samples.get(sample).and_then(Option::as_ref);
+        let enough = |buffer: Option<&wgpu::Buffer>, label: &str, bytes: u64| match buffer {
+            Some(buffer) if buffer.size() >= bytes => buffer.clone(),
+            _ => context.storage(label, grown(bytes, limit)),
         };
-        let entries =
-            self.step.kernel.arguments.iter().zip(&self.step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
-        let descriptor = wgpu::BindGroupDescriptor { label: Some("preprocess"), layout, entries: &entries };
-        let bind_group = context.device.create_bind_group(&descriptor);
-        drop(entries);
-        Ok(Sample { picture, tables, pipeline: pipeline.clone(), bind_group, size })
+        let picture = enough(known.map(|known| &known.picture), "picture", bytes.picture);
+        let tables = enough(known.map(|known| &known.tables), "resampling tables", bytes.tables);
+        if bytes.lines > 0 {
+            // Samples whose dispatches bind a smaller one keep that.
+            self.lines = Some(enough(self.lines.as_ref(), "resampled lines", bytes.lines));
+        }
+        let beside = |binding: &Binding| match binding {
+            Binding::Picture => Some(&picture),
+            Binding::Tables => Some(&tables),
+            Binding::Lines => self.lines.as_ref(),
+            _ => None,
+        };
+        let bind = |step: Step| {
+            let dispatch = dispatch(context, plan, &step, buffers, pipelines, &beside)?;
+            Ok((step, dispatch))
+        };
+        let passes = steps.into_iter().map(bind).collect::<Result<Vec<_>>>()?;
+        Ok(Sample { picture, tables, passes, size })
     }
 }
 

@@ -7,8 +7,13 @@ use crate::plan::Plan;
 
 /// # Errors
 /// [`Error::Limit`] for the first thing that does not fit. `readback` is the size in bytes of all
-/// outputs together, `preprocess` the dispatch in front of the plan's steps.
-pub(super) fn check(plan: &Plan, preprocess: Option<&Step>, readback: u64, context: &GpuContext) -> Result<()> {
+/// outputs together, `beside` the dispatches that are not the plan's: in front of its steps or behind.
+pub(super) fn check<'a>(
+    plan: &Plan,
+    beside: impl IntoIterator<Item = &'a Step>,
+    readback: u64,
+    context: &GpuContext,
+) -> Result<()> {
     let limits = &context.limits;
     let buffer = ("max_buffer_size", limits.max_buffer_size);
     let binding = ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size);
@@ -27,10 +32,13 @@ pub(super) fn check(plan: &Plan, preprocess: Option<&Step>, readback: u64, conte
         within(what, weights.bytes(), buffer, context, "use another device, or the CPU executor")?;
     }
     within(|| "the outputs together".to_owned(), readback, buffer, context, smaller)?;
-    plan.steps.iter().chain(preprocess).try_for_each(|step| check_step(step, context))
+    plan.steps.iter().try_for_each(|step| check_step(step, context))?;
+    beside.into_iter().try_for_each(|step| check_step(step, context))
 }
 
-fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
+/// # Errors
+/// [`Error::Limit`] if the device does not run such a step.
+pub(super) fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
     let (limits, kernel) = (&context.limits, step.kernel);
     let what = || format!("kernel {} of node {:?}", kernel.name, step.node);
     let device = "use another device, or the CPU executor";
@@ -70,7 +78,7 @@ pub(super) fn check_bindings(plan: &Plan) -> Result<()> {
             || step.bindings.iter().any(|binding| match binding {
                 Binding::Tensor(id) => id.0 as usize >= plan.tensors.len(),
                 Binding::Weights(id) => id.0 as usize >= plan.weights.len(),
-                Binding::Picture | Binding::Tables => true,
+                Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => true,
             })
     };
     match plan.steps.iter().find(outside) {

@@ -7,12 +7,16 @@
 //! its own submission.
 
 mod adapter;
+mod bench;
 mod buffers;
 mod context;
 mod executor;
+mod exit;
 mod inputs;
 mod limits;
+mod objects;
 mod pack;
+mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;
@@ -22,8 +26,11 @@ pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
     select_adapter,
 };
+pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+pub use objects::GpuCounts;
+pub use pipeline_cache::PipelineCache;
 pub use profile::StepTime;
-pub use readback::Pending;
+pub use readback::{Pending, PendingTop};
 pub use wgpu::{Backend, Device, Queue};

@@ -1,6 +1,8 @@
 //! Between `[n, c, h, w]` on the host and planes of four channels on the device.
 
-use crate::kernels::Layout;
+use half::f16;
+
+use crate::kernels::{Element, Layout};
 use crate::tensor::Tensor;
 
 /// Writes samples `[n, c, h, w]` as `[plane][batch][pixel]` of four channels over `out`, which is
@@ -34,9 +36,44 @@ pub(super) fn unpack(packed: &[f32], layout: &Layout, batch: usize, samples: usi
     values
 }
 
+/// Values as words of a number format; values that do not fill the last word up are followed by zeros.
+pub(super) fn encode(element: Element, values: &[f32]) -> Vec<u32> {
+    let bytes = |per_word: usize, bytes: &dyn Fn(f32) -> Vec<u8>| {
+        let zeros = values.len().next_multiple_of(per_word) - values.len();
+        let all: Vec<u8> = values.iter().copied().chain(std::iter::repeat_n(0.0, zeros)).flat_map(bytes).collect();
+        bytemuck::pod_collect_to_vec(&all)
+    };
+    match element {
+        Element::F32 => values.iter().map(|v| v.to_bits()).collect(),
+        Element::F16 => bytes(2, &|v| f16::from_f32(v).to_le_bytes().to_vec()),
+        Element::Snorm8 => bytes(4, &|v| vec![(v.clamp(-1.0, 1.0) * 127.0).round() as i8 as u8]),
+    }
+}
+
+/// The values of a number format's bytes.
+pub(super) fn decode(element: Element, bytes: &[u8]) -> Vec<f32> {
+    match element {
+        Element::F32 => bytemuck::pod_collect_to_vec(bytes),
+        Element::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
+        Element::Snorm8 => bytes.iter().map(|b| (f32::from(*b as i8) / 127.0).max(-1.0)).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_format_holds_comes_back() {
+        let values = [1.0, -1.0, 0.0, 0.5, -0.25];
+        for element in [Element::F32, Element::F16] {
+            let words = encode(element, &values);
+            assert_eq!(decode(element, bytemuck::cast_slice(&words))[..5], values, "{element:?}");
+        }
+        let words = encode(Element::Snorm8, &[1.0, -1.0, 0.0, 64.0 / 127.0]);
+        assert_eq!(words, [u32::from_le_bytes([127, 129, 0, 64])]);
+        assert_eq!(decode(Element::Snorm8, bytemuck::cast_slice(&words)), [1.0, -1.0, 0.0, 64.0 / 127.0]);
+    }
 
     #[test]
     fn unpacking_undoes_packing_and_padding_is_zero() {

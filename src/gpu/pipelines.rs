@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::context::GpuContext;
 use super::scopes::{ScopeError, guarded, settle};
 use crate::error::Result;
-use crate::kernels::{Access, Argument, Step, Storage};
+use crate::kernels::{Access, Argument, Element, Format, Step, Storage};
 
 /// The pipelines of a plan; steps of equal shader text share one.
 pub(super) struct Pipelines {
@@ -27,6 +27,7 @@ impl Pipelines {
         context: &GpuContext,
         steps: impl IntoIterator<Item = &'a Step>,
         safe_shaders: bool,
+        cache: Option<&wgpu::PipelineCache>,
     ) -> Result<Self> {
         let mut index = HashMap::new();
         let mut distinct: Vec<(&Step, String)> = Vec::new();
@@ -38,7 +39,7 @@ impl Pipelines {
             });
         }
         let compile = |(step, shader): &(&Step, String)| {
-            guarded(&context.device, || build(&context.device, step, shader, safe_shaders))
+            guarded(&context.device, || build(context, step, shader, safe_shaders, cache))
         };
         let results = each(&distinct, compile);
         let mut built = Vec::with_capacity(results.len());
@@ -61,27 +62,33 @@ impl Pipelines {
     }
 }
 
-fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -> Built {
+fn build(
+    context: &GpuContext,
+    step: &Step,
+    shader: &str,
+    safe_shaders: bool,
+    cache: Option<&wgpu::PipelineCache>,
+) -> Built {
     let kernel = step.kernel;
     let label = Some(kernel.name);
     let module = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(shader.into()) };
     let module = if safe_shaders {
-        device.create_shader_module(module)
+        context.make().create_shader_module(module)
     } else {
         // SAFETY: the text is this crate's own. Every loop has a constant or counted bound, and
         // every index stays within the bound range: tests run each kernel with canaries behind
         // its buffers, and the plan computes sizes and grids from the same constants.
-        unsafe { device.create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
+        unsafe { context.make().create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
     };
-    let arguments = kernel.arguments.iter().zip(&step.storage);
-    let entries: Vec<_> = arguments.map(|(argument, storage)| entry(argument, *storage)).collect();
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
-    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+    let arguments = kernel.arguments.iter().zip(&step.formats);
+    let entries: Vec<_> = arguments.map(|(argument, format)| entry(argument, *format)).collect();
+    let layout = context.make().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+    let pipeline_layout = context.make().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label,
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    let pipeline = context.make().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,
         layout: Some(&pipeline_layout),
         module: &module,
@@ -91,13 +98,22 @@ fn build(device: &wgpu::Device, step: &Step, shader: &str, safe_shaders: bool) -
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache,
     });
     Built { pipeline, layout }
 }
 
-fn entry(argument: &Argument, storage: Storage) -> wgpu::BindGroupLayoutEntry {
-    let ty = match (storage, argument.access) {
+/// The texels that hold vec4s of that number format.
+pub(super) fn texture_format(element: Element) -> wgpu::TextureFormat {
+    match element {
+        Element::F32 => wgpu::TextureFormat::Rgba32Float,
+        Element::F16 => wgpu::TextureFormat::Rgba16Float,
+        Element::Snorm8 => wgpu::TextureFormat::Rgba8Snorm,
+    }
+}
+
+fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
+    let ty = match (format.storage, argument.access) {
         (Storage::Buffer, access) => wgpu::BindingType::Buffer {
             ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
             has_dynamic_offset: false,
@@ -110,7 +126,7 @@ fn entry(argument: &Argument, storage: Storage) -> wgpu::BindGroupLayoutEntry {
         },
         (Storage::Texture, Access::Write) => wgpu::BindingType::StorageTexture {
             access: wgpu::StorageTextureAccess::WriteOnly,
-            format: wgpu::TextureFormat::Rgba32Float,
+            format: texture_format(format.element),
             view_dimension: wgpu::TextureViewDimension::D2,
         },
     };

@@ -4,10 +4,11 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use super::executor::GpuExecutor;
-use super::readback::{read, readback_buffer};
+use super::executor::{Dispatch, GpuExecutor};
+use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
+use crate::kernels::Step;
 use crate::picture::Picture;
 
 /// A step's time.
@@ -25,7 +26,7 @@ pub struct StepTime {
 
 impl GpuExecutor {
     /// Runs pictures as [`run_pictures`](Self::run_pictures) does and returns each step's time on the
-    /// GPU instead of the outputs; preprocessing first, one step per picture. Passes of their own cost
+    /// GPU instead of the outputs; preprocessing first, one or two steps per picture. Passes of their own cost
     /// the steps some overlap, so together they take longer than a frame.
     ///
     /// # Errors
@@ -37,34 +38,32 @@ impl GpuExecutor {
         if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Err(failed("the device has no timestamp queries"));
         }
-        let most = pictures.len() + self.dispatches.len();
+        let most = 2 * pictures.len() + self.dispatches.len() + 1;
         let count = 2 * most as u32;
         if count > wgpu::QUERY_SET_MAX_QUERIES {
             return Err(failed("the network has more steps than there are timestamps; use a smaller batch"));
         }
         let ((submitted, readback), scope) = guarded(&device, || {
-            let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            let queries = self.context.make().create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("steps"),
                 ty: wgpu::QueryType::Timestamp,
                 count,
             });
             let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
             let size = u64::from(count) * 8;
-            let descriptor =
-                wgpu::BufferDescriptor { label: Some("timestamps"), size, usage, mapped_at_creation: false };
-            let resolved = device.create_buffer(&descriptor);
-            let readback = readback_buffer(&device, size);
+            let resolved = self.context.buffer("timestamps", size, usage);
+            let readback = self.context.readback(size);
             let submitted = self.upload_pictures(pictures).map(|on_gpu| {
-                let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder = self.context.encoder("steps");
                 self.record_steps(&on_gpu, &queries, &mut encoder);
-                let used = 2 * (on_gpu.len() + self.dispatches.len()) as u32;
+                let used = 2 * self.recorded(&on_gpu).count() as u32;
                 encoder.resolve_query_set(&queries, 0..used, &resolved, 0);
                 encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
-                (self.context.queue.submit([encoder.finish()]), on_gpu.len())
+                (self.context.submit(Some(encoder.finish())), on_gpu)
             });
             (submitted, readback)
         });
-        let (submission, preprocessed) = submitted?;
+        let (submission, on_gpu) = submitted?;
         settle(scope, || "timing the steps".to_owned()).await?;
         let bytes = read(&self.context, &readback, submission).await?;
         let period = f64::from(self.context.queue.get_timestamp_period());
@@ -72,8 +71,7 @@ impl GpuExecutor {
             bytes.chunks_exact(8).map(|b| b.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))).collect();
         // A clock that was set back between two stamps counts as no time.
         let time = |pair: &[u64]| Duration::from_nanos((pair[1].saturating_sub(pair[0]) as f64 * period) as u64);
-        let input = self.pictures.iter().flat_map(|input| std::iter::repeat_n(input.step(), preprocessed));
-        let steps = input.chain(&self.plan.steps);
+        let steps = self.recorded(&on_gpu).map(|(step, _)| step);
         let timed = steps.zip(stamps.chunks_exact(2)).map(|(step, pair)| StepTime {
             node: step.node.clone(),
             kernel: step.kernel.name,
@@ -83,22 +81,26 @@ impl GpuExecutor {
         Ok(timed.collect())
     }
 
+    /// All steps in order: those of the pictures, the plan's, and the one that finds the best classes.
+    fn recorded<'a>(&'a self, on_gpu: &'a [usize]) -> impl Iterator<Item = (&'a Step, &'a Dispatch)> {
+        let pictures = self.pictures.iter().flat_map(|input| on_gpu.iter().flat_map(|sample| input.passes(*sample)));
+        let last = self.best.as_ref().and_then(|(exit, _)| exit.step().zip(exit.dispatch()));
+        pictures
+            .map(|(step, dispatch)| (step, dispatch))
+            .chain(self.plan.steps.iter().zip(&self.dispatches))
+            .chain(last)
+    }
+
     /// A pass per step, stamped at both ends.
     fn record_steps(&self, on_gpu: &[usize], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
-        let mut next = 0;
-        let mut pass = |work: &dyn Fn(&mut wgpu::ComputePass<'_>)| {
+        for ((_, dispatch), first) in self.recorded(on_gpu).zip((0..).step_by(2)) {
             let stamps = wgpu::ComputePassTimestampWrites {
                 query_set: queries,
-                beginning_of_pass_write_index: Some(next),
-                end_of_pass_write_index: Some(next + 1),
+                beginning_of_pass_write_index: Some(first),
+                end_of_pass_write_index: Some(first + 1),
             };
-            next += 2;
             let descriptor = wgpu::ComputePassDescriptor { label: Some("step"), timestamp_writes: Some(stamps) };
-            work(&mut encoder.begin_compute_pass(&descriptor));
-        };
-        if let Some(pictures) = &self.pictures {
-            on_gpu.iter().for_each(|sample| pass(&|pass| pictures.record(*sample, pass)));
+            dispatch.record(&mut encoder.begin_compute_pass(&descriptor));
         }
-        self.dispatches.iter().for_each(|dispatch| pass(&|pass| dispatch.record(pass)));
     }
 }

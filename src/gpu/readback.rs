@@ -8,6 +8,7 @@ use super::context::GpuContext;
 use super::pack;
 use super::scopes::{ScopeError, guarded, settle};
 use crate::error::{Error, Result};
+use crate::kernels::{Ranking, TopRecord};
 use crate::plan::Output;
 use crate::tensor::Tensor;
 
@@ -23,15 +24,15 @@ pub(super) struct Ring {
 
 impl Ring {
     /// A ring of buffers of `size` bytes.
-    pub fn new(device: &wgpu::Device, size: u64) -> Self {
-        let free = (0..RING).map(|_| readback_buffer(device, size)).collect();
+    pub fn new(context: &GpuContext, size: u64) -> Self {
+        let free = (0..RING).map(|_| context.readback(size)).collect();
         Ring { free: Arc::new(Mutex::new(free)), size }
     }
 
     /// A free buffer; a new one if all are under way.
-    pub fn take(&self, device: &wgpu::Device) -> wgpu::Buffer {
+    pub fn take(&self, context: &GpuContext) -> wgpu::Buffer {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        free.unwrap_or_else(|| readback_buffer(device, self.size))
+        free.unwrap_or_else(|| context.readback(self.size))
     }
 
     fn give_back(&self, buffer: wgpu::Buffer) {
@@ -39,20 +40,37 @@ impl Ring {
     }
 }
 
-/// A buffer that the host can read.
-pub(super) fn readback_buffer(device: &wgpu::Device, size: u64) -> wgpu::Buffer {
-    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-    device.create_buffer(&wgpu::BufferDescriptor { label: Some("readback"), size, usage, mapped_at_creation: false })
+/// A submission under way, and the buffer that it copies its results to.
+pub(super) struct Frame {
+    pub context: GpuContext,
+    pub ring: Ring,
+    pub buffer: wgpu::Buffer,
+    pub submission: wgpu::SubmissionIndex,
+    pub scope: ScopeError,
+}
+
+impl Frame {
+    /// Waits for the results, reads them and gives the buffer back.
+    async fn wait<T>(self, read: impl FnOnce(&[u32]) -> Result<T>) -> Result<T> {
+        // On the web this is a promise: ask for the mapping first, so that both run at once.
+        let mapping = Mapping::start(&self.context, &self.buffer, self.submission);
+        settle(self.scope, || "running the network".to_owned()).await?;
+        let mapped = mapping.await.map_err(|reason| self.context.loss(reason))?;
+        let bytes = mapped.view()?;
+        let words: &[u32] = bytemuck::try_cast_slice(&bytes)
+            .map_err(|e| Error::Gpu { what: "reading outputs".to_owned(), reason: e.to_string() })?;
+        let value = read(words)?;
+        drop(bytes);
+        drop(mapped);
+        self.ring.give_back(self.buffer);
+        Ok(value)
+    }
 }
 
 /// A frame under way. [`Pending::wait`] for its outputs; several frames may be under way at once.
 #[must_use = "the outputs come from `wait`"]
 pub struct Pending {
-    pub(super) context: GpuContext,
-    pub(super) ring: Ring,
-    pub(super) buffer: wgpu::Buffer,
-    pub(super) submission: wgpu::SubmissionIndex,
-    pub(super) scope: ScopeError,
+    pub(super) frame: Frame,
     pub(super) outputs: Arc<Vec<Output>>,
     pub(super) batch: usize,
     pub(super) samples: usize,
@@ -64,26 +82,48 @@ impl Pending {
     /// # Errors
     /// [`Error::DeviceLost`] if the device went away, [`Error::Gpu`] if it refused the frame.
     pub async fn wait(self) -> Result<Vec<Tensor>> {
-        // On the web this is a promise: ask for the mapping first, so that both run at once.
-        let mapping = Mapping::start(&self.context, &self.buffer, self.submission);
-        settle(self.scope, || "running the network".to_owned()).await?;
-        let mapped = mapping.await.map_err(|reason| self.context.loss(reason))?;
-        let bytes = mapped.view()?;
-        let words: &[f32] = bytemuck::try_cast_slice(&bytes)
-            .map_err(|e| Error::Gpu { what: "reading outputs".to_owned(), reason: e.to_string() })?;
-        let mut tensors = Vec::with_capacity(self.outputs.len());
-        let mut start = 0;
-        for output in self.outputs.iter() {
-            let (shape, pixels) = (output.shape, output.shape.pixels());
-            let end = start + output.layout.planes() * self.batch * pixels * 4;
-            let values = pack::unpack(&words[start..end], &output.layout, self.batch, self.samples, pixels);
-            tensors.push(Tensor::new([self.samples, shape.channels, shape.height, shape.width], values)?);
-            start = end;
-        }
-        drop(bytes);
-        drop(mapped);
-        self.ring.give_back(self.buffer);
-        Ok(tensors)
+        let Pending { frame, outputs, batch, samples } = self;
+        let read = |words: &[u32]| {
+            let values: &[f32] = bytemuck::cast_slice(words);
+            let mut tensors = Vec::with_capacity(outputs.len());
+            let mut start = 0;
+            for output in outputs.iter() {
+                let (shape, pixels) = (output.shape, output.shape.pixels());
+                let end = start + output.layout.planes() * batch * pixels * 4;
+                let values = pack::unpack(&values[start..end], &output.layout, batch, samples, pixels);
+                tensors.push(Tensor::new([samples, shape.channels, shape.height, shape.width], values)?);
+                start = end;
+            }
+            Ok(tensors)
+        };
+        frame.wait(read).await
+    }
+}
+
+/// A frame under way of which only the best classes are read back.
+#[must_use = "the classes come from `wait`"]
+pub struct PendingTop {
+    pub(super) frame: Frame,
+    pub(super) record: TopRecord,
+    pub(super) samples: usize,
+}
+
+impl PendingTop {
+    /// The best classes of each sample.
+    ///
+    /// # Errors
+    /// As [`Pending::wait`].
+    pub async fn wait(self) -> Result<Vec<Ranking>> {
+        let PendingTop { frame, record, samples } = self;
+        let garbled = || Error::Gpu {
+            what: "ranking the classes".to_owned(),
+            reason: "the driver returned classes that do not exist".to_owned(),
+        };
+        let read = |words: &[u32]| {
+            let records = words.chunks_exact(record.words()).take(samples);
+            records.map(|words| record.read(words).ok_or_else(garbled)).collect()
+        };
+        frame.wait(read).await
     }
 }
 

@@ -172,7 +172,7 @@ mod tests {
         let huge = usize::MAX;
         assert!(refused(vec![input(Shape::new(huge, huge, huge))], 0, &[]).contains("more than"));
         assert!(refused(vec![input(Shape::new(huge, 0, 4))], 0, &[]).contains("empty"));
-        let weight = Param { name: "w".into(), tensor: Tensor::zeros([1, 2, 1, 1]).into() };
+        let weight = Param { name: "w".into(), tensor: Tensor::zeros([1, 2, 1, 1]).into(), scales: None };
         let mut seen = 0;
         for [stride, padding, dilation] in
             [[0, 0, 1], [1, huge / 2, 1], [1, huge, 1], [huge, 0, 1], [1, 0, huge], [1, 0, 0]]
@@ -184,7 +184,7 @@ mod tests {
             seen += 1;
         }
         assert_eq!(seen, 6);
-        let long = Param { name: "w".into(), tensor: Tensor::zeros([1, 1, 1, 4099]).into() };
+        let long = Param { name: "w".into(), tensor: Tensor::zeros([1, 1, 1, 4099]).into(), scales: None };
         let conv = Conv2d::new(crate::graph::ParamId(0), None).padding([0, 2049]);
         let nodes = vec![input(Shape::new(1, 3, 4)), node("c", conv, &[0], Shape::new(1, 3, 4))];
         let message = Graph::from_parts("test", nodes, vec![long], NodeId(1), vec![]).unwrap_err().to_string();

@@ -1,50 +1,7 @@
-//! What kernels bind: each argument has one binding number in all kernels and, for every kind of
-//! memory that it may lie in, a small file of accessors that is put in front of the kernel.
+//! What kernels bind: each argument has one binding number in all kernels and, for every format that
+//! it may be stored in, a small file of accessors that is put in front of the kernel.
 
-use super::{Source, source};
-
-/// The kind of memory that vec4s lie in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Storage {
-    /// A storage buffer.
-    #[default]
-    Buffer,
-    /// A two-dimensional `rgba32float` texture whose rows of [`TEXTURE_WIDTH`] texels follow each
-    /// other. Texture units have a cache of their own, and software drivers fetch texels of several
-    /// invocations at once where they walk through a buffer one by one.
-    Texture,
-}
-
-/// Texels in a row of a texture; shaders know it as `TEXTURE_WIDTH`. A power of two, so that a
-/// position costs a mask and a shift.
-pub const TEXTURE_WIDTH: u64 = 4096;
-
-/// Rows that every WebGPU device grants to a texture.
-const TEXTURE_ROWS: u64 = 8192;
-
-impl Storage {
-    /// `self`, or a buffer where so many vec4s are beyond what a texture may hold.
-    pub fn fitting(self, vec4s: u64) -> Storage {
-        if vec4s > TEXTURE_WIDTH * TEXTURE_ROWS { Storage::Buffer } else { self }
-    }
-
-    /// One letter, for keys: `b` or `t`.
-    pub fn letter(self) -> char {
-        match self {
-            Storage::Buffer => 'b',
-            Storage::Texture => 't',
-        }
-    }
-
-    /// Bytes that so many vec4s take: textures come in whole rows.
-    pub fn bytes(self, vec4s: u64) -> u64 {
-        match self {
-            Storage::Buffer => vec4s * 16,
-            Storage::Texture => vec4s.next_multiple_of(TEXTURE_WIDTH) * 16,
-        }
-    }
-}
+use super::{Element, Format, Source, Storage, source};
 
 /// How a kernel uses an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,49 +21,83 @@ pub struct Argument {
     pub binding: u32,
     /// How it is used.
     pub access: Access,
-    /// The files that declare it and define `name_at(i)` or `name_put(i, v)`: for a buffer, and for a
-    /// texture. `None` for tables of integers, which the kernel's own file declares.
-    pub accessors: Option<[Source; 2]>,
+    /// The files that declare it and define `name_at(i)` or `name_put(i, v)`. None for tables of
+    /// integers, which the kernel's own file declares.
+    pub accessors: &'static [Accessor],
+}
+
+/// A file that declares an argument and defines how kernels read or write it, always as `vec4<f32>`.
+#[derive(Debug)]
+pub struct Accessor {
+    /// The kind of memory that it is for.
+    pub storage: Storage,
+    /// The number formats that it is for: texture units convert by themselves.
+    pub elements: &'static [Element],
+    /// The file.
+    pub source: Source,
 }
 
 impl Argument {
-    /// The accessor file for that kind of memory.
-    pub fn accessor(&self, storage: Storage) -> Option<&Source> {
-        let [buffer, texture] = self.accessors.as_ref()?;
-        Some(match storage {
-            Storage::Buffer => buffer,
-            Storage::Texture => texture,
-        })
+    /// The accessor file for that format.
+    pub fn accessor(&self, format: Format) -> Option<&'static Source> {
+        let takes = |a: &&Accessor| a.storage == format.storage && a.elements.contains(&format.element);
+        self.accessors.iter().find(takes).map(|accessor| &accessor.source)
     }
 }
 
-macro_rules! argument {
-    ($binding:literal, $name:literal, $access:ident) => {
+macro_rules! accessor {
+    ($storage:ident, $elements:expr, $file:expr) => {
+        Accessor { storage: Storage::$storage, elements: $elements, source: source!(concat!("operands/", $file)) }
+    };
+}
+
+macro_rules! read {
+    ($binding:literal, $name:literal, [$($more:expr),*]) => {
         Argument {
             name: $name,
             binding: $binding,
-            access: Access::$access,
-            accessors: Some([
-                source!(concat!("operands/", $name, "_buffer.wgsl")),
-                source!(concat!("operands/", $name, "_texture.wgsl")),
-            ]),
+            access: Access::Read,
+            accessors: &[
+                accessor!(Buffer, &[Element::F32], concat!($name, "_buffer.wgsl")),
+                accessor!(Buffer, &[Element::F16], concat!($name, "_buffer_f16.wgsl")),
+                accessor!(Texture, &Element::ALL, concat!($name, "_texture.wgsl")),
+                $($more),*
+            ],
         }
     };
 }
 
 /// Input activations, `x_at(i)`.
-pub static X: Argument = argument!(0, "x", Read);
-/// Packed weights, `w_at(i)`.
-pub static W: Argument = argument!(1, "w", Read);
+pub static X: Argument = read!(0, "x", []);
+/// Packed weights, `w_at(i)`; of bytes, q / 127.
+pub static W: Argument = read!(1, "w", [accessor!(Buffer, &[Element::Snorm8], "w_buffer_snorm8.wgsl")]);
 /// A second input, `x2_at(i)`.
-pub static X2: Argument = argument!(2, "x2", Read);
+pub static X2: Argument = read!(2, "x2", []);
 /// What the epilogue adds, `residual_at(i)`.
-pub static RESIDUAL: Argument = argument!(3, "residual", Read);
+pub static RESIDUAL: Argument = read!(3, "residual", []);
 /// Output activations, `y_put(i, v)`.
-pub static Y: Argument = argument!(4, "y", Write);
+pub static Y: Argument = Argument {
+    name: "y",
+    binding: 4,
+    access: Access::Write,
+    accessors: &[
+        accessor!(Buffer, &[Element::F32], "y_buffer.wgsl"),
+        accessor!(Buffer, &[Element::F16], "y_buffer_f16.wgsl"),
+        accessor!(Texture, &[Element::F32], "y_texture.wgsl"),
+        accessor!(Texture, &[Element::F16], "y_texture_f16.wgsl"),
+    ],
+};
 /// A table of integers.
-pub static TABLE: Argument = Argument { name: "table", binding: 5, access: Access::Read, accessors: None };
+pub static TABLE: Argument = Argument { name: "table", binding: 5, access: Access::Read, accessors: &[] };
 /// Pictures, RGBA8, one u32 a pixel.
-pub static PICTURE: Argument = Argument { name: "picture", binding: 5, access: Access::Read, accessors: None };
+pub static PICTURE: Argument = Argument { name: "picture", binding: 5, access: Access::Read, accessors: &[] };
 /// Resampling tables of pictures.
-pub static TABLES: Argument = Argument { name: "tables", binding: 6, access: Access::Read, accessors: None };
+pub static TABLES: Argument = Argument { name: "tables", binding: 6, access: Access::Read, accessors: &[] };
+/// What belongs to the output channels of [`W`]: `bias_at(plane)`, where a sum starts, and
+/// `scaled(plane, sum)`, what becomes of it.
+pub static BIAS: Argument = Argument {
+    name: "bias",
+    binding: 7,
+    access: Access::Read,
+    accessors: &[accessor!(Buffer, &[Element::F32], "bias.wgsl")],
+};

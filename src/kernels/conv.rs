@@ -4,10 +4,10 @@
 //! kernels, groups that do not fill whole planes are computed as the block-sparse dense convolution
 //! that they are.
 
-use super::lowering::words;
+use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes, Tiling, W, X, Y,
-    depthwise, pointwise, source, tile, tiling,
+    ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes,
+    Tiling, W, X, Y, depthwise, pointwise, source, tile, tiling, winograd,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -16,8 +16,8 @@ use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "conv",
-    arguments: &[&X, &W, &RESIDUAL, &Y],
-    sources: &[&ACTIVATION, &EPILOGUE, &source!("conv.wgsl")],
+    arguments: &[&X, &W, &BIAS, &RESIDUAL, &Y],
+    sources: &[&ACTIVATION, &EPILOGUE, &BLOCKS, &source!("conv.wgsl")],
     constants: &[
         "BATCH",
         "IN_H",
@@ -39,6 +39,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "OUT_PLANES",
         "HAS_RESIDUAL",
         "ACTIVATION",
+        "SUBGROUP",
     ],
     workgroup: 64,
     tiling: Some(&TILING),
@@ -48,20 +49,26 @@ pub(super) static KERNEL: Kernel = Kernel {
 static TILING: Tiling = Tiling {
     constants: &["TILE_PIXELS", "TILE_PLANES", "STEP_X", "SPAN"],
     candidates: |sizes| {
-        tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 8, |pixels| {
-            Some(row(sizes, pixels)?.span)
-        })
+        let span = |pixels| Some(row(sizes, pixels)?.span);
+        let tiles = tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 8, span);
+        let outputs = sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W");
+        tiling::in_subgroups(tiles, sizes.get("SUBGROUP"), outputs, |pixels| row_tiles(sizes, pixels))
     },
     place: |sizes, tile| {
         let row = row(sizes, tile.pixels)?;
-        if tile.planes == 0 || !sizes.get("GROUP_OUT_PLANES").is_multiple_of(tile.planes) {
+        let whole = tiling::whole_subgroups(tile, sizes.get("SUBGROUP"));
+        if !whole || tile.planes == 0 || !sizes.get("GROUP_OUT_PLANES").is_multiple_of(tile.planes) {
             return None;
         }
-        let tiles = sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W").div_ceil(tile.pixels);
-        let threads = [tiles, sizes.get("OUT_PLANES") / tile.planes, 1];
+        let threads = [row_tiles(sizes, tile.pixels), sizes.get("OUT_PLANES") / tile.planes, 1];
         Some(Placement { constants: vec![row.pixels, tile.planes, row.step, row.span], threads })
     },
 };
+
+/// Tiles of so many outputs of a row, in all rows.
+fn row_tiles(sizes: &Sizes<'_>, pixels: usize) -> usize {
+    sizes.get("BATCH") * sizes.get("OUT_H") * sizes.get("OUT_W").div_ceil(pixels)
+}
 
 /// The input columns under a row of so many outputs.
 pub(super) fn row(sizes: &Sizes<'_>, pixels: usize) -> Option<tile::Row> {
@@ -78,9 +85,29 @@ impl Lower for Conv2d {
             depthwise::lower(self, id, cx)
         } else if pointwise::takes(self, cx.params()) {
             pointwise::lower(self, id, cx)
+        } else if winograd::takes(self, cx.params()) {
+            lower_3x3(self, id, cx)
         } else {
             lower(self, id, cx)
         }
+    }
+}
+
+/// A convolution that Winograd's kernels compute as well.
+fn lower_3x3(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+    let input = cx.get(id).inputs[0];
+    let (planes, shape) = ([cx.layout(input).planes(), cx.layout(id).planes()], cx.shape(id));
+    let sizes = [
+        ("BATCH", cx.batch()),
+        ("OUT_H", shape.height),
+        ("OUT_W", shape.width),
+        ("IN_PLANES", planes[0]),
+        ("OUT_PLANES", planes[1]),
+    ];
+    let default = if winograd::pays(planes, cx.target()) { winograd::NAME } else { KERNEL.name };
+    match cx.decide("conv3x3", &sizes, &[id], &[KERNEL.name, winograd::NAME], default) {
+        winograd::NAME => winograd::lower(conv, id, cx),
+        _ => lower(conv, id, cx),
     }
 }
 
@@ -99,11 +126,12 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
              have more than {MAX_DENSE} weights"
         )));
     }
-    let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
-    let weight = dense.as_ref().unwrap_or(weight);
-    let mut values = pack(weight, groups, &x.layout, &y.layout);
-    values.extend(cx.bias(conv.bias, &y.layout));
-    let weights = cx.weights(words(values));
+    let order = |weight: &Tensor| {
+        let dense = if groups == conv.groups { None } else { Some(block_sparse(weight, conv.groups)) };
+        Ok(pack(dense.as_ref().unwrap_or(weight), groups, &x.layout, &y.layout))
+    };
+    let layer = Layer { weight: conv.weight, bias: conv.bias, outputs: &y.layout, pack: &order };
+    let [weights, bias] = cx.layers(&[layer])?;
     let [kh, kw] = conv.kernel(cx.params());
     let constants = [
         ("BATCH", cx.batch()),
@@ -126,8 +154,9 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
         ("OUT_PLANES", y.planes),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
+        ("SUBGROUP", cx.target().subgroup as usize),
     ];
-    let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
+    let bindings = vec![x.binding(), weights, bias, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
     // Those of the convolution itself: what a block-sparse one multiplies by zero does not count.
     let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
     cx.push_tiled(&KERNEL, &constants, bindings, macs)

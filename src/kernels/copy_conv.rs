@@ -1,15 +1,16 @@
 //! RepNeXt's downsampling token mixer: two depthwise convolutions of stride 2 in one dispatch.
 
 use super::depthwise::{DEPTHWISE_ROW, pack};
-use super::lowering::{per_channel, words};
-use super::{Kernel, Lower, Lowering, Placement, Sizes, Tiling, W, X, Y, source, tile, tiling};
+use super::weights::Layer;
+use super::{BIAS, Kernel, Lower, Lowering, Placement, Sizes, Tiling, W, X, Y, source, tile, tiling};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{CopyConv, Depthwise, Operator};
+use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "copy_conv",
-    arguments: &[&X, &W, &Y],
+    arguments: &[&X, &W, &BIAS, &Y],
     sources: &[&DEPTHWISE_ROW, &source!("copy_conv.wgsl")],
     constants: &[
         "BATCH",
@@ -60,11 +61,10 @@ impl Lower for CopyConv {
         }
         let x = cx.operand_as(node.inputs[0], &half)?;
         let params = cx.params();
-        let values = |part: &Depthwise| {
-            let bias = per_channel(&half, params.tensor(part.bias).data());
-            pack(params.tensor(part.weight), &half).into_iter().chain(bias).collect::<Vec<f32>>()
-        };
-        let weights = cx.weights(words([self.small, self.medium].iter().flat_map(values)));
+        let order = |weight: &Tensor| Ok(pack(weight, &half));
+        let layer =
+            |part: Depthwise| Layer { weight: part.weight, bias: Some(part.bias), outputs: &half, pack: &order };
+        let [weights, bias] = cx.layers(&[self.small, self.medium].map(layer))?;
         let [small, medium] = [self.small, self.medium].map(|part| part.kernel(params)[0]);
         let constants = [
             ("BATCH", cx.batch()),
@@ -82,6 +82,6 @@ impl Lower for CopyConv {
             ("MEDIUM", medium),
         ];
         let macs = self.macs(&[input], output, params);
-        cx.push_tiled(&KERNEL, &constants, vec![x.binding(), weights, y.binding()], macs)
+        cx.push_tiled(&KERNEL, &constants, vec![x.binding(), weights, bias, y.binding()], macs)
     }
 }

@@ -1,10 +1,10 @@
 //! Depthwise k×k convolution, any stride, padding and dilation, one or more outputs per input.
 
 use super::conv::row;
-use super::lowering::words;
+use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, Layout, Lowering, Placement, RESIDUAL, Source, Tiling, W, X, Y, source,
-    tile, tiling,
+    ACTIVATION, ACTIVATIONS, BIAS, EPILOGUE, Kernel, Layout, Lowering, Placement, RESIDUAL, Source, Tiling, W, X, Y,
+    source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -16,7 +16,7 @@ pub(super) static DEPTHWISE_ROW: Source = source!("depthwise_row.wgsl");
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "depthwise",
-    arguments: &[&X, &W, &RESIDUAL, &Y],
+    arguments: &[&X, &W, &BIAS, &RESIDUAL, &Y],
     sources: &[&ACTIVATION, &EPILOGUE, &DEPTHWISE_ROW, &source!("depthwise.wgsl")],
     constants: &[
         "BATCH",
@@ -65,10 +65,9 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     };
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
     let y = cx.new_output(id)?;
-    let weight = cx.params().tensor(conv.weight);
-    let mut values = pack(weight, &layout);
-    values.extend(cx.bias(conv.bias, &layout));
-    let weights = cx.weights(words(values));
+    let order = |weight: &Tensor| Ok(pack(weight, &layout));
+    let [weights, bias] =
+        cx.layers(&[Layer { weight: conv.weight, bias: conv.bias, outputs: &layout, pack: &order }])?;
     let [kh, kw] = conv.kernel(cx.params());
     let constants = [
         ("BATCH", cx.batch()),
@@ -90,8 +89,9 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
     ];
-    let bindings = vec![x.binding(), weights, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
-    cx.push_tiled(&KERNEL, &constants, bindings, weight.len() as u64 * output.pixels() as u64)
+    let bindings = vec![x.binding(), weights, bias, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
+    let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
+    cx.push_tiled(&KERNEL, &constants, bindings, macs)
 }
 
 /// Weights `[channels, 1, kh, kw]` as `[plane][ky][kx]` of vec4 over the plane's four channels.

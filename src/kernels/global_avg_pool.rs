@@ -1,6 +1,6 @@
 //! Mean over all pixels of each channel.
 
-use super::{Kernel, Lower, Lowering, X, Y, source};
+use super::{Kernel, Lower, Lowering, X, Y, pool_linear, source};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::GlobalAvgPool;
@@ -17,6 +17,10 @@ pub(super) static KERNEL: Kernel = Kernel {
 
 impl Lower for GlobalAvgPool {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+        if pool_linear::begins(id, cx) {
+            cx.defer(id);
+            return Ok(());
+        }
         let source = cx.get(id).inputs[0];
         let layout = cx.layout(id).clone();
         let x = cx.operand_as(source, &layout)?;

@@ -1,10 +1,11 @@
 //! The state of planning: which tensor holds which value, and the steps so far.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{
-    Binding, Decision, Kernel, Layout, Output, Step, Storage, Target, TensorId, TensorInfo, Tile, WeightBlob,
-    WeightsId, gather, layout,
+    Binding, Decision, Element, Format, Kernel, Layout, Output, Place, Step, Storage, Target, TensorId, TensorInfo,
+    Tile, WeightBlob, WeightsId, gather, layout,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
@@ -71,6 +72,8 @@ pub struct Lowered {
     pub weights: Vec<WeightBlob>,
     /// Choices between kernels.
     pub decisions: Vec<Decision>,
+    /// Where values lie.
+    pub places: Vec<Place>,
 }
 
 /// The state of planning.
@@ -91,6 +94,9 @@ pub struct Lowering<'g> {
     tensors: Vec<TensorInfo>,
     weights: Vec<WeightBlob>,
     decisions: Vec<Decision>,
+    /// Whether any weights of the graph belong to several nodes.
+    shares_params: bool,
+    places: Vec<Place>,
 }
 
 macro_rules! define_dispatch {
@@ -118,6 +124,7 @@ impl<'g> Lowering<'g> {
         let views = vec![None; graph.nodes().len()];
         let (readers, deferred) = (only_readers(graph), vec![false; graph.nodes().len()]);
         let (current, steps, tensors, weights, decisions) = (graph.input(), vec![], vec![], vec![], vec![]);
+        let places = vec![];
         let mut cx = Lowering {
             graph,
             batch,
@@ -132,6 +139,8 @@ impl<'g> Lowering<'g> {
             tensors,
             weights,
             decisions,
+            shares_params: shares_params(graph),
+            places,
         };
         cx.new_output(graph.input())?;
         Ok(cx)
@@ -214,8 +223,8 @@ impl<'g> Lowering<'g> {
         default: &'static str,
     ) -> &'static str {
         let sizes: Vec<String> = sizes.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let storage = [self.target.activations, self.target.weights].map(Storage::letter);
-        let key = format!("{what} {} {}", sizes.join(" "), storage.iter().collect::<String>());
+        let formats = [self.target.activations, self.target.weights].map(|storage| self.floats_in(storage).key());
+        let key = format!("{what} {} {}", sizes.join(" "), formats.concat());
         let tuned = self.target.choices.kernels.get(&key);
         let taken = options.iter().find(|way| tuned.is_some_and(|tuned| tuned == *way)).copied().unwrap_or(default);
         let nodes: Vec<String> = nodes.iter().map(|id| self.get(*id).name.clone()).collect();
@@ -242,7 +251,7 @@ impl<'g> Lowering<'g> {
                 gather::push(self, piece, self.pixels(id), &source, Piece { first_plane, ..into })?;
                 first_plane += piece.planes;
             }
-            self.views[id.index()] = Some(View { pieces: vec![into] });
+            self.define(id, vec![into]);
         }
         let Piece { tensor, first_plane, planes } = self.view(id)?.pieces[0];
         Ok(Operand { tensor, first_plane, planes, layout: self.layout(id).clone() })
@@ -263,21 +272,36 @@ impl<'g> Lowering<'g> {
         let positions = operand.layout.positions();
         let source: Vec<Option<usize>> = layout.physical().iter().map(|c| c.map(|c| positions[c / times])).collect();
         gather::push(self, from, self.pixels(id), &source, into)?;
+        self.places.push(Place { node: id, layout: layout.clone(), times, pieces: vec![into] });
         Ok(Operand { tensor: into.tensor, first_plane: 0, planes: into.planes, layout: layout.clone() })
     }
 
     /// A new tensor with the pixels of `id`'s value.
     pub fn allocate(&mut self, id: NodeId, planes: usize) -> Result<Piece> {
-        // What comes from the host and what goes there is copied as buffers.
+        // What comes from the host and what goes there is copied as buffers of f32.
         let ends = id == self.graph.input() || self.read_back[id.index()];
-        let storage = if ends { Storage::Buffer } else { self.target.activations };
-        self.allocate_in(storage, id, planes)
+        let format = if ends { Format::HOST } else { self.floats_in(self.target.activations) };
+        self.allocate_in(format, id, planes)
     }
 
-    fn allocate_in(&mut self, storage: Storage, id: NodeId, planes: usize) -> Result<Piece> {
-        let pixels = self.pixels(id);
-        let storage = storage.fitting(planes as u64 * pixels as u64);
-        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, storage };
+    /// The target's number format of floats, in that kind of memory.
+    fn floats_in(&self, storage: Storage) -> Format {
+        Format { storage, element: if self.target.f16 { Element::F16 } else { Element::F32 } }
+    }
+
+    /// A new tensor of f32 between two steps of the node being lowered.
+    pub(super) fn scratch(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
+        let format = Format { storage: self.target.activations, element: Element::F32 };
+        Ok(self.allocate_as(format, self.current, planes, pixels)?.tensor)
+    }
+
+    fn allocate_in(&mut self, format: Format, id: NodeId, planes: usize) -> Result<Piece> {
+        self.allocate_as(format, id, planes, self.pixels(id))
+    }
+
+    fn allocate_as(&mut self, format: Format, id: NodeId, planes: usize, pixels: usize) -> Result<Piece> {
+        let format = Format { storage: format.storage.fitting(planes as u64 * pixels as u64), ..format };
+        let info = TensorInfo { name: self.get(id).name.clone(), planes, pixels, format };
         // Kernels index vec4s with u32, and some add up to a tile to an index before comparing.
         let limit = (u32::MAX / 2) as u64;
         if info.vec4s() > limit {
@@ -291,6 +315,8 @@ impl<'g> Lowering<'g> {
 
     /// Says where a node's value is.
     pub fn define(&mut self, id: NodeId, pieces: Vec<Piece>) {
+        let layout = self.layouts[id.index()].clone();
+        self.places.push(Place { node: id, layout, times: 1, pieces: pieces.clone() });
         self.views[id.index()] = Some(View { pieces });
     }
 
@@ -310,20 +336,27 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// Weights for upload, whole vec4s.
+    /// Weights for upload, whole vec4s of f32 whatever the target's number format.
     pub fn weights(&mut self, words: Vec<u32>) -> Binding {
         let storage = self.target.weights.fitting(words.len() as u64 / 4);
-        self.constants(words, storage)
+        self.constants(words, Format { storage, element: Element::F32 })
     }
 
-    /// A table of integers for upload.
+    /// A table of 32-bit words for upload, in a buffer.
     pub fn table(&mut self, words: Vec<u32>) -> Binding {
-        self.constants(words, Storage::Buffer)
+        self.constants(words, Format::HOST)
     }
 
-    fn constants(&mut self, words: Vec<u32>, storage: Storage) -> Binding {
+    pub(super) fn constants(&mut self, words: Vec<u32>, format: Format) -> Binding {
+        // Only then can the same have been packed before; comparing ends at the first difference.
+        if self.shares_params {
+            let same = |blob: &WeightBlob| blob.format == format && *blob.words == words;
+            if let Some(at) = self.weights.iter().position(same) {
+                return Binding::Weights(WeightsId(at as u32));
+            }
+        }
         let name = self.graph.node(self.current).name.clone();
-        self.weights.push(WeightBlob { name, len: words.len(), words: Arc::new(words), storage });
+        self.weights.push(WeightBlob { name, len: words.len(), words: Arc::new(words), format });
         Binding::Weights(WeightsId(self.weights.len() as u32 - 1))
     }
 
@@ -339,9 +372,10 @@ impl<'g> Lowering<'g> {
     ) -> Result<()> {
         let step = self.step(kernel, constants, bindings, [0; 3], macs)?;
         let threads = |tile: &Tile| step.threads(*tile);
-        let tuned = self.target.choices.tiles.get(&step.key()).and_then(|tile| step.with_tile(*tile));
-        let tiled = tuned.or_else(|| {
-            let mut candidates = step.candidates();
+        let mut candidates = step.candidates();
+        // Choices come from files: a tile that tuning would not have tried may take minutes to compile.
+        let tuned = self.target.choices.tiles.get(&step.key()).filter(|tile| candidates.contains(tile));
+        let tiled = tuned.and_then(|tile| step.with_tile(*tile)).or_else(|| {
             candidates.retain(|tile| tile.pixels * tile.planes <= self.target.sums);
             let enough = candidates.iter().find(|tile| threads(tile) >= Some(self.target.invocations));
             // Of several with most, `max_by_key` takes the last; the first are the better ones.
@@ -392,24 +426,24 @@ impl<'g> Lowering<'g> {
         }
         let node = self.graph.node(self.current).name.clone();
         let macs = macs.saturating_mul(self.batch as u64);
-        let storage = bindings.iter().map(|binding| self.storage(*binding)).collect();
-        Ok(Step { node, kernel, constants, tile: None, bindings, storage, grid, macs })
+        let formats = bindings.iter().map(|binding| self.format(*binding)).collect();
+        Ok(Step { node, kernel, constants, tile: None, bindings, formats, grid, macs })
     }
 
-    fn storage(&self, binding: Binding) -> Storage {
+    fn format(&self, binding: Binding) -> Format {
         match binding {
-            Binding::Tensor(id) => self.tensors[id.0 as usize].storage,
-            Binding::Weights(id) => self.weights[id.0 as usize].storage,
-            Binding::Picture | Binding::Tables => Storage::Buffer,
+            Binding::Tensor(id) => self.tensors[id.0 as usize].format,
+            Binding::Weights(id) => self.weights[id.0 as usize].format,
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => Format::HOST,
         }
     }
 
-    /// Where a value that is to be read back will be: in a buffer, copied there if it is a view of
-    /// another value that lies in a texture.
+    /// Where a value that is to be read back will be: f32 in a buffer, copied there if it is a view
+    /// of another value that is stored otherwise.
     pub fn output(&mut self, id: NodeId) -> Result<Output> {
         let Operand { mut tensor, mut first_plane, planes, layout } = self.operand(id)?;
-        if self.storage(Binding::Tensor(tensor)) == Storage::Texture {
-            let into = self.allocate_in(Storage::Buffer, id, planes)?;
+        if self.format(Binding::Tensor(tensor)) != Format::HOST {
+            let into = self.allocate_in(Format::HOST, id, planes)?;
             let channels: Vec<Option<usize>> = (0..planes * 4).map(Some).collect();
             gather::push(self, Piece { tensor, first_plane, planes }, self.pixels(id), &channels, into)?;
             (tensor, first_plane) = (into.tensor, 0);
@@ -419,8 +453,8 @@ impl<'g> Lowering<'g> {
 
     /// What was planned.
     pub fn finish(self) -> Lowered {
-        let Lowering { steps, tensors, weights, decisions, .. } = self;
-        Lowered { input: TensorId(0), steps, tensors, weights, decisions }
+        let Lowering { steps, tensors, weights, decisions, places, .. } = self;
+        Lowered { input: TensorId(0), steps, tensors, weights, decisions, places }
     }
 }
 
@@ -435,6 +469,11 @@ fn only_readers(graph: &Graph) -> Vec<Option<NodeId>> {
         }
     }
     readers.into_iter().zip(reads).map(|(reader, reads)| reader.filter(|_| reads == 1)).collect()
+}
+
+fn shares_params(graph: &Graph) -> bool {
+    let mut seen = HashSet::new();
+    graph.nodes().iter().flat_map(|node| node.op.params()).any(|(_, id)| !seen.insert(id.0))
 }
 
 /// f32 values as words for [`Lowering::weights`].

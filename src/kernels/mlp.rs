@@ -6,11 +6,11 @@
 //!
 //! This kernel holds the hidden layer in workgroup memory; software drivers have [`mlp_direct`].
 
-use super::lowering::words;
 use super::mlp_direct::DirectTile;
+use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, W, X, X2, Y, mlp_direct, pointwise,
-    source, tile,
+    ACTIVATION, ACTIVATIONS, BIAS, Binding, EPILOGUE, Kernel, Layout, Lowering, RESIDUAL, W, X, X2, Y, mlp_direct,
+    pointwise, source, tile,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -19,7 +19,7 @@ use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "mlp",
-    arguments: &[&X, &W, &X2, &RESIDUAL, &Y],
+    arguments: &[&X, &W, &BIAS, &X2, &RESIDUAL, &Y],
     sources: &[&ACTIVATION, &EPILOGUE, &source!("mlp.wgsl")],
     constants: &[
         "PIXELS",
@@ -214,13 +214,15 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
     let y = cx.new_output(id)?;
     let hidden = hidden_layout(cx.shape(hidden_id).channels);
-    let weights = [first_conv, conv].map(|layer| cx.params().tensor(layer.weight));
-    let mut values = pack(weights[0], cx.layout(input), &hidden);
-    values.extend(cx.bias(first_conv.bias, &hidden));
-    values.extend(pack(weights[1], &hidden, &y.layout));
-    values.extend(cx.bias(conv.bias, &y.layout));
-    let macs = weights.iter().map(|weight| weight.len() as u64).sum::<u64>() * node.shape.pixels() as u64;
-    let weights = cx.weights(words(values));
+    let inputs = cx.layout(input).clone();
+    let orders =
+        (|weight: &Tensor| Ok(pack(weight, &inputs, &hidden)), |weight: &Tensor| Ok(pack(weight, &hidden, &y.layout)));
+    let [weights, bias] = cx.layers(&[
+        Layer { weight: first_conv.weight, bias: first_conv.bias, outputs: &hidden, pack: &orders.0 },
+        Layer { weight: conv.weight, bias: conv.bias, outputs: &y.layout, pack: &orders.1 },
+    ])?;
+    let products: u64 = [first_conv, conv].iter().map(|layer| cx.params().tensor(layer.weight).len() as u64).sum();
+    let macs = products * node.shape.pixels() as u64;
     let mut constants = vec![
         ("PIXELS", sizes.pixels),
         ("IN_PLANES", x.planes),
@@ -235,7 +237,8 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("ACTIVATION", tile::activation(conv.activation)),
     ];
     let residual = residual.map_or(Binding::Tensor(x.tensor), |r| r.binding());
-    let bindings = vec![Binding::Tensor(x.tensor), weights, Binding::Tensor(x2.tensor), residual, y.binding()];
+    let [x, x2] = [x, x2].map(|piece| Binding::Tensor(piece.tensor));
+    let bindings = vec![x, weights, bias, x2, residual, y.binding()];
     let (kernel, threads) = match way {
         Way::Shared(tiling) => {
             constants.extend([
@@ -252,6 +255,7 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
                 ("TILE_PIXELS", tile.pixels),
                 ("TILE_HIDDEN", tile.hidden),
                 ("TILE_PLANES", tile.planes),
+                ("SUBGROUP", cx.target().subgroup as usize),
             ]);
             (&mlp_direct::KERNEL, sizes.pixels.div_ceil(tile.pixels))
         }

@@ -4,12 +4,12 @@
 //! 56², 0.70 at 28². Its third stage would gain 6 % and cost a second of compiling.
 
 use super::mlp::Sizes;
-use super::{ACTIVATION, ACTIVATIONS, EPILOGUE, Kernel, RESIDUAL, W, X, X2, Y, source, tile};
+use super::{ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, EPILOGUE, Kernel, RESIDUAL, W, X, X2, Y, source, tile};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "mlp_direct",
-    arguments: &[&X, &W, &X2, &RESIDUAL, &Y],
-    sources: &[&ACTIVATION, &EPILOGUE, &source!("mlp_direct.wgsl")],
+    arguments: &[&X, &W, &BIAS, &X2, &RESIDUAL, &Y],
+    sources: &[&ACTIVATION, &EPILOGUE, &BLOCKS, &source!("mlp_direct.wgsl")],
     constants: &[
         "PIXELS",
         "IN_PLANES",
@@ -25,6 +25,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "TILE_PIXELS",
         "TILE_HIDDEN",
         "TILE_PLANES",
+        "SUBGROUP",
     ],
     // Drivers hand out workgroups to threads; small ones share out small maps evenly.
     workgroup: 8,

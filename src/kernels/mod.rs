@@ -5,8 +5,8 @@
 //! it holds the [`Kernel`] declaration and the lowering of the operators it computes.
 //!
 //! A shader's text is put together from whole files, in this order: a generated prelude of
-//! `const NAME: u32 = …;` lines ([`Step::prelude`]), an accessor file for each argument (one for
-//! buffers, one for textures), the kernel's shared files, the kernel's own file. Shapes are therefore literals for the driver's compiler, and every file stays plain WGSL.
+//! `const NAME: u32 = …;` lines ([`Step::prelude`]), an accessor file for each argument, by the format
+//! that it is stored in, the kernel's shared files, the kernel's own file. Shapes are therefore literals for the driver's compiler, and every file stays plain WGSL.
 
 mod add;
 mod affine;
@@ -16,6 +16,7 @@ mod conv;
 mod copy_conv;
 mod decision;
 mod depthwise;
+mod format;
 mod gate;
 mod gather;
 mod global_avg_pool;
@@ -25,26 +26,35 @@ mod lowering;
 mod mlp;
 mod mlp_direct;
 mod pointwise;
+mod pool_linear;
 mod preprocess;
 mod target;
 mod tile;
 mod tiling;
 mod token_mixer;
+mod top;
 mod values;
 mod views;
+mod weights;
+mod winograd;
+mod winograd_input;
+mod winograd_matmul;
+mod winograd_output;
 
-pub use argument::{Access, Argument, Storage, TEXTURE_WIDTH};
+pub use argument::{Access, Accessor, Argument};
 pub use decision::Decision;
+pub use format::{Element, Format, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
-pub use lowering::{Lower, Lowered, Lowering, Operand, View};
-pub use preprocess::{preprocess_step, preprocess_tables};
+pub use lowering::{Lower, Lowered, Lowering, Operand, Piece, View};
+pub use preprocess::{Passes, PreprocessSteps, preprocess_words};
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
-pub use values::{Output, TensorInfo, WeightBlob};
+pub use top::{MAX_TOP, Ranking, TopRecord, top_step};
+pub use values::{Output, Place, TensorInfo, WeightBlob};
 
 use std::fmt;
 
-use argument::{PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
+use argument::{BIAS, PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
 
 use crate::ops::Activation;
 
@@ -55,11 +65,14 @@ pub struct Source {
     pub file: &'static str,
     /// Its whole text.
     pub text: &'static str,
+    /// The file in its place where a step's constant `SUBGROUP` is not zero: the same functions, for
+    /// invocations that share what they read with their subgroup.
+    pub subgroup: Option<&'static Source>,
 }
 
 macro_rules! source {
     ($file:expr) => {
-        $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)) }
+        $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)), subgroup: None }
     };
 }
 pub(crate) use source;
@@ -68,6 +81,8 @@ pub(crate) use source;
 static ACTIVATION: Source = source!("activation.wgsl");
 /// `store(plane, pixel, sum)`: residual, activation, output.
 static EPILOGUE: Source = source!("epilogue.wgsl");
+/// `w_pair(first, second)`: two blocks of weights.
+static BLOCKS: Source = Source { subgroup: Some(&source!("blocks_subgroup.wgsl")), ..source!("blocks.wgsl") };
 
 /// The values of the constant `ACTIVATION`.
 const ACTIVATIONS: &[(&str, u32)] = &[
@@ -111,8 +126,15 @@ pub static KERNELS: &[&Kernel] = &[
     &mlp::KERNEL,
     &mlp_direct::KERNEL,
     &pointwise::KERNEL,
+    &pool_linear::KERNEL,
     &preprocess::KERNEL,
+    &preprocess::ROWS,
+    &preprocess::COLUMNS,
     &token_mixer::KERNEL,
+    &top::KERNEL,
+    &winograd_input::KERNEL,
+    &winograd_matmul::KERNEL,
+    &winograd_output::KERNEL,
 ];
 
 impl PartialEq for Kernel {
@@ -121,8 +143,7 @@ impl PartialEq for Kernel {
     }
 }
 
-/// A physical activation tensor of a plan: planes of four channels, `[planes][batch][h·w]` of
-/// `vec4<f32>`.
+/// A physical activation tensor of a plan: planes of four channels, `[planes][batch][h·w]` of vec4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TensorId(pub u32);
 
@@ -141,6 +162,10 @@ pub enum Binding {
     Picture,
     /// The resampling tables that belong to the pictures (preprocessing only).
     Tables,
+    /// Lines between the two passes over a picture (preprocessing only).
+    Lines,
+    /// The best classes ([`top_step`] only).
+    Best,
 }
 
 /// One dispatch: a kernel with its constants, bindings and grid. A plain value.
@@ -156,8 +181,8 @@ pub struct Step {
     pub tile: Option<Tile>,
     /// What is bound, in the order of [`Kernel::arguments`].
     pub bindings: Vec<Binding>,
-    /// The kind of memory that each of them lies in.
-    pub storage: Vec<Storage>,
+    /// How each of them is stored.
+    pub formats: Vec<Format>,
     /// Number of workgroups.
     pub grid: [u32; 3],
     /// Multiply-accumulates, for the whole batch.
@@ -175,10 +200,10 @@ impl Step {
         self.tile.map_or(self.kernel.workgroup, |tile| tile.workgroup)
     }
 
-    /// What tuning remembers its tile by: kernel, sizes and kinds of memory.
+    /// What tuning remembers its tile by: kernel, sizes and formats.
     pub fn key(&self) -> String {
-        let storage: String = self.storage.iter().map(|storage| storage.letter()).collect();
-        format!("{} {} {storage}", self.kernel.name, self.sizes().map(|sizes| sizes.key()).unwrap_or_default())
+        let formats: String = self.formats.iter().map(|format| format.key()).collect();
+        format!("{} {} {formats}", self.kernel.name, self.sizes().map(|sizes| sizes.key()).unwrap_or_default())
     }
 
     /// Tiles worth trying; none if its kernel has only one way.
@@ -215,8 +240,12 @@ impl Step {
     /// The generated head of the shader: one `const` line per constant.
     pub fn prelude(&self) -> String {
         let mut text = format!("const WORKGROUP: u32 = {}u;\n", self.workgroup());
-        if self.storage.contains(&Storage::Texture) {
+        if self.formats.iter().any(|format| format.storage == Storage::Texture) {
             text += &format!("const TEXTURE_WIDTH: u32 = {TEXTURE_WIDTH}u;\n");
+        }
+        if self.kernel.arguments.iter().any(|argument| argument.name == BIAS.name) {
+            let scaled = self.formats.iter().any(|format| format.element == Element::Snorm8);
+            text += &format!("const WEIGHTS_SCALED: u32 = {}u;\n", u32::from(scaled));
         }
         let fixed = self.kernel.fixed.iter().map(|(name, value)| (name, value));
         let constants = fixed.map(|(name, value)| (*name, value)).chain(self.names().zip(&self.constants));
@@ -225,9 +254,17 @@ impl Step {
 
     /// The whole shader. Steps of equal kernel and constants share it, and so share a pipeline.
     pub fn shader(&self) -> String {
-        let arguments = self.kernel.arguments.iter().zip(&self.storage);
-        let accessors = arguments.filter_map(|(argument, storage)| argument.accessor(*storage));
-        accessors.chain(self.kernel.sources.iter().copied()).fold(self.prelude(), |text, source| text + source.text)
+        let arguments = self.kernel.arguments.iter().zip(&self.formats);
+        let accessors = arguments.filter_map(|(argument, format)| argument.accessor(*format));
+        let shared = self.uses_subgroups();
+        let sources = self.kernel.sources.iter().map(|source| source.subgroup.filter(|_| shared).unwrap_or(source));
+        accessors.chain(sources).fold(self.prelude(), |text, source| text + source.text)
+    }
+
+    /// Whether the shader needs a device with subgroup operations, and subgroups of the size that its
+    /// constant `SUBGROUP` says.
+    pub fn uses_subgroups(&self) -> bool {
+        self.names().zip(&self.constants).any(|(name, value)| name == "SUBGROUP" && *value > 0)
     }
 }
 
@@ -242,6 +279,8 @@ impl fmt::Display for Step {
                 Binding::Weights(id) => write!(f, " {}=w{}", argument.name, id.0)?,
                 Binding::Picture => write!(f, " {}=picture", argument.name)?,
                 Binding::Tables => write!(f, " {}=tables", argument.name)?,
+                Binding::Lines => write!(f, " {}=lines", argument.name)?,
+                Binding::Best => write!(f, " {}=best", argument.name)?,
             }
         }
         for (name, value) in self.names().zip(&self.constants) {

@@ -4,19 +4,21 @@
 //! ever being copied. Two in a row become one dispatch where [`mlp`] says so.
 
 use super::conv::pack;
-use super::lowering::{Piece, words};
+use super::lowering::Piece;
+use super::weights::Layer;
 use super::{
-    ACTIVATION, ACTIVATIONS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2, Y, mlp,
-    source, tile, tiling,
+    ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, Binding, EPILOGUE, Kernel, Lowering, Placement, RESIDUAL, Tiling, W, X, X2,
+    Y, mlp, source, tile, tiling,
 };
 use crate::error::Result;
 use crate::graph::{NodeId, Params};
 use crate::ops::Conv2d;
+use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "pointwise",
-    arguments: &[&X, &W, &X2, &RESIDUAL, &Y],
-    sources: &[&ACTIVATION, &EPILOGUE, &source!("pointwise.wgsl")],
+    arguments: &[&X, &W, &BIAS, &X2, &RESIDUAL, &Y],
+    sources: &[&ACTIVATION, &EPILOGUE, &BLOCKS, &source!("pointwise.wgsl")],
     constants: &[
         "PIXELS",
         "IN_PLANES",
@@ -27,6 +29,7 @@ pub(super) static KERNEL: Kernel = Kernel {
         "RESIDUAL_PLANE",
         "HAS_RESIDUAL",
         "ACTIVATION",
+        "SUBGROUP",
     ],
     workgroup: 64,
     tiling: Some(&TILING),
@@ -35,14 +38,13 @@ pub(super) static KERNEL: Kernel = Kernel {
 
 static TILING: Tiling = Tiling {
     constants: &["TILE_PIXELS", "TILE_PLANES"],
-    candidates: |sizes| tiling::candidates(sizes.get("PIXELS"), sizes.get("OUT_PLANES"), 8, Some),
+    candidates: tiling::matrix,
     place: |sizes, tile| {
-        let (pixels, planes) = (sizes.get("PIXELS"), sizes.get("OUT_PLANES"));
-        let fits = tile.pixels > 0 && tile.planes > 0 && planes.is_multiple_of(tile.planes);
-        let threads = [pixels.div_ceil(tile.pixels.max(1)), planes / tile.planes.max(1), 1];
-        fits.then(|| Placement { constants: vec![tile.pixels, tile.planes], threads })
+        let [x, y] = tiling::matrix_grid(sizes, tile)?;
+        Some(Placement { constants: vec![tile.pixels, tile.planes], threads: [x, y, 1] })
     },
 };
+
 /// Whether a convolution is a matrix product over pixels.
 pub(super) fn takes(conv: &Conv2d, params: &Params) -> bool {
     let plain = conv.stride == [1, 1] && conv.padding == [0, 0];
@@ -73,9 +75,10 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
     let [first, second] = two_pieces(input, cx)?;
     let residual = node.inputs.get(1).map(|r| cx.operand(*r)).transpose()?;
     let y = cx.new_output(id)?;
-    let mut values = pack(cx.params().tensor(conv.weight), 1, cx.layout(input), &y.layout);
-    values.extend(cx.bias(conv.bias, &y.layout));
-    let weights = cx.weights(words(values));
+    let inputs = cx.layout(input).clone();
+    let order = |weight: &Tensor| Ok(pack(weight, 1, &inputs, &y.layout));
+    let layer = Layer { weight: conv.weight, bias: conv.bias, outputs: &y.layout, pack: &order };
+    let [weights, bias] = cx.layers(&[layer])?;
     let pixels = cx.pixels(id);
     let constants = [
         ("PIXELS", pixels),
@@ -87,9 +90,11 @@ pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<
         ("RESIDUAL_PLANE", residual.as_ref().map_or(0, |r| r.first_plane)),
         ("HAS_RESIDUAL", usize::from(residual.is_some())),
         ("ACTIVATION", tile::activation(conv.activation)),
+        ("SUBGROUP", cx.target().subgroup as usize),
     ];
     let residual = residual.map_or(Binding::Tensor(first.tensor), |r| r.binding());
-    let bindings = vec![Binding::Tensor(first.tensor), weights, Binding::Tensor(second.tensor), residual, y.binding()];
+    let [first, second] = [first, second].map(|piece| Binding::Tensor(piece.tensor));
+    let bindings = vec![first, weights, bias, second, residual, y.binding()];
     let macs = cx.params().tensor(conv.weight).len() as u64 * node.shape.pixels() as u64;
     cx.push_tiled(&KERNEL, &constants, bindings, macs)
 }

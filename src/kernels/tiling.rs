@@ -91,6 +91,56 @@ const PIXELS: [usize; 6] = [14, 8, 7, 4, 2, 1];
 /// Bytes that sums and inputs of an invocation may take: half of what WGSL grants to a function.
 const MAX_REGISTERS: usize = 4096;
 
+/// Workgroups that WebGPU grants to one side of a grid.
+const MAX_GRID: usize = 65535;
+
+/// Sums (vec4s) that an invocation may keep where a subgroup shares its weights. With 112 Mesa 22.3 no
+/// longer unrolls the loops over them, and indexes memory lane by lane.
+const MAX_SHARING_SUMS: usize = 84;
+
+/// The tiles for kernels that share weights within subgroups of so many invocations, if not 0. All
+/// invocations of a subgroup work then, beyond the end as well, so those tiles are best with which
+/// `outputs` (pixels of a plane) fill whole subgroups; `invocations` says how many there are with tiles
+/// of so many pixels. Workgroups of one subgroup share the work out among cores most evenly.
+pub fn in_subgroups(
+    mut tiles: Vec<Tile>,
+    subgroup: usize,
+    outputs: usize,
+    invocations: impl Fn(usize) -> usize,
+) -> Vec<Tile> {
+    if subgroup == 0 {
+        return tiles;
+    }
+    tiles.retain(|tile| tile.pixels * tile.planes <= MAX_SHARING_SUMS);
+    for tile in &mut tiles {
+        tile.workgroup = subgroup as u32 * (tile.workgroup / 32);
+    }
+    tiles.retain(|tile| invocations(tile.pixels).div_ceil(tile.workgroup as usize) <= MAX_GRID);
+    let started = |tile: &Tile| invocations(tile.pixels).next_multiple_of(subgroup) * tile.pixels;
+    let work = |tile: &Tile| tile.pixels * tile.planes * outputs * 1000 / started(tile).max(1);
+    tiles.sort_by_key(|tile| (tile.workgroup, std::cmp::Reverse(work(tile)), tile.pixels * tile.planes));
+    tiles
+}
+
+/// Whether a workgroup is made of whole subgroups, where they share weights (`subgroup` is not 0).
+pub fn whole_subgroups(tile: Tile, subgroup: usize) -> bool {
+    subgroup == 0 || (tile.workgroup as usize).is_multiple_of(subgroup)
+}
+
+/// Tiles of a matrix product over `PIXELS`, for `OUT_PLANES` planes of output.
+pub fn matrix(sizes: &Sizes<'_>) -> Vec<Tile> {
+    let pixels = sizes.get("PIXELS");
+    let tiles = candidates(pixels, sizes.get("OUT_PLANES"), 8, Some);
+    in_subgroups(tiles, sizes.get("SUBGROUP"), pixels, |tile| pixels.div_ceil(tile))
+}
+
+/// Tiles along the pixels and along the planes of a matrix product; `None` if the tile leaves planes over.
+pub fn matrix_grid(sizes: &Sizes<'_>, tile: Tile) -> Option<[usize; 2]> {
+    let fits = tile.pixels > 0 && tile.planes > 0 && sizes.get("OUT_PLANES").is_multiple_of(tile.planes);
+    (fits && whole_subgroups(tile, sizes.get("SUBGROUP")))
+        .then(|| [sizes.get("PIXELS").div_ceil(tile.pixels), sizes.get("OUT_PLANES") / tile.planes])
+}
+
 /// All tiles of at most `width` pixels that `place` takes, the most work first. `most` planes at most,
 /// in numbers that divide `planes`; `span` is how many vec4s of input a row of so many pixels holds.
 pub fn candidates(width: usize, planes: usize, most: usize, span: impl Fn(usize) -> Option<usize>) -> Vec<Tile> {

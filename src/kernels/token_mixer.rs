@@ -4,15 +4,17 @@
 //! chunk followed by a tensor of the other three.
 
 use super::depthwise::{DEPTHWISE_ROW, pack};
-use super::lowering::{Piece, per_channel, words};
-use super::{Kernel, Lower, Lowering, Placement, Sizes, Tiling, W, X, Y, source, tile, tiling};
+use super::lowering::Piece;
+use super::weights::Layer;
+use super::{BIAS, Kernel, Lower, Lowering, Placement, Sizes, Tiling, W, X, Y, source, tile, tiling};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::{ChunkConv, Depthwise};
+use crate::tensor::Tensor;
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "token_mixer",
-    arguments: &[&X, &W, &Y],
+    arguments: &[&X, &W, &BIAS, &Y],
     sources: &[&DEPTHWISE_ROW, &source!("token_mixer.wgsl")],
     constants: &[
         "BATCH",
@@ -65,11 +67,14 @@ impl Lower for ChunkConv {
         let identity = Piece { tensor: x.tensor, first_plane: x.first_plane, planes: chunk_planes };
         cx.define(id, vec![identity, y]);
         let params = cx.params();
-        let values = |part: &Depthwise| {
-            let bias = per_channel(&chunk_layout, params.tensor(part.bias).data());
-            pack(params.tensor(part.weight), &chunk_layout).into_iter().chain(bias).collect::<Vec<f32>>()
+        let order = |weight: &Tensor| Ok(pack(weight, &chunk_layout));
+        let layer = |part: Depthwise| Layer {
+            weight: part.weight,
+            bias: Some(part.bias),
+            outputs: &chunk_layout,
+            pack: &order,
         };
-        let weights = cx.weights(words(self.parts().iter().flat_map(|(_, part)| values(part))));
+        let [weights, bias] = cx.layers(&self.parts().map(|(_, part)| layer(part)))?;
         let [small, medium, long] = [self.small, self.medium, self.wide].map(|part| part.kernel(params)[1]);
         let constants = [
             ("BATCH", cx.batch()),
@@ -84,7 +89,7 @@ impl Lower for ChunkConv {
             ("MEDIUM", medium),
             ("LONG", long),
         ];
-        let bindings = vec![x.binding(), weights, super::Binding::Tensor(y.tensor)];
+        let bindings = vec![x.binding(), weights, bias, super::Binding::Tensor(y.tensor)];
         let macs = crate::ops::Operator::macs(self, &[shape], shape, params);
         cx.push_tiled(&KERNEL, &constants, bindings, macs)
     }

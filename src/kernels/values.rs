@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Storage, TensorId};
+use super::lowering::Piece;
+use super::{Format, Layout, Storage, TensorId};
 use crate::graph::{NodeId, Shape};
 
-/// A physical activation tensor: `[planes][batch · pixels]` of `vec4<f32>`.
+/// A physical activation tensor: `[planes][batch · pixels]` of vec4.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorInfo {
     /// Node whose value it holds.
@@ -14,8 +15,8 @@ pub struct TensorInfo {
     pub planes: usize,
     /// Pixels of one plane, batch included.
     pub pixels: usize,
-    /// The kind of memory that it lies in.
-    pub storage: Storage,
+    /// How it is stored.
+    pub format: Format,
 }
 
 impl TensorInfo {
@@ -26,11 +27,12 @@ impl TensorInfo {
 
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.storage.bytes(self.vec4s())
+        self.format.bytes(self.vec4s())
     }
 }
 
-/// Packed weights, ready for upload: f32 bit patterns, or integers where a kernel takes a table.
+/// Packed weights, ready for upload: the bit patterns of their number format, or integers where a kernel
+/// takes a table.
 #[derive(Clone, PartialEq)]
 pub struct WeightBlob {
     /// Node they belong to.
@@ -39,16 +41,17 @@ pub struct WeightBlob {
     pub words: Arc<Vec<u32>>,
     /// How many words there are, also once they have gone to the device and are no longer kept here.
     pub len: usize,
-    /// The kind of memory that they lie in.
-    pub storage: Storage,
+    /// How they are stored.
+    pub format: Format,
 }
 
 impl WeightBlob {
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        match self.storage {
-            Storage::Buffer => self.len as u64 * 4,
-            Storage::Texture => self.storage.bytes(self.len as u64 / 4),
+        let bytes = self.len as u64 * 4;
+        match self.format.storage {
+            Storage::Buffer => bytes,
+            Storage::Texture => self.format.bytes(bytes / self.format.element.bytes()),
         }
     }
 }
@@ -66,4 +69,18 @@ pub struct Output {
     pub first_plane: usize,
     /// Where its channels are within the planes.
     pub layout: Layout,
+}
+
+/// Where the value of a node lies from the step that computes it on. A value that was copied, or is a
+/// view of others, has several places.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// The graph's node.
+    pub node: NodeId,
+    /// Where the channels are within the planes.
+    pub layout: Layout,
+    /// How often each channel of the node stands there, one behind the other.
+    pub times: usize,
+    /// The planes, piece by piece.
+    pub pieces: Vec<Piece>,
 }

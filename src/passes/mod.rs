@@ -1,4 +1,5 @@
-//! Rewriting of graphs, pure: `Graph → Graph`, values of the output and of taps unchanged.
+//! Rewriting of graphs, pure: `Graph → Graph`, values of the output and of taps unchanged
+//! ([`quantize_weights`] aside).
 //!
 //! [`fuse`] is the whole way from training form to deploy form. Each pass is there alone as well,
 //! and [`prove`](crate::proof::prove) checks any of them by running both graphs.
@@ -9,12 +10,14 @@ pub mod reparam;
 mod report;
 mod single_branch;
 mod token_mixer;
+mod weights;
 
 pub use epilogue::fuse_epilogues;
 pub use reparam::reparameterise;
 pub use report::{Note, Report};
 pub use single_branch::single_branch;
 pub use token_mixer::fuse_token_mixers;
+pub use weights::{forget_scales, quantize_weights};
 
 use crate::error::Result;
 use crate::graph::Graph;

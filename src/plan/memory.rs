@@ -7,15 +7,15 @@
 use std::ops::RangeInclusive;
 
 use super::{Output, TensorInfo};
-use crate::kernels::{Binding, Step, Storage, TensorId};
+use crate::kernels::{Binding, Format, Step, Storage, TensorId};
 
 /// A buffer or texture, and the tensors that take turns in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     /// Size: that of its largest tensor.
     pub bytes: u64,
-    /// The kind of memory.
-    pub storage: Storage,
+    /// How its tensors are stored; in a buffer they may take turns with tensors of other number formats.
+    pub format: Format,
     /// The tensors.
     pub tensors: Vec<TensorId>,
 }
@@ -39,6 +39,16 @@ impl Memory {
         self.slot_of[tensor.0 as usize]
     }
 
+    /// A slot for each tensor.
+    pub(super) fn separate(tensors: &[TensorInfo]) -> Memory {
+        let slot = |(i, tensor): (usize, &TensorInfo)| Slot {
+            bytes: tensor.bytes(),
+            format: tensor.format,
+            tensors: vec![TensorId(i as u32)],
+        };
+        Memory { slots: tensors.iter().enumerate().map(slot).collect(), slot_of: (0..tensors.len()).collect() }
+    }
+
     pub(super) fn assign(steps: &[Step], tensors: &[TensorInfo], input: TensorId, outputs: &[Output]) -> Memory {
         let lives = lives(steps, tensors.len(), input, outputs);
         let mut order: Vec<usize> = (0..tensors.len()).collect();
@@ -46,12 +56,13 @@ impl Memory {
         let mut slots: Vec<Slot> = Vec::new();
         let mut slot_of = vec![0; tensors.len()];
         for tensor in order {
-            let TensorInfo { storage, .. } = tensors[tensor];
+            let TensorInfo { format, .. } = tensors[tensor];
             let free = |slot: &Slot| {
-                slot.storage == storage && slot.tensors.iter().all(|t| !overlap(&lives[t.0 as usize], &lives[tensor]))
+                takes(slot.format, format)
+                    && slot.tensors.iter().all(|t| !overlap(&lives[t.0 as usize], &lives[tensor]))
             };
             let index = slots.iter().position(free).unwrap_or_else(|| {
-                slots.push(Slot { bytes: tensors[tensor].bytes(), storage, tensors: Vec::new() });
+                slots.push(Slot { bytes: tensors[tensor].bytes(), format, tensors: Vec::new() });
                 slots.len() - 1
             });
             slots[index].tensors.push(TensorId(tensor as u32));
@@ -60,6 +71,11 @@ impl Memory {
         slots.iter_mut().for_each(|slot| slot.tensors.sort());
         Memory { slots, slot_of }
     }
+}
+
+/// Whether memory of the one format can hold a tensor of the other: buffers hold anything.
+fn takes(slot: Format, tensor: Format) -> bool {
+    slot == tensor || (slot.storage == Storage::Buffer && tensor.storage == Storage::Buffer)
 }
 
 fn overlap(a: &RangeInclusive<usize>, b: &RangeInclusive<usize>) -> bool {

@@ -1,5 +1,6 @@
 //! Graph → steps and memory: a pure function whose result is a plain, printable value.
 
+mod excerpt;
 mod layouts;
 mod memory;
 
@@ -7,10 +8,11 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
-use crate::kernels::{Decision, Lowered, Lowering, Step, Storage, Target, TensorId};
+use crate::kernels::{Decision, Element, Lowered, Lowering, Place, Step, Storage, Target, TensorId};
 
 pub use crate::kernels::{Output, TensorInfo, WeightBlob};
 
+pub use excerpt::Excerpt;
 pub use memory::{Memory, Slot};
 
 /// What to run: steps in order, the tensors and weights they bind, and the memory behind both.
@@ -36,6 +38,8 @@ pub struct Plan {
     pub outputs: Vec<Output>,
     /// Where there were several kernels to choose from.
     pub decisions: Vec<Decision>,
+    /// Where the values of the nodes lie, in the order in which they come to be there.
+    pub places: Vec<Place>,
 }
 
 impl Plan {
@@ -71,10 +75,10 @@ impl Plan {
             lowering.node(id)?;
         }
         let outputs = read_back.iter().map(|&id| lowering.output(id)).collect::<Result<Vec<_>>>()?;
-        let Lowered { input, steps, tensors, weights, decisions } = lowering.finish();
+        let Lowered { input, steps, tensors, weights, decisions, places } = lowering.finish();
         let memory = Memory::assign(&steps, &tensors, input, &outputs);
         let (name, input_shape) = (graph.name.clone(), graph.input_shape());
-        Ok(Plan { name, batch, steps, tensors, weights, memory, input, input_shape, outputs, decisions })
+        Ok(Plan { name, batch, steps, tensors, weights, memory, input, input_shape, outputs, decisions, places })
     }
 
     /// Bytes of all weights.
@@ -91,7 +95,11 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, batch, steps) = (&self.name, self.batch, self.steps.len());
-        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs", self.macs())?;
+        let formats = || self.tensors.iter().map(|t| t.format).chain(self.weights.iter().map(|w| w.format));
+        let held = |element| formats().any(|format| format.element == element);
+        let f16 = if held(Element::F16) { ", 16-bit floats" } else { "" };
+        let bytes = if held(Element::Snorm8) { ", weights of 8 bits" } else { "" };
+        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs{f16}{bytes}", self.macs())?;
         let memory = &self.memory;
         let (peak, without) = (memory.bytes(), self.tensors.iter().map(TensorInfo::bytes).sum::<u64>());
         let slots = memory.slots.len();
@@ -102,7 +110,7 @@ impl fmt::Display for Plan {
         )?;
         for (i, slot) in memory.slots.iter().enumerate() {
             let tensors: Vec<String> = slot.tensors.iter().map(|t| format!("t{}", t.0)).collect();
-            let kind = match slot.storage {
+            let kind = match slot.format.storage {
                 Storage::Buffer => "buffer",
                 Storage::Texture => "texture",
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::kernels::Ranking;
 
 /// One class with its probability.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -41,14 +42,28 @@ impl Answer {
 
     /// The `count` most probable classes, best first; of equal ones the lower index first.
     pub fn top(&self, count: usize) -> Vec<Top> {
-        let max = self.logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exps: Vec<f64> = self.logits.iter().map(|v| f64::from(v - max).exp()).collect();
-        let sum: f64 = exps.iter().sum();
-        let mut order: Vec<usize> = (0..exps.len()).collect();
-        order.sort_by(|&a, &b| self.logits[b].total_cmp(&self.logits[a]).then(a.cmp(&b)));
-        let top = |class: usize| Top { class, label: self.labels[class].clone(), score: (exps[class] / sum) as f32 };
-        order.into_iter().take(count).map(top).collect()
+        best(&rank(&self.logits, count), count, &self.labels)
     }
+}
+
+/// The `count` best classes of finite logits.
+fn rank(logits: &[f32], count: usize) -> Ranking {
+    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum = logits.iter().map(|v| f64::from(v - greatest).exp()).sum();
+    let mut best: Vec<(usize, f32)> = logits.iter().copied().enumerate().collect();
+    best.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
+    best.truncate(count);
+    Ranking { best, sum, not_finite: None }
+}
+
+/// The `count` best classes of a ranking with names and probabilities.
+pub(super) fn best(ranking: &Ranking, count: usize, labels: &[String]) -> Vec<Top> {
+    let greatest = ranking.best.first().map_or(0.0, |(_, logit)| *logit);
+    let named = ranking.best.iter().take(count).filter_map(|&(class, logit)| {
+        let score = (f64::from(logit - greatest).exp() / ranking.sum) as f32;
+        Some(Top { class, label: labels.get(class)?.clone(), score })
+    });
+    named.collect()
 }
 
 #[cfg(test)]

@@ -1,16 +1,22 @@
 //! Choosing model, device and batch.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use web_time::Instant;
 
 use super::device::{DeviceChoice, DeviceInfo};
-use super::engine::Engine;
+use super::engine::{Engine, Setup, Started};
 use super::model::{Model, Precision};
+use super::tuning::Tuning;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, Queue};
+use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
+use crate::tune::Store;
 
 /// Where the model comes from.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +46,11 @@ pub struct SessionBuilder {
     batch: usize,
     prove: bool,
     safe_shaders: bool,
+    pipelines: Option<PipelineCache>,
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
+    tuning: Tuning,
 }
 
 impl Default for SessionBuilder {
@@ -58,9 +66,11 @@ impl Default for SessionBuilder {
             batch: 1,
             prove: false,
             safe_shaders: false,
+            pipelines: None,
             input_size: None,
             stages: false,
             features: Vec::new(),
+            tuning: Tuning::default(),
         }
     }
 }
@@ -130,7 +140,9 @@ impl SessionBuilder {
         self
     }
 
-    /// The number format; what the model holds if not called.
+    /// The number format; what the model holds if not called. 16-bit floats are tested while loading, on one
+    /// picture against the CPU executor, and where they are not enough or not to be had the session
+    /// computes in f32: see [`Session::precision`] and [`Session::precision_note`].
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -154,6 +166,14 @@ impl SessionBuilder {
         self
     }
 
+    /// Keeps compiled pipelines from one process to the next, where the device can (Vulkan): the first
+    /// result comes sooner. What is damaged, foreign or cannot be written is no error. Not kept if not
+    /// called.
+    pub fn pipeline_cache(mut self, cache: PipelineCache) -> Self {
+        self.pipelines = Some(cache);
+        self
+    }
+
     /// Rows and columns of the network's input; what the model was trained with if not called. See
     /// [`Model::with_input_size`].
     pub fn input_size(mut self, height: usize, width: usize) -> Self {
@@ -173,6 +193,37 @@ impl SessionBuilder {
     /// every run reads it back from the device.
     pub fn features<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.features.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Plans with these tiles and kernels and no other tuning: what [`Session::choices`] of an earlier
+    /// session said, or an [`Outcome`](crate::tune::Outcome). What the network's steps do not fit is ignored.
+    pub fn choices(mut self, choices: Choices) -> Self {
+        self.tuning = Tuning::Choices(Arc::new(choices));
+        self
+    }
+
+    /// Plans with what was tuned for the device that is opened, if it is in there; the crate's own tables
+    /// stand in for the rest.
+    pub fn tuned(mut self, store: Store) -> Self {
+        self.tuning = Tuning::Store(Arc::new(store));
+        self
+    }
+
+    /// Tunes while loading, for about as long as `budget` ([`crate::tune`]); what a call of
+    /// [`tuned`](Self::tuned) before gave is tried first. [`Session::choices`] has the result.
+    pub fn tune(mut self, budget: Duration) -> Self {
+        let store = match self.tuning {
+            Tuning::Store(store) | Tuning::Measure { store, .. } => store,
+            _ => Arc::default(),
+        };
+        self.tuning = Tuning::Measure { budget, store };
+        self
+    }
+
+    /// Plans by rules alone, without any tuning, that of the crate's own tables included.
+    pub fn untuned(mut self) -> Self {
+        self.tuning = Tuning::None;
         self
     }
 
@@ -212,67 +263,58 @@ impl SessionBuilder {
         let names: Vec<String> = stages.into_iter().chain(self.features).collect();
         let kept = features::select(model.graph(), &names)?;
         let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
+        let factors = |id: &NodeId| Some(model.quantization()?.factors(*id)?.to_vec());
+        let factors = wanted.iter().map(factors).collect();
         let precision = self.precision.unwrap_or(model.precision());
-        if precision != model.precision() {
-            let (name, held) = (model.name(), model.precision());
-            return Err(Error::argument(format!(
-                "{name} holds {held} weights and this version runs f32 only; \
-                 {precision} arrives with a later version: use --precision {held}"
-            )));
-        }
+        model = model.with_precision(precision)?;
         if self.batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
         let start = Instant::now();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, device) = if let Some((device, queue)) = self.borrowed {
-            Engine::borrowed(device, queue, &model, batch, safe_shaders, &wanted).await?
-        } else {
-            open(&self.device, self.backend, &model, batch, safe_shaders, &wanted).await?
+        let setup = Setup {
+            batch: self.batch,
+            safe_shaders: self.safe_shaders,
+            pipelines: self.pipelines,
+            tuning: self.tuning,
+            wanted,
+            precision,
         };
+        let started = if let Some((device, queue)) = self.borrowed {
+            Engine::borrowed(device, queue, &model, &setup).await?
+        } else {
+            open(&self.device, self.backend, &model, &setup).await?
+        };
+        let Started { engine, device, precision, note, choices } = started;
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
-        Ok(Session { model, engine, device, timing, batch, safe_shaders, labels, kept })
+        let precision = (precision, note);
+        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, factors, choices })
     }
 }
 
-async fn open(
-    choice: &DeviceChoice,
-    backend: Option<Backend>,
-    model: &Model,
-    batch: usize,
-    safe_shaders: bool,
-    wanted: &[NodeId],
-) -> Result<(Engine, DeviceInfo)> {
+async fn open(choice: &DeviceChoice, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let Some(request) = choice.request() else {
         if let Some(backend) = backend {
             return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));
         }
-        return Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu("as asked for")));
+        return Engine::cpu(model, setup, "as asked for");
     };
-    match open_gpu(&request, backend, model, batch, safe_shaders, wanted).await {
+    match open_gpu(&request, backend, model, setup).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
             let reason = match error {
                 Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
                 other => other.to_string(),
             };
-            Ok((Engine::cpu(model, wanted)?, DeviceInfo::cpu(reason)))
+            Engine::cpu(model, setup, reason)
         }
         opened => opened,
     }
 }
 
-async fn open_gpu(
-    request: &DeviceRequest,
-    backend: Option<Backend>,
-    model: &Model,
-    batch: usize,
-    safe_shaders: bool,
-    wanted: &[NodeId],
-) -> Result<(Engine, DeviceInfo)> {
+async fn open_gpu(request: &DeviceRequest, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let chosen = gpu::select_adapter(request, backend).await?;
     let context = GpuContext::request(&chosen).await?;
-    let info = DeviceInfo::gpu(context.summary(), chosen.reason);
-    Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+    let device = DeviceInfo::gpu(context.summary(), chosen.reason);
+    Engine::gpu(&context, device, model, setup).await
 }

@@ -1,58 +1,134 @@
 //! The executor behind a session: GPU or CPU, the same calls.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use web_time::Instant;
 
 use super::device::DeviceInfo;
-use super::model::Model;
-use crate::cpu::CpuExecutor;
+use super::model::{Model, Precision};
+use super::self_test;
+use super::tuning::{Tuning, describe};
+use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, Queue, StepTime};
-use crate::graph::NodeId;
+use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, PipelineCache, Queue, StepTime};
+use crate::graph::{Graph, NodeId};
+use crate::int8;
+use crate::kernels::{Choices, MAX_TOP, Ranking, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
+use crate::quant::Scheme;
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
-    Cpu { executor: Box<CpuExecutor>, preprocess: Preprocess, wanted: Vec<NodeId> },
+    Cpu {
+        executor: Box<CpuExecutor>,
+        preprocess: Preprocess,
+        wanted: Vec<NodeId>,
+    },
+    /// In integers.
+    Int8 {
+        executor: Box<Int8Executor>,
+        graph: Graph,
+        preprocess: Preprocess,
+        wanted: Vec<NodeId>,
+    },
     Gpu(Box<GpuExecutor>),
 }
 
+/// What to make of a model, whatever the device.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    /// Pictures per run.
+    pub batch: usize,
+    /// Whether shaders keep their runtime checks.
+    pub safe_shaders: bool,
+    /// Pipelines that were compiled before.
+    pub pipelines: Option<PipelineCache>,
+    /// Which tuned choices to take.
+    pub tuning: Tuning,
+    /// The nodes whose values every run returns beside the output.
+    pub wanted: Vec<NodeId>,
+    /// The number format that was asked for. Weights of eight bits are the model's already.
+    pub precision: Precision,
+}
+
+/// An engine, where it runs, what it computes in, and what was tuned.
+pub(super) struct Started {
+    pub engine: Engine,
+    pub device: DeviceInfo,
+    pub precision: Precision,
+    pub note: Option<String>,
+    pub choices: Arc<Choices>,
+}
+
 impl Engine {
-    /// `wanted` are the nodes whose values every run returns beside the output.
-    pub(super) fn cpu(model: &Model, wanted: &[NodeId]) -> Result<Self> {
+    /// On the CPU, for the `reason`.
+    pub(super) fn cpu(model: &Model, setup: &Setup, reason: impl Into<String>) -> Result<Started> {
+        let (preprocess, wanted) = (model.preprocess().clone(), setup.wanted.clone());
+        let (device, precision) = (DeviceInfo::cpu(reason), model.precision());
+        if let Some(quantization) = model.quantization().filter(|q| q.scheme() == Scheme::W8a8) {
+            let executor = Box::new(Int8Executor::new(int8::lower(model.graph(), quantization)?));
+            if wanted.is_empty() {
+                executor.prepare();
+            }
+            let engine = Engine::Int8 { executor, graph: model.graph().clone(), preprocess, wanted };
+            let note = Some(format!("in integers ({})", Int8Executor::best_instruction_set()));
+            return Ok(Started { engine, device, precision, note, choices: Arc::default() });
+        }
         let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
-        if wanted.is_empty() {
+        if setup.wanted.is_empty() {
             executor.prepare();
         }
-        Ok(Engine::Cpu { executor, preprocess: model.preprocess().clone(), wanted: wanted.to_vec() })
+        let engine = Engine::Cpu { executor, preprocess, wanted };
+        let note = match (setup.precision, precision) {
+            (Precision::F16, _) => Some("the CPU executor computes in f32"),
+            (_, Precision::W8) => Some("the CPU executor holds the weights of 8 bits as the f32 values they stand for"),
+            _ => None,
+        };
+        Ok(Started { engine, device, precision, note: note.map(str::to_owned), choices: Arc::default() })
     }
 
-    /// Plans the network for the device and builds its pipelines.
+    /// Plans the network for the device and builds its pipelines; what is tuned is added to `device`. 16-bit
+    /// floats have to pass a test on the device; f32 takes their place if they do not.
     pub(super) async fn gpu(
         context: &GpuContext,
+        mut device: DeviceInfo,
         model: &Model,
-        batch: usize,
-        safe_shaders: bool,
-        wanted: &[NodeId],
-    ) -> Result<Self> {
-        let plan = Plan::for_target(model.graph(), batch, wanted, context.target())?;
-        let preprocess = Some(model.preprocess().clone());
-        let options = ExecutorOptions { preprocess, safe_shaders, canaries: false };
-        Ok(Engine::Gpu(Box::new(GpuExecutor::new(context, plan, options).await?)))
+        setup: &Setup,
+    ) -> Result<Started> {
+        let held = model.precision();
+        let mut note = match held {
+            Precision::F32 | Precision::F16 => None,
+            Precision::W8 => Some("weights of 8 bits, activations in f32".to_owned()),
+            Precision::W8a8 => Some("weights of 8 bits, activations in f32 and not rounded".to_owned()),
+        };
+        if setup.precision == Precision::F16 {
+            let (mut executor, choices) = executor(context, model, setup, true, &mut device).await?;
+            match self_test::f16(&mut executor, model).await? {
+                Ok(passed) => {
+                    let (engine, note) = (Engine::Gpu(Box::new(executor)), Some(format!("self-test passed: {passed}")));
+                    return Ok(Started { engine, device, precision: Precision::F16, note, choices });
+                }
+                Err(failed) => note = Some(format!("16-bit floats failed their self-test ({failed}): f32 instead")),
+            }
+        }
+        let (executor, choices) = executor(context, model, setup, false, &mut device).await?;
+        Ok(Started { engine: Engine::Gpu(Box::new(executor)), device, precision: held, note, choices })
     }
 
-    pub(super) async fn borrowed(
-        device: Device,
-        queue: Queue,
-        model: &Model,
-        batch: usize,
-        safe_shaders: bool,
-        wanted: &[NodeId],
-    ) -> Result<(Self, DeviceInfo)> {
+    pub(super) async fn borrowed(device: Device, queue: Queue, model: &Model, setup: &Setup) -> Result<Started> {
         let context = GpuContext::from_device(device, queue);
-        let info = DeviceInfo::gpu(context.summary(), "the caller's device");
-        Ok((Engine::gpu(&context, model, batch, safe_shaders, wanted).await?, info))
+        let device = DeviceInfo::gpu(context.summary(), "the caller's device");
+        Engine::gpu(&context, device, model, setup).await
+    }
+
+    pub(super) fn compiled(&self) -> Option<Vec<u8>> {
+        match self {
+            Engine::Cpu { .. } | Engine::Int8 { .. } => None,
+            Engine::Gpu(executor) => executor.compiled(),
+        }
     }
 
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.
@@ -61,7 +137,21 @@ impl Engine {
             Engine::Cpu { executor, preprocess, wanted } => {
                 run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
             }
+            Engine::Int8 { executor, preprocess, wanted, .. } => {
+                run_int8(executor, &preprocess.apply_batch(pictures)?, wanted)
+            }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
+        }
+    }
+
+    /// The `count` best classes of up to a batch of pictures, where the device finds them: `None` on
+    /// the CPU, and where it cannot find so many.
+    pub(super) async fn rank_pictures(&mut self, pictures: &[Picture], count: usize) -> Result<Option<Vec<Ranking>>> {
+        match self {
+            Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
+                executor.top_pictures(pictures).await.map(Some)
+            }
+            Engine::Gpu(_) | Engine::Cpu { .. } | Engine::Int8 { .. } => Ok(None),
         }
     }
 
@@ -70,15 +160,14 @@ impl Engine {
             Engine::Cpu { executor, preprocess, .. } => {
                 let start = Instant::now();
                 let input = preprocess.apply(picture)?;
-                let step = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: start.elapsed() };
-                let graph = executor.graph();
-                let steps = executor.run_timed(&input)?.1.into_iter().map(|step| StepTime {
-                    node: graph.node(step.node).name.clone(),
-                    kernel: step.kernel,
-                    macs: graph.node_macs(step.node),
-                    time: step.time,
-                });
-                Ok(std::iter::once(step).chain(steps).collect())
+                let first = start.elapsed();
+                Ok(profiled(executor.graph(), first, executor.run_timed(&input)?.1))
+            }
+            Engine::Int8 { executor, graph, preprocess, .. } => {
+                let start = Instant::now();
+                let input = preprocess.apply(picture)?;
+                let first = start.elapsed();
+                Ok(profiled(graph, first, executor.run_timed(&input)?.1))
             }
             Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
         }
@@ -87,13 +176,63 @@ impl Engine {
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
+            Engine::Int8 { executor, wanted, .. } => run_int8(executor, input, wanted),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }
 }
 
+/// The executor with the choices that it was planned by.
+async fn executor(
+    context: &GpuContext,
+    model: &Model,
+    setup: &Setup,
+    f16: bool,
+    device: &mut DeviceInfo,
+) -> Result<(GpuExecutor, Arc<Choices>)> {
+    let Setup { batch, safe_shaders, pipelines, wanted, tuning, .. } = setup;
+    let preprocess = Some(model.preprocess().clone());
+    let (safe_shaders, pipelines) = (*safe_shaders, pipelines.clone());
+    let options = ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false };
+    let target = Target { f16, ..context.target() };
+    let mut target = tuning.choose(target, context, model, *batch, safe_shaders).await?;
+    loop {
+        let plan = Plan::for_target(model.graph(), *batch, wanted, target.clone())?;
+        device.tuning = describe(&plan, &target.choices);
+        match GpuExecutor::new(context, plan, options.clone()).await {
+            Ok(executor) => return Ok((executor, target.choices)),
+            // Choices may come from a file that anybody wrote: without them it has to work.
+            Err(error) if device.tuning.is_some() && !matches!(error, Error::DeviceLost { .. }) => {
+                log::warn!("tuned tiles are not used: {error}");
+                target.choices = Arc::default();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The CPU's steps, after the picture's preparation.
+fn profiled(graph: &Graph, preprocess: Duration, steps: Vec<cpu::StepTime>) -> Vec<StepTime> {
+    let first = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: preprocess };
+    let steps = steps.into_iter().map(|step| StepTime {
+        node: graph.node(step.node).name.clone(),
+        kernel: step.kernel,
+        macs: graph.node_macs(step.node),
+        time: step.time,
+    });
+    std::iter::once(first).chain(steps).collect()
+}
+
 /// Without wanted values the prepared kernels run, which keep none but the output.
 fn run_on_cpu(executor: &CpuExecutor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
+    if wanted.is_empty() {
+        return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
+    }
+    executor.run_with(input, wanted).map(Outputs::from)
+}
+
+/// Without wanted values, memory is used again and again.
+fn run_int8(executor: &Int8Executor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
     if wanted.is_empty() {
         return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
     }

@@ -6,6 +6,8 @@ mod builder;
 mod device;
 mod engine;
 mod model;
+mod self_test;
+mod tuning;
 
 pub use answer::{Answer, Top};
 pub use builder::SessionBuilder;
@@ -20,9 +22,11 @@ use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
 use crate::gpu::{Device, Queue, StepTime};
 use crate::graph::NodeId;
+use crate::kernels::Choices;
 use crate::picture::Picture;
+use crate::quant;
 use crate::tensor::Tensor;
-use engine::Engine;
+use engine::{Engine, Outputs, Setup, Started};
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -39,12 +43,17 @@ pub struct Session {
     engine: Engine,
     device: DeviceInfo,
     timing: Timing,
-    batch: usize,
-    safe_shaders: bool,
+    setup: Setup,
+    /// What it computes in, and what is to be said about that.
+    precision: (Precision, Option<String>),
     /// One name per class, shared by all answers.
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
     kept: Vec<Selected>,
+    /// What their channels have to be multiplied with, for those of equalised networks.
+    factors: Vec<Option<Vec<f32>>>,
+    /// The tuned choices that it was planned with.
+    choices: Arc<Choices>,
 }
 
 impl Session {
@@ -53,7 +62,37 @@ impl Session {
         SessionBuilder::default()
     }
 
-    /// Classifies one picture: crop, resize, normalise, run.
+    /// The `count` most probable classes of a picture, best first: crop, resize, normalise, run. Where
+    /// the device can find them ([`MAX_TOP`](crate::kernels::MAX_TOP) at most), a few hundred bytes are
+    /// read back instead of all logits.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub async fn classify(&mut self, picture: &Picture, count: usize) -> Result<Vec<Top>> {
+        let answers = self.classify_batch(std::slice::from_ref(picture), count).await?;
+        answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
+    }
+
+    /// The `count` most probable classes of up to [`Session::batch`] pictures in one run, in order; see
+    /// [`Session::classify`].
+    ///
+    /// # Errors
+    /// As [`Session::run_batch`].
+    pub async fn classify_batch(&mut self, pictures: &[Picture], count: usize) -> Result<Vec<Vec<Top>>> {
+        self.check_count(pictures.len())?;
+        let Some(rankings) = self.engine.rank_pictures(pictures, count).await? else {
+            let answers = self.run_batch(pictures).await?;
+            return Ok(answers.iter().map(|answer| answer.top(count)).collect());
+        };
+        let network = self.model.name();
+        let named = rankings.iter().map(|ranking| match ranking.not_finite {
+            Some((class, value)) => Err(Error::NotFinite { network: network.to_owned(), class, value }),
+            None => Ok(answer::best(ranking, count, &self.labels)),
+        });
+        named.collect()
+    }
+
+    /// Runs the network on a picture and returns all logits: crop, resize, normalise, run.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] if the GPU went away (see [`Session::rebuild`]), [`Error::Gpu`] if it
@@ -63,7 +102,7 @@ impl Session {
         answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
     }
 
-    /// Classifies up to [`Session::batch`] pictures in one run, in order.
+    /// Runs the network on up to [`Session::batch`] pictures at once and returns all logits, in order.
     ///
     /// # Errors
     /// As [`Session::run`]; also if there are no pictures, or more than the batch.
@@ -113,7 +152,7 @@ impl Session {
         self.check_kept()?;
         self.check_count(pictures.len())?;
         let outputs = self.engine.run_pictures(pictures).await?;
-        Features::new(&self.kept, outputs.wanted, outputs.output)
+        self.features_from(outputs)
     }
 
     /// The values that the session keeps for a tensor that is already preprocessed; see
@@ -125,6 +164,14 @@ impl Session {
         self.check_kept()?;
         self.check_samples(input)?;
         let outputs = self.engine.run_tensor(input).await?;
+        self.features_from(outputs)
+    }
+
+    /// Values of quantised networks become those that the network had before its ranges were moved.
+    fn features_from(&self, mut outputs: Outputs) -> Result<Features> {
+        for (value, factors) in outputs.wanted.iter_mut().zip(&self.factors) {
+            factors.as_ref().map_or(Ok(()), |factors| quant::restore(value, factors))?;
+        }
         Features::new(&self.kept, outputs.wanted, outputs.output)
     }
 
@@ -137,7 +184,7 @@ impl Session {
     }
 
     fn check_count(&self, given: usize) -> Result<()> {
-        let batch = self.batch;
+        let batch = self.batch();
         if !(1..=batch).contains(&given) {
             return Err(Error::argument(format!("{given} pictures given, this session takes 1 to {batch} at once")));
         }
@@ -146,8 +193,9 @@ impl Session {
 
     fn check_samples(&self, input: &Tensor) -> Result<()> {
         let samples = input.shape().first().copied().unwrap_or(0);
-        if !(1..=self.batch).contains(&samples) {
-            let (shape, batch) = (input.shape(), self.batch);
+        let batch = self.batch();
+        if !(1..=batch).contains(&samples) {
+            let shape = input.shape();
             return Err(Error::argument(format!(
                 "the input has shape {shape:?}, this session takes 1 to {batch} samples"
             )));
@@ -165,6 +213,12 @@ impl Session {
         &self.device
     }
 
+    /// The tuned tiles and kernels that it was planned with: of the crate's own tables, of a file, or
+    /// measured ([`SessionBuilder::tune`]). Empty on the CPU.
+    pub fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
     /// How long loading and compiling took.
     pub fn timing(&self) -> Timing {
         self.timing
@@ -172,7 +226,25 @@ impl Session {
 
     /// Pictures per run.
     pub fn batch(&self) -> usize {
-        self.batch
+        self.setup.batch
+    }
+
+    /// The number format that it computes in: what was asked for, or f32 where 16-bit floats cannot be
+    /// had, for which [`Session::precision_note`] has the reason.
+    pub fn precision(&self) -> Precision {
+        self.precision.0
+    }
+
+    /// What is to be known about [`Session::precision`], a sentence without a capital; `None` for f32
+    /// that was asked for.
+    pub fn precision_note(&self) -> Option<&str> {
+        self.precision.1.as_deref()
+    }
+
+    /// The compiled pipelines, for [`SessionBuilder::pipeline_cache`] the next time; `None` where the
+    /// device has no such thing (all but Vulkan) or the session was built without.
+    pub fn compiled_pipelines(&self) -> Option<Vec<u8>> {
+        self.engine.compiled()
     }
 
     /// Brings a session whose device was lost back to life on another device of the caller's,
@@ -182,10 +254,10 @@ impl Session {
     /// As [`SessionBuilder::load`]; the session stays as it was.
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let wanted: Vec<NodeId> = self.kept.iter().map(|feature| feature.id).collect();
-        let (batch, safe_shaders) = (self.batch, self.safe_shaders);
-        let (engine, info) = Engine::borrowed(device, queue, &self.model, batch, safe_shaders, &wanted).await?;
-        (self.engine, self.device) = (engine, info);
+        let Started { engine, device, precision, note, choices } =
+            Engine::borrowed(device, queue, &self.model, &self.setup).await?;
+        (self.engine, self.device, self.precision) = (engine, device, (precision, note));
+        self.choices = choices;
         self.timing.compile = milliseconds(start);
         Ok(())
     }

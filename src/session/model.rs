@@ -17,6 +17,7 @@ use crate::models::{self, Architecture, Form};
 use crate::passes::{self, Report};
 use crate::preprocess::{Preprocess, Resize};
 use crate::proof::{self, Proof};
+use crate::quant::{Quantization, Scheme};
 use crate::tensor::Tensor;
 
 /// Number format of weights and activations.
@@ -26,9 +27,10 @@ pub enum Precision {
     /// 32-bit floats throughout.
     #[default]
     F32,
-    /// 16-bit floats, 32-bit sums.
+    /// Activations and float weights stored as 16-bit floats, sums in 32 bits. Weights that the model holds
+    /// in 8 bits stay so.
     F16,
-    /// INT8 weights, float activations.
+    /// Weights of 8 bits, activations of 32-bit floats.
     W8,
     /// INT8 weights and activations, integer arithmetic.
     W8a8,
@@ -126,6 +128,7 @@ impl Model {
             graph,
             architecture: name,
             form: Form::Train,
+            quantization: None,
             preprocess,
             labels,
             source_sha256,
@@ -157,6 +160,10 @@ impl Model {
     }
 
     fn fuse(loaded: LoadedModel, prove: bool, start: Instant) -> Result<Model> {
+        if loaded.quantization.is_some() {
+            // Fused before it was quantised, and its scales name the nodes that it has.
+            return Model::quantized(loaded, start.elapsed());
+        }
         // Fused checkpoints too: the official fuse leaves batch norms standing, and epilogues are
         // ours.
         let (graph, report) = passes::fuse(&loaded.graph)?;
@@ -166,6 +173,17 @@ impl Model {
         let proof = if rewritten && prove { Some(proved(&loaded.graph, &graph)?) } else { None };
         let network = LoadedModel { graph, form: Form::Fused, ..loaded };
         Ok(Model { network, fusion: rewritten.then_some(Fusion { report, proof }), loading })
+    }
+
+    /// A network whose graph and scales belong together.
+    pub(crate) fn quantized(mut network: LoadedModel, loading: Duration) -> Result<Model> {
+        check_ends(&network)?;
+        if let Some(quantization) = &network.quantization {
+            quantization.check(&network.graph)?;
+            // For executors that store them as bytes.
+            quantization.weights().try_for_each(|(id, scales)| network.graph.set_scales(id, scales))?;
+        }
+        Ok(Model { network, fusion: None, loading })
     }
 
     /// Gives the classes other names.
@@ -258,9 +276,49 @@ impl Model {
         self.loading
     }
 
-    /// The number format its weights are in.
+    /// The number format that it is held in: that of its weights, and of its activations if they have
+    /// scales.
     pub fn precision(&self) -> Precision {
-        Precision::F32
+        let quantised = || self.graph().params().iter().any(|(_, param)| param.scales.is_some());
+        match self.quantization().map(Quantization::scheme) {
+            Some(Scheme::W8a8) => Precision::W8a8,
+            Some(Scheme::W8) => Precision::W8,
+            None if quantised() => Precision::W8,
+            None => Precision::F32,
+        }
+    }
+
+    /// The model as a session of that precision runs it. [`Precision::W8`] rounds those weights of
+    /// convolutions and linear layers to 8 bits that are not yet ([`passes::quantize_weights`]), and leaves
+    /// activations in floats; [`Precision::F32`] takes weights of 8 bits as floats; [`Precision::F16`] is
+    /// about how a device stores floats.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for [`Precision::W8a8`] if activations have no scales.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Model> {
+        if precision == self.precision() {
+            return Ok(self);
+        }
+        if precision == Precision::W8a8 {
+            let (name, held) = (self.name(), self.precision());
+            return Err(Error::argument(format!(
+                "{name} holds {held} weights and no ranges of activations, which w8a8 needs: \
+                 make a file that has them with `foveate quantize`, or use --precision w8 or --precision f32"
+            )));
+        }
+        self.network.quantization = None;
+        match precision {
+            Precision::F32 => passes::forget_scales(&mut self.network.graph)?,
+            Precision::W8 => passes::quantize_weights(&mut self.network.graph).map(drop)?,
+            Precision::F16 | Precision::W8a8 => {}
+        }
+        Ok(self)
+    }
+
+    /// The scales of its weights and values, if it is quantised: [`Model::graph`] then holds weights
+    /// that lie on their grids.
+    pub fn quantization(&self) -> Option<&Quantization> {
+        self.network.quantization.as_ref()
     }
 
     /// The model as a file of this crate's own format.

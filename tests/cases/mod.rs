@@ -5,11 +5,13 @@
 #![allow(dead_code)]
 
 pub mod convolutions;
+mod head;
 mod mixers;
 pub mod mlp;
 mod networks;
 mod pointwise;
 
+use foveate::kernels::Target;
 use foveate::ops::*;
 use foveate::{Graph, NodeId, ParamId, Result, Shape, Tensor};
 use rand::SeedableRng;
@@ -17,6 +19,7 @@ use rand_distr::{Distribution, Normal, Uniform};
 use rand_pcg::Pcg64Mcg;
 
 /// A graph and an input `[n, c, h, w]` for it.
+#[derive(Clone)]
 pub struct Case {
     /// Begins with the name of the operator that it is about.
     pub name: String,
@@ -24,9 +27,34 @@ pub struct Case {
     pub input: Tensor,
 }
 
+impl Case {
+    /// The same with weights of eight bits: the oracle computes with what they stand for.
+    pub fn quantised(&self) -> Case {
+        let mut graph = self.graph.clone();
+        foveate::passes::quantize_weights(&mut graph).expect("finite weights");
+        Case { name: self.name.clone(), graph, input: self.input.clone() }
+    }
+
+    /// Whether a layer's weights are of eight bits.
+    pub fn is_quantised(&self) -> bool {
+        self.graph.params().iter().any(|(_, param)| param.scales.is_some())
+    }
+}
+
+/// What plans may be made for: every kind of memory, with and without a GPU's workgroup memory.
+pub fn targets() -> [Target; 4] {
+    let (gpu, software) = (Target::default(), Target::software());
+    [gpu.clone(), software.clone(), Target { software: false, ..software }, Target { software: true, ..gpu }]
+}
+
+/// The two kinds of memory with 16-bit floats.
+pub fn f16_targets() -> [Target; 2] {
+    [Target::default(), Target::software()].map(|target| Target { f16: true, ..target })
+}
+
 /// All cases, always the same.
 pub fn all() -> Vec<Case> {
-    [convolutions::cases(), mixers::cases(), mlp::cases(), pointwise::cases(), networks::cases()]
+    [convolutions::cases(), head::cases(), mixers::cases(), mlp::cases(), pointwise::cases(), networks::cases()]
         .into_iter()
         .flatten()
         .collect()

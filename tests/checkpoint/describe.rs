@@ -286,6 +286,7 @@ fn norms_behind_gates_are_seen_and_named_as_kept() {
     config.stages.iter_mut().flatten().for_each(|block| block.squeeze = Some(4));
     let model = LoadedModel {
         graph: architecture.build(Form::Train, &mut Zeros).unwrap(),
+        quantization: None,
         architecture: architecture.name,
         form: Form::Train,
         preprocess: architecture.preprocess,

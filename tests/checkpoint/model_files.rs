@@ -114,8 +114,8 @@ fn a_file_is_written_whole_or_not_at_all() {
 
 #[test]
 fn versions_and_precisions_to_come_are_refused_by_name() {
-    let message = refused(&with_entry("foveate.format", |_| "2".into()));
-    assert!(message.contains("format version \"2\"") && message.contains("reads \"1\""), "{message}");
+    let message = refused(&with_entry("foveate.format", |_| "3".into()));
+    assert!(message.contains("format version \"3\"") && message.contains("reads \"1\""), "{message}");
     let message = refused(&with_entry("foveate.precision", |_| "w8a8".into()));
     assert!(message.contains("precision \"w8a8\""), "{message}");
 }

@@ -136,9 +136,37 @@ fn wrong_usage_exits_with_2() {
 }
 
 #[test]
-fn precisions_that_the_model_does_not_hold_are_refused_by_name() {
-    for precision in ["f16", "w8", "w8a8"] {
-        fails(1, &["classify", CAT, "--precision", precision], &[precision, "--precision f32"]);
+fn a_precision_that_cannot_be_had_is_refused_by_name() {
+    fails(1, &["classify", CAT, "--device", "cpu", "--precision", "w8a8"], &["w8a8", "--precision w8", "ranges"]);
+}
+
+#[test]
+fn precisions_are_reported_as_they_are() {
+    for (precision, has, note) in [("f32", "f32", ""), ("f16", "f32", "computes in f32"), ("w8", "w8", "8 bits")] {
+        let output = foveate(&["classify", CAT, "--device", "cpu", "--json", "--precision", precision]);
+        let line = &json_lines(&output)[0];
+        assert_eq!((line["precision"].as_str(), line["top"][0]["label"].as_str()), (Some(has), Some("cat")));
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(note) && stderr.contains("precision:") != note.is_empty(), "{stderr}");
+    }
+    let plain = text(&foveate(&["classify", CAT, "--device", "cpu", "--precision", "w8"]).stdout);
+    assert!(plain.lines().next().unwrap().ends_with(", w8)"), "{plain}");
+}
+
+#[test]
+fn every_command_with_a_device_takes_a_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let maps = folder.path().join("maps");
+    for args in [
+        vec!["eval", "tests/data/cifar10", "--limit", "10", "--json"],
+        vec!["features", CAT, "--json", "-o", maps.to_str().unwrap()],
+    ] {
+        let output = foveate(&[&args[..], &["--device", "cpu", "--precision", "w8"]].concat());
+        let (lines, stderr) = (json_lines(&output), text(&output.stderr));
+        assert!(stderr.contains("precision: w8;"), "{stderr}");
+        if args[0] == "eval" {
+            assert!(lines[0].to_string().contains("\"precision\":\"w8\""), "{}", lines[0]);
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 pub fn foveate(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
     command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.env("FOVEATE_OFFLINE", "1").env("FOVEATE_CACHE", "no/such/cache").env_remove("FOVEATE_REGISTRY");
+    let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache without weights");
+    command.env("FOVEATE_OFFLINE", "1").env("FOVEATE_CACHE", cache).env_remove("FOVEATE_REGISTRY");
     command.output().unwrap()
 }
 

@@ -105,6 +105,7 @@ fn model_files() -> Vec<(String, Vec<u8>)> {
             architecture: graph.name.clone(),
             graph,
             form: Form::Train,
+            quantization: None,
             preprocess: Preprocess { resize, crop, mean: [0.5; 3], std: [0.25; 3] },
             labels: None,
             source_sha256: String::new(),

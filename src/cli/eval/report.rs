@@ -186,7 +186,7 @@ impl<'a> Contender<'a> {
             source_sha256: &model.details().source_sha256,
             model: model.name(),
             form: model.details().form,
-            precision: model.precision(),
+            precision: session.precision(),
             device: session.device(),
             batch: session.batch(),
             top1: Share::new(all.top1, all.total),

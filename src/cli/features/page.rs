@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use foveate::Shape;
 use foveate::features::{Branch, Feature, Scale, Stats, Style};
 
+use crate::cli::html::escape;
 use crate::cli::table::shown;
 
 /// The page.
@@ -188,22 +189,6 @@ impl Figure {
         }
         f.write_str("</figcaption></figure>\n")
     }
-}
-
-/// Text in HTML: names come from files.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -16,24 +16,26 @@ use sha2::{Digest, Sha256};
 use super::Found;
 use crate::cli::{progress, tell};
 
+/// The folder of all that is kept: `FOVEATE_CACHE`, else `foveate` in the platform's folder of caches. It
+/// need not be there yet.
+pub fn base() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("FOVEATE_CACHE").filter(|value| !value.is_empty()) {
+        return Ok(PathBuf::from(folder));
+    }
+    let strategy = etcetera::base_strategy::choose_native_strategy()
+        .map_err(|error| Error::argument(format!("{error}; FOVEATE_CACHE names a folder for fetched weights")))?;
+    Ok(strategy.cache_dir().join("foveate"))
+}
+
 /// The folder of weights.
 pub struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// `weights` in `FOVEATE_CACHE`, else in `foveate` in the platform's folder of caches. It need
-    /// not be there yet.
+    /// `weights` in the folder of [`base`]. It need not be there yet.
     pub fn find() -> Result<Self> {
-        let own = std::env::var_os("FOVEATE_CACHE").filter(|value| !value.is_empty());
-        let base = match own {
-            Some(folder) => PathBuf::from(folder),
-            None => etcetera::base_strategy::choose_native_strategy()
-                .map_err(|error| Error::argument(format!("{error}; FOVEATE_CACHE names a folder for fetched weights")))?
-                .cache_dir()
-                .join("foveate"),
-        };
-        Ok(Cache { folder: base.join("weights") })
+        Ok(Cache { folder: base()?.join("weights") })
     }
 
     /// Makes the folder.

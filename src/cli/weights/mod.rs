@@ -1,6 +1,6 @@
 //! Published weights on this machine: found in the cache, or fetched into it.
 
-mod cache;
+pub mod cache;
 mod download;
 mod http;
 mod partial;
@@ -12,6 +12,7 @@ use foveate::{Error, Result};
 
 use super::tell;
 use cache::Cache;
+pub use cache::base as cache_folder;
 
 /// Longest list of weights that is believed.
 const MAX_LIST: u64 = 16 << 20;

@@ -213,7 +213,7 @@ impl Kernel for Conv {
 }
 
 /// Splits `0..len` in that many parts whose lengths differ by one at most.
-pub(super) fn even_parts(len: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+pub(in crate::cpu) fn even_parts(len: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
     (0..parts).map(move |i| i * len / parts..(i + 1) * len / parts)
 }
 

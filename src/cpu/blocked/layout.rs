@@ -10,12 +10,12 @@
 use crate::graph::Shape;
 
 /// Channels in a block.
-pub(super) const LANES: usize = 16;
+pub(in crate::cpu) const LANES: usize = 16;
 
 /// Sixteen channels of one pixel: one cache line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
-pub(super) struct Block(pub [f32; LANES]);
+pub(in crate::cpu) struct Block(pub [f32; LANES]);
 
 // SAFETY: sixteen floats without padding between or after them (64 bytes, aligned to 64); any bits are
 // a value.
@@ -24,12 +24,12 @@ unsafe impl bytemuck::Zeroable for Block {}
 unsafe impl bytemuck::Pod for Block {}
 
 impl Block {
-    pub(super) const ZERO: Block = Block([0.0; LANES]);
+    pub(in crate::cpu) const ZERO: Block = Block([0.0; LANES]);
 }
 
 /// Shape of a value and the width of the frame of zeros around each of its planes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Map {
+pub(in crate::cpu) struct Map {
     pub channels: usize,
     pub height: usize,
     pub width: usize,
@@ -37,49 +37,49 @@ pub(super) struct Map {
 }
 
 impl Map {
-    pub(super) fn new(shape: Shape, halo: usize) -> Self {
+    pub(in crate::cpu) fn new(shape: Shape, halo: usize) -> Self {
         let Shape { channels, height, width } = shape;
         Map { channels, height, width, halo }
     }
 
     /// The same values as a single row, which exists where there is no frame between rows.
-    pub(super) fn flat(self) -> Option<Self> {
+    pub(in crate::cpu) fn flat(self) -> Option<Self> {
         (self.halo == 0).then_some(Map { height: 1, width: self.height * self.width, ..self })
     }
 
     /// Number of planes of blocks.
-    pub(super) fn planes(&self) -> usize {
+    pub(in crate::cpu) fn planes(&self) -> usize {
         self.channels.div_ceil(LANES)
     }
 
     /// Blocks from one row to the next.
-    pub(super) fn pitch(&self) -> usize {
+    pub(in crate::cpu) fn pitch(&self) -> usize {
         self.width + 2 * self.halo
     }
 
     /// Blocks from one plane to the next.
-    pub(super) fn plane_len(&self) -> usize {
+    pub(in crate::cpu) fn plane_len(&self) -> usize {
         self.pitch() * (self.height + 2 * self.halo)
     }
 
     /// Number of blocks.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::cpu) fn len(&self) -> usize {
         self.planes() * self.plane_len()
     }
 
     /// Position of a pixel within a plane. `y` and `x` count from the frame's corner, so that what a
     /// tap reads above and left of the map has a position too.
-    pub(super) fn framed(&self, y: usize, x: usize) -> usize {
+    pub(in crate::cpu) fn framed(&self, y: usize, x: usize) -> usize {
         y * self.pitch() + x
     }
 
     /// Position of a pixel of the map itself.
-    pub(super) fn at(&self, plane: usize, y: usize, x: usize) -> usize {
+    pub(in crate::cpu) fn at(&self, plane: usize, y: usize, x: usize) -> usize {
         plane * self.plane_len() + self.framed(y + self.halo, x + self.halo)
     }
 
     /// Copies `[c, h, w]` values in; the frame is left alone.
-    pub(super) fn enter(&self, values: &[f32], blocks: &mut [Block]) {
+    pub(in crate::cpu) fn enter(&self, values: &[f32], blocks: &mut [Block]) {
         for (channel, plane) in values.chunks_exact(self.height * self.width).enumerate() {
             let (block, lane) = (channel / LANES, channel % LANES);
             for (y, row) in plane.chunks_exact(self.width).enumerate() {
@@ -91,7 +91,7 @@ impl Map {
     }
 
     /// Copies the values out as `[c, h, w]`.
-    pub(super) fn leave(&self, blocks: &[Block], values: &mut [f32]) {
+    pub(in crate::cpu) fn leave(&self, blocks: &[Block], values: &mut [f32]) {
         for (channel, plane) in values.chunks_exact_mut(self.height * self.width).enumerate() {
             let (block, lane) = (channel / LANES, channel % LANES);
             for (y, row) in plane.chunks_exact_mut(self.width).enumerate() {

@@ -7,19 +7,19 @@
 //! memory. What no kernel takes goes through the operator's general implementation in the folder above.
 
 mod choose;
-mod conv;
+pub(super) mod conv;
 mod depthwise;
 mod kernel;
-mod layout;
+pub(super) mod layout;
 mod mixer;
 mod pointwise;
 mod pool;
 mod program;
-mod slots;
+pub(super) mod slots;
 mod stem;
-mod team;
+pub(super) mod team;
 mod tile;
-mod vectors;
+pub(super) mod vectors;
 mod winograd;
 
 pub(super) use program::{Program, Workspace};

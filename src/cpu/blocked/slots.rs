@@ -11,7 +11,7 @@ use super::layout::{Block, Map};
 
 /// The part of a value that one piece of work writes: planes × rows × columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rect {
+pub(in crate::cpu) struct Rect {
     pub planes: Range<usize>,
     pub rows: Range<usize>,
     pub columns: Range<usize>,
@@ -19,32 +19,32 @@ pub(super) struct Rect {
 
 impl Rect {
     /// All of a value.
-    pub(super) fn whole(map: &Map) -> Self {
+    pub(in crate::cpu) fn whole(map: &Map) -> Self {
         Rect { planes: 0..map.planes(), rows: 0..map.height, columns: 0..map.width }
     }
 
-    pub(super) fn overlaps(&self, other: &Rect) -> bool {
+    pub(in crate::cpu) fn overlaps(&self, other: &Rect) -> bool {
         let meet = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
         meet(&self.planes, &other.planes) && meet(&self.rows, &other.rows) && meet(&self.columns, &other.columns)
     }
 
-    pub(super) fn lies_within(&self, map: &Map) -> bool {
+    pub(in crate::cpu) fn lies_within(&self, map: &Map) -> bool {
         let Rect { planes, rows, columns } = Rect::whole(map);
         self.planes.end <= planes.end && self.rows.end <= rows.end && self.columns.end <= columns.end
     }
 }
 
 /// Exclusive access to a [`Rect`] of a value.
-pub(super) struct Window<'a> {
-    start: *mut Block,
+pub(in crate::cpu) struct Window<'a, B = Block> {
+    start: *mut B,
     map: Map,
     rect: Rect,
-    life: PhantomData<&'a mut [Block]>,
+    life: PhantomData<&'a mut [B]>,
 }
 
-impl Window<'_> {
+impl<B> Window<'_, B> {
     /// What may be written.
-    pub(super) fn rect(&self) -> &Rect {
+    pub(in crate::cpu) fn rect(&self) -> &Rect {
         &self.rect
     }
 
@@ -52,7 +52,7 @@ impl Window<'_> {
     ///
     /// # Panics
     /// If the row is not in the window: a defect of the caller.
-    pub(super) fn row(&mut self, plane: usize, y: usize) -> &mut [Block] {
+    pub(in crate::cpu) fn row(&mut self, plane: usize, y: usize) -> &mut [B] {
         let Rect { planes, rows, columns } = &self.rect;
         assert!(planes.contains(&plane) && rows.contains(&y), "a kernel wrote outside of its window");
         // SAFETY: whoever made the window promised that `rect` lies within the map, the map within
@@ -65,17 +65,17 @@ impl Window<'_> {
 }
 
 /// Pointers to the slots of one workspace, shared by the threads of one run.
-pub(super) struct Slots<'a> {
-    slots: Vec<(*mut Block, usize)>,
-    life: PhantomData<&'a mut [Block]>,
+pub(in crate::cpu) struct Slots<'a, B = Block> {
+    slots: Vec<(*mut B, usize)>,
+    life: PhantomData<&'a mut [B]>,
 }
 
 // SAFETY: the slots are borrowed exclusively for as long as this lives, and the two functions below
 // are the only access; their callers promise that no two threads reach the same blocks.
-unsafe impl Sync for Slots<'_> {}
+unsafe impl<B: Send + Sync> Sync for Slots<'_, B> {}
 
-impl<'a> Slots<'a> {
-    pub(super) fn new(slots: &'a mut [Vec<Block>]) -> Self {
+impl<'a, B> Slots<'a, B> {
+    pub(in crate::cpu) fn new(slots: &'a mut [Vec<B>]) -> Self {
         Slots { slots: slots.iter_mut().map(|s| (s.as_mut_ptr(), s.len())).collect(), life: PhantomData }
     }
 
@@ -83,7 +83,7 @@ impl<'a> Slots<'a> {
     ///
     /// # Safety
     /// No window of this slot may be alive.
-    pub(super) unsafe fn read(&self, slot: usize) -> &[Block] {
+    pub(in crate::cpu) unsafe fn read(&self, slot: usize) -> &[B] {
         let (start, len) = self.slots[slot];
         // SAFETY: the vector is borrowed by `self`; the caller promises that nobody writes it.
         unsafe { std::slice::from_raw_parts(start, len) }
@@ -96,7 +96,7 @@ impl<'a> Slots<'a> {
     ///
     /// # Panics
     /// If the rectangle is not within the slot: a defect of the caller.
-    pub(super) unsafe fn window(&self, slot: usize, map: Map, rect: Rect) -> Window<'_> {
+    pub(in crate::cpu) unsafe fn window(&self, slot: usize, map: Map, rect: Rect) -> Window<'_, B> {
         let (start, len) = self.slots[slot];
         assert!(rect.lies_within(&map) && map.len() <= len, "a window is not within its slot");
         Window { start, map, rect, life: PhantomData }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Calls `work(step, piece, memory)` for every piece of every step; a step begins when the one
 /// before it is done. `pieces` has the number of each step's pieces, `memories` a scratch memory
 /// for each thread.
-pub(super) fn run<M: Send>(pieces: &[usize], memories: &mut [M], work: impl Fn(usize, usize, &mut M) + Sync) {
+pub(in crate::cpu) fn run<M: Send>(pieces: &[usize], memories: &mut [M], work: impl Fn(usize, usize, &mut M) + Sync) {
     #[cfg(not(target_arch = "wasm32"))]
     if let [first, others @ ..] = memories
         && !others.is_empty()

@@ -11,12 +11,12 @@ use super::layout::{Block, LANES};
 use crate::ops::Activation;
 
 /// Vectors in a block, for each width.
-pub(super) const fn vectors<S: Simd>() -> usize {
+pub(in crate::cpu) const fn vectors<S: Simd>() -> usize {
     LANES / S::F32_LANES
 }
 
 /// Values in a vector on this machine.
-pub(super) fn width() -> usize {
+pub(in crate::cpu) fn width() -> usize {
     struct Width;
     impl WithSimd for Width {
         type Output = usize;
@@ -30,26 +30,26 @@ pub(super) fn width() -> usize {
 
 /// One of a block's vectors.
 #[inline(always)]
-pub(super) fn load<S: Simd>(block: &Block, vector: usize) -> S::f32s {
+pub(in crate::cpu) fn load<S: Simd>(block: &Block, vector: usize) -> S::f32s {
     S::as_simd_f32s(&block.0).0[vector]
 }
 
 /// Puts one of a block's vectors.
 #[inline(always)]
-pub(super) fn store<S: Simd>(block: &mut Block, vector: usize, value: S::f32s) {
+pub(in crate::cpu) fn store<S: Simd>(block: &mut Block, vector: usize, value: S::f32s) {
     S::as_mut_simd_f32s(&mut block.0).0[vector] = value;
 }
 
 /// The first pixels of the segments of `P` that a row is computed in. The last one overlaps the one
 /// before it where `P` does not divide the row, so that no segment is shorter.
-pub(super) fn segments(columns: Range<usize>, pixels: usize) -> impl Iterator<Item = usize> + Clone {
+pub(in crate::cpu) fn segments(columns: Range<usize>, pixels: usize) -> impl Iterator<Item = usize> + Clone {
     let last = columns.end.saturating_sub(pixels);
     columns.step_by(pixels).map(move |x| x.min(last))
 }
 
 /// Pixels per segment that waste least on rows of this length: 7 for all that divides 224, else 4,
 /// or 1 for the shortest.
-pub(super) fn segment_len(columns: usize) -> usize {
+pub(in crate::cpu) fn segment_len(columns: usize) -> usize {
     match columns {
         0..=3 => 1,
         4..=6 => 4,
@@ -61,7 +61,7 @@ pub(super) fn segment_len(columns: usize) -> usize {
 
 /// ReLU that lets NaN through: damaged weights should show.
 #[inline(always)]
-pub(super) fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(in crate::cpu) fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
 }
@@ -72,7 +72,7 @@ pub(super) fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 /// |x| ≤ c = 5.2 (minimax of the result's error, by Lawson's reweighting). Beyond, it is `x` itself, or
 /// what it is at −c, less than 2e-6. There is no division, which takes as long as sixteen products.
 #[inline(always)]
-pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub(in crate::cpu) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const LIMIT: f32 = 5.2;
     const Q: [f32; 14] = [
         1.359_499_8e-1,
@@ -104,7 +104,7 @@ pub(super) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// Only gates have it: vectors of a few hundred values.
 #[inline(always)]
-pub(super) fn sigmoid<S: Simd>(mut x: S::f32s) -> S::f32s {
+pub(in crate::cpu) fn sigmoid<S: Simd>(mut x: S::f32s) -> S::f32s {
     for v in bytemuck::cast_slice_mut::<S::f32s, f32>(std::slice::from_mut(&mut x)) {
         *v = 1.0 / (1.0 + (-*v).exp());
     }
@@ -113,7 +113,7 @@ pub(super) fn sigmoid<S: Simd>(mut x: S::f32s) -> S::f32s {
 
 /// Any activation of a vector.
 #[inline(always)]
-pub(super) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f32s) -> S::f32s {
+pub(in crate::cpu) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f32s) -> S::f32s {
     match activation {
         Activation::None => x,
         Activation::Relu => relu(simd, x),

@@ -1,0 +1,215 @@
+//! The instruction sets with which sums of 8-bit products are computed; all give the same integers.
+//!
+//! A job is written once over [`Dot`] and compiled for each of them; [`Isa::dispatch`] picks one when it runs.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
+use super::layout::{Bytes, Enlarges, LANES, Lut, Panel, Rescale, Words};
+
+/// An instruction set that this machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cpu) enum Isa {
+    /// Plain code, vectorised by the compiler for what every machine of its kind has.
+    Portable,
+    /// AVX2: products by `vpmaddubsw`, of magnitudes and signed weights, so that pairs cannot saturate.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX2 with `vpdpbusd`.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// AVX-512 with `vpdpbusd`.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// The same with permutations of bytes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vbmi,
+    /// WebAssembly's vectors.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
+}
+
+impl Isa {
+    /// All that this machine has, the fastest last.
+    pub(in crate::cpu) fn available() -> Vec<Isa> {
+        #[allow(unused_mut, reason = "some targets have no other")]
+        let mut all = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2");
+            let vnni = avx2 && is_x86_feature_detected!("avxvnni");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vnni");
+            let vbmi = avx512 && is_x86_feature_detected!("avx512vbmi");
+            let found = [(Isa::Avx2, avx2), (Isa::AvxVnni, vnni), (Isa::Avx512, avx512), (Isa::Avx512Vbmi, vbmi)];
+            all.extend(found.into_iter().filter(|(_, there)| *there).map(|(isa, _)| isa));
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        all.push(Isa::Simd128);
+        all
+    }
+
+    /// The fastest of this machine.
+    pub(in crate::cpu) fn best() -> Isa {
+        Isa::available().pop().unwrap_or(Isa::Portable)
+    }
+
+    /// Name in device lines.
+    pub(in crate::cpu) fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => "avx-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512-vnni",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vbmi => "avx512-vnni-vbmi",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128 => "simd128",
+        }
+    }
+
+    /// What it looks like to code that prepares weights: the largest tile, and whether activations count with
+    /// their offset.
+    pub(super) fn traits(self) -> Traits {
+        struct Ask;
+        impl Job for Ask {
+            type Output = Traits;
+            #[inline(always)]
+            fn run<D: Dot>(self, _: D) -> Traits {
+                Traits { tile: D::TILE, pixels: D::PIXELS, offset: if D::OFFSET { 128 } else { 0 } }
+            }
+        }
+        self.dispatch(Ask)
+    }
+
+    /// Runs a job with this instruction set.
+    #[inline]
+    pub(super) fn dispatch<J: Job>(self, job: J) -> J::Output {
+        match self {
+            Isa::Portable => job.run(portable::Portable),
+            // SAFETY (all): such a value exists only where `available` found the features.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { avx2::plain(job) },
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => unsafe { avx2::vnni(job) },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512::vnni(job) },
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vbmi => unsafe { avx512::vbmi(job) },
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Isa::Simd128 => job.run(simd128::Simd128),
+        }
+    }
+}
+
+/// See [`Isa::traits`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Traits {
+    /// Most blocks of output channels in a tile.
+    pub tile: usize,
+    /// Most pixels in a tile.
+    pub pixels: usize,
+    /// What is added to every activation: 0 or 128.
+    pub offset: i32,
+}
+
+/// Work that is compiled for every instruction set. `run` must be `#[inline(always)]`.
+pub(super) trait Job {
+    type Output;
+    fn run<D: Dot>(self, dot: D) -> Self::Output;
+}
+
+/// Sixteen sums at a time, one per output channel, of products of 8-bit integers.
+///
+/// Activations are bytes `q + 128`. Where [`OFFSET`](Self::OFFSET) is set, products are those of the bytes, and
+/// biases have to be lower by 128 times the sum of the weights; elsewhere they are those of `q`.
+pub(super) trait Dot: Copy {
+    /// Sixteen sums.
+    type Sums: Copy;
+    /// Four weights for each of sixteen channels.
+    type Weights: Copy;
+    /// Four activations, the same for all channels.
+    type Quad: Copy;
+    /// Four activations for each of sixteen channels.
+    type Columns: Copy;
+    /// [`Rescale`] in registers.
+    type Factors: Copy;
+    /// Whether activations count as bytes.
+    const OFFSET: bool;
+    /// Most blocks of output channels in a tile.
+    const TILE: usize;
+    /// Most pixels in a tile.
+    const PIXELS: usize;
+
+    fn load(self, sums: &Words) -> Self::Sums;
+    fn store(self, sums: Self::Sums, to: &mut Words);
+    fn add(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
+    fn weights(self, panel: &Panel) -> Self::Weights;
+    /// One of the four quads of a block.
+    fn quad(self, block: &Bytes, index: usize) -> Self::Quad;
+    fn dot(self, sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums;
+    /// Four neighbouring pixels, channel by channel.
+    fn columns(self, blocks: &[Bytes; 4]) -> Self::Columns;
+    fn dot_columns(self, sums: Self::Sums, columns: Self::Columns, weights: Self::Weights) -> Self::Sums;
+    /// Adds a residual's values, brought into the sums' units.
+    fn enlarge(self, sums: Self::Sums, residual: &Bytes, by: &Enlarges) -> Self::Sums;
+    fn factors(self, of: &Rescale) -> Self::Factors;
+    /// [`Requant::apply`](crate::int8::arith::Requant::apply), though without its saturation.
+    fn rescale(self, sums: Self::Sums, by: &Self::Factors) -> Self::Sums;
+    /// `clamp(value + add, low, 255)` as bytes.
+    fn pack(self, values: Self::Sums, add: i32, low: i32) -> Bytes;
+
+    /// Replaces every byte by its entry.
+    #[inline(always)]
+    fn look_up(self, table: &Lut, blocks: &mut [Bytes]) {
+        for byte in blocks.iter_mut().flat_map(|block| &mut block.0) {
+            *byte = table.0[usize::from(*byte)];
+        }
+    }
+}
+
+/// What sets without instructions of their own for it do with sums in memory.
+pub(super) mod scalar {
+    use super::*;
+
+    #[inline(always)]
+    pub(in super::super) fn enlarge(sums: &mut Words, residual: &Bytes, by: &Enlarges) {
+        for lane in 0..LANES {
+            let q = i32::from(residual.0[lane]) - 128;
+            let product = (q * by.multiplier[lane]) << by.left[lane];
+            let odd = (product >> by.right[lane]) & by.odd[lane];
+            sums.0[lane] = sums.0[lane].wrapping_add((product + by.half[lane] + odd) >> by.right[lane]);
+        }
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn rescale(sums: &mut Words, by: &Rescale) {
+        for lane in 0..LANES {
+            let sum = sums.0[lane].clamp(-by.bound[lane], by.bound[lane]);
+            let product = i64::from(sum) * i64::from(by.multiplier[lane]);
+            let odd = (product >> by.shift[lane]) & 1;
+            let half = (1i64 << (by.shift[lane] - 1)) - 1;
+            sums.0[lane] = ((product + half + odd) >> by.shift[lane]) as i32;
+        }
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn pack(values: &Words, add: i32, low: i32) -> Bytes {
+        let mut bytes = Bytes::ZERO;
+        for lane in 0..LANES {
+            bytes.0[lane] = (values.0[lane] + add).clamp(low, 255) as u8;
+        }
+        bytes
+    }
+}

@@ -1,0 +1,197 @@
+//! Steps on their own: values in, run them many times, time it, values out. For tuning.
+//!
+//! Repetitions are recorded in one compute pass, so that a clock which ticks every 100 µs, as in
+//! browsers, times kernels of a few. The device's own clock is used where it has one and that proves
+//! to run; else the wall's, which also counts what it takes to hand over the work.
+
+use std::time::Duration;
+
+use web_time::Instant;
+
+use super::buffers::Buffers;
+use super::context::GpuContext;
+use super::executor::{Dispatch, dispatch};
+use super::limits;
+use super::pipelines::Pipelines;
+use super::readback::read;
+use super::scopes::{guarded, settle};
+use crate::error::Result;
+use crate::kernels::{Step, TensorId};
+use crate::plan::Plan;
+
+/// The memory of a plan, and a clock.
+pub struct Bench {
+    context: GpuContext,
+    plan: Plan,
+    buffers: Buffers,
+    safe_shaders: bool,
+    /// Whether the device's clock is to be used.
+    stamps: bool,
+    /// Copied back by runs without timestamps, to know when they are done.
+    done: wgpu::Buffer,
+}
+
+/// Compiled steps.
+pub struct Compiled {
+    dispatches: Vec<Dispatch>,
+    /// How long that took. Some drivers put most of it off to the first run.
+    pub took: Duration,
+}
+
+impl Bench {
+    /// Allocates a plan's memory and uploads its weights.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) or [`Error::Gpu`](crate::Error::Gpu) if it does not fit
+    /// the device, [`Error::DeviceLost`](crate::Error::DeviceLost).
+    pub async fn new(context: &GpuContext, plan: Plan, safe_shaders: bool) -> Result<Self> {
+        context.check()?;
+        limits::check(&plan, [], 0, context)?;
+        let buffers = Buffers::new(context, &plan, false).await?;
+        let (done, scope) = guarded(&context.device, || context.buffer("done", 16, wgpu::BufferUsages::COPY_SRC));
+        settle(scope, || "allocating 16 bytes".to_owned()).await?;
+        let stamps = context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        Ok(Bench { context: context.clone(), plan, buffers, safe_shaders, stamps, done })
+    }
+
+    /// Whether a device's limits allow a step.
+    pub fn fits(context: &GpuContext, step: &Step) -> bool {
+        limits::check_step(step, context).is_ok()
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How long a timed run should take at least for the clock to tell apart what differs by a
+    /// hundredth.
+    pub fn least(&self) -> Duration {
+        // Browsers round both clocks to 100 µs; handing over work takes up to that natively.
+        let coarse = cfg!(target_arch = "wasm32") || !self.stamps;
+        Duration::from_millis(if coarse { 10 } else { 1 })
+    }
+
+    /// Puts values into a tensor, `[plane][batch · pixel]` of four channels.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu) if memory is short.
+    pub async fn write(&self, tensor: TensorId, values: &[f32]) -> Result<()> {
+        let write = || {
+            self.buffers.write(&self.context, &self.plan, tensor, values);
+            self.context.submit(None);
+        };
+        let ((), scope) = guarded(&self.context.device, write);
+        settle(scope, || format!("uploading values of {}", self.plan.name)).await
+    }
+
+    /// A tensor's values, as [`write`](Self::write) takes them; there may be more behind them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu) if memory is short, [`Error::DeviceLost`](crate::Error::DeviceLost).
+    pub async fn read(&self, tensor: TensorId) -> Result<Vec<f32>> {
+        self.buffers.read(&self.context, &self.plan, tensor).await
+    }
+
+    /// Compiles steps that bind this plan's tensors and weights.
+    ///
+    /// # Errors
+    /// [`Error::Limit`](crate::Error::Limit) if the device's limits do not allow one,
+    /// [`Error::Gpu`](crate::Error::Gpu) if it refuses one otherwise.
+    pub async fn compile(&self, steps: &[Step]) -> Result<Compiled> {
+        self.context.check()?;
+        steps.iter().try_for_each(|step| limits::check_step(step, &self.context))?;
+        let start = Instant::now();
+        let pipelines = Pipelines::compile(&self.context, steps, self.safe_shaders, None).await?;
+        let bind = |step: &Step| dispatch(&self.context, &self.plan, step, &self.buffers, &pipelines, &|_| None);
+        let (dispatches, scope) = guarded(&self.context.device, || steps.iter().map(bind).collect::<Result<Vec<_>>>());
+        settle(scope, || format!("binding the buffers of {}", self.plan.name)).await?;
+        Ok(Compiled { dispatches: dispatches?, took: start.elapsed() })
+    }
+
+    /// Runs steps in order, all of them `repetitions` times, and returns how long that took.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device refuses, [`Error::DeviceLost`](crate::Error::DeviceLost).
+    pub async fn run(&mut self, steps: &[&Compiled], repetitions: u32) -> Result<Duration> {
+        let dispatches = || steps.iter().flat_map(|steps| &steps.dispatches);
+        let record = |pass: &mut wgpu::ComputePass<'_>| {
+            (0..repetitions).for_each(|_| dispatches().for_each(|dispatch| dispatch.record(pass)));
+        };
+        let (stamps, wall) = self.passes(&[&record]).await?;
+        let Some(took) = stamps.as_ref().and_then(|stamps| stamps.first()) else { return Ok(wall) };
+        // Some drivers offer a clock that stands still, or counts in units of its own.
+        if took.is_zero() || *took > wall * 2 {
+            self.stamps = false;
+            return Ok(wall);
+        }
+        Ok(*took)
+    }
+
+    /// Runs each step once, in a pass of its own, and returns how long each took; `None` without a
+    /// clock on the device.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn profile(&self, steps: &Compiled) -> Result<Option<Vec<Duration>>> {
+        let records: Vec<_> =
+            steps.dispatches.iter().map(|step| |pass: &mut wgpu::ComputePass<'_>| step.record(pass)).collect();
+        let passes: Vec<&dyn Fn(&mut wgpu::ComputePass<'_>)> =
+            records.iter().map(|record| record as &dyn Fn(&mut wgpu::ComputePass<'_>)).collect();
+        let (stamps, _) = self.passes(&passes).await?;
+        Ok(stamps.filter(|times| times.iter().any(|time| !time.is_zero())))
+    }
+
+    /// Submits passes; how long each took by the device's clock, and all of them by the wall's.
+    async fn passes(
+        &self,
+        passes: &[&dyn Fn(&mut wgpu::ComputePass<'_>)],
+    ) -> Result<(Option<Vec<Duration>>, Duration)> {
+        self.context.check()?;
+        let device = &self.context.device;
+        let count = 2 * passes.len() as u32;
+        let stamped = self.stamps && (1..=wgpu::QUERY_SET_MAX_QUERIES).contains(&count);
+        let size = if stamped { u64::from(count) * 8 } else { self.done.size() };
+        let ((commands, readback), scope) = guarded(device, || {
+            let readback = self.context.readback(size);
+            let mut encoder = self.context.encoder("bench");
+            let queries = stamped.then(|| {
+                let (label, ty) = (Some("bench"), wgpu::QueryType::Timestamp);
+                self.context.make().create_query_set(&wgpu::QuerySetDescriptor { label, ty, count })
+            });
+            for (i, record) in (0..).step_by(2).zip(passes) {
+                let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
+                    query_set,
+                    beginning_of_pass_write_index: Some(i),
+                    end_of_pass_write_index: Some(i + 1),
+                });
+                let descriptor = wgpu::ComputePassDescriptor { label: Some("bench"), timestamp_writes };
+                record(&mut encoder.begin_compute_pass(&descriptor));
+            }
+            match &queries {
+                Some(queries) => {
+                    let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+                    let resolved = self.context.buffer("timestamps", size, usage);
+                    encoder.resolve_query_set(queries, 0..count, &resolved, 0);
+                    encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
+                }
+                None => encoder.copy_buffer_to_buffer(&self.done, 0, &readback, 0, size),
+            }
+            (encoder.finish(), readback)
+        });
+        settle(scope, || format!("recording {}", self.plan.name)).await?;
+        let start = Instant::now();
+        let (submission, scope) = guarded(device, || self.context.submit(Some(commands)));
+        let bytes = read(&self.context, &readback, submission).await?;
+        let wall = start.elapsed();
+        settle(scope, || format!("running {}", self.plan.name)).await?;
+        if !stamped {
+            return Ok((None, wall));
+        }
+        let period = f64::from(self.context.queue.get_timestamp_period());
+        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        // A clock that was set back between two stamps counts as no time.
+        let time = |pair: &[u64]| Duration::from_nanos((pair[1].saturating_sub(pair[0]) as f64 * period) as u64);
+        Ok((Some(stamps.chunks_exact(2).map(time).collect()), wall))
+    }
+}

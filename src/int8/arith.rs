@@ -1,0 +1,313 @@
+//! Rounding and rescaling of integers: the arithmetic that CPU and GPU share, bit for bit.
+//!
+//! Definitions are written with `i64`, which is what they mean; [`Requant::apply_in_halves`] and
+//! [`shift_round`] compute the same with 32 bits only, as shaders have to, and tests hold the two
+//! together. Every rounding is to the nearest integer, halves to the even one, once per result.
+
+/// The largest integer of the grid; the smallest is its negative.
+pub const LARGEST: i32 = crate::quant::grid::LARGEST;
+
+/// Beyond ± this, results of [`Requant::apply`] saturate: far outside of what any of them is used for.
+pub const SATURATED: i32 = i16::MAX as i32;
+
+/// A positive factor as `multiplier / 2^shift`, with which sums are rescaled.
+///
+/// The multiplier has 16 bits, `2^15 ≤ multiplier < 2^16`, and the shift is 1 to 47; or both are zero,
+/// for factors so small that every `i32` becomes zero. A factor is off by at most one part in 2^16, so a result
+/// of up to 127 by at most 0.002 beside the half of its own rounding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Requant {
+    /// 16 bits without a sign.
+    pub multiplier: i32,
+    /// 1 to 47.
+    pub shift: u32,
+}
+
+impl Requant {
+    /// The factor one: results are what was put in, if not saturated.
+    pub const ONE: Requant = Requant { multiplier: 1 << 15, shift: 15 };
+
+    /// The nearest to this factor. From 2^15 on, where every sum but zero saturates, it is 2^15.
+    /// A NaN and what is not above zero becomes zero.
+    pub fn new(factor: f64) -> Self {
+        if factor.is_nan() || factor <= power_of_two(-33) {
+            return Requant::default();
+        }
+        let factor = factor.min(f64::from(1 << 15));
+        // factor = fraction · 2^exponent with 1 ≤ fraction < 2; factors here are normal numbers.
+        let exponent = (factor.to_bits() >> 52) as i32 - 1023;
+        let mut shift = 15 - exponent;
+        let mut multiplier = (factor * power_of_two(shift)).round_ties_even() as i32;
+        if multiplier == 1 << 16 {
+            (multiplier, shift) = (1 << 15, shift - 1);
+        }
+        match u32::try_from(shift) {
+            Ok(0) | Err(_) => Requant { multiplier: u16::MAX.into(), shift: 1 },
+            Ok(48..) => Requant::default(),
+            Ok(shift) => Requant { multiplier, shift },
+        }
+    }
+
+    /// The factor that it stands for.
+    pub fn factor(self) -> f64 {
+        f64::from(self.multiplier) * power_of_two(-(self.shift as i32))
+    }
+
+    /// `round(sum · multiplier / 2^shift)`, half to even, saturated at ±[`SATURATED`].
+    #[inline(always)]
+    pub fn apply(self, sum: i32) -> i32 {
+        let product = i64::from(sum) * i64::from(self.multiplier);
+        let half = (1i64 << self.shift) >> 1;
+        let odd = (product >> self.shift) & 1;
+        let rounded = if self.shift == 0 { product } else { (product + half - 1 + odd) >> self.shift };
+        rounded.clamp(-i64::from(SATURATED), SATURATED.into()) as i32
+    }
+
+    /// [`apply`](Self::apply) as shaders compute it: products of 16-bit halves, no 64-bit integers.
+    ///
+    /// With `sum = high · 2^16 + low` the product is `whole · 2^16 + rest`, where `whole = high · m +
+    /// (low · m >> 16)` fits an `i32` and `rest` 16 bits. Factors of one and above (shift below 16) saturate for
+    /// every sum of more than 16 bits, so there the product itself fits 32 bits.
+    pub fn apply_in_halves(self, sum: i32) -> i32 {
+        let saturate = |v: i32| v.clamp(-SATURATED, SATURATED);
+        if self.shift < 16 {
+            return saturate(shift_round(sum.clamp(-SATURATED, SATURATED) * self.multiplier, self.shift));
+        }
+        let (high, low) = (sum >> 16, (sum & 0xffff) as u32);
+        let product = low * self.multiplier as u32;
+        let whole = high * self.multiplier + (product >> 16) as i32;
+        let rest = product & 0xffff;
+        let shift = self.shift - 16;
+        let kept = whole >> shift;
+        // The bits below the binary point, those that do not fit as a single one at the end.
+        let below = match shift {
+            0 => rest << 16,
+            1..=16 => ((whole as u32) << (32 - shift)) | (rest << (16 - shift)),
+            _ => ((whole as u32) << (32 - shift)) | u32::from(rest != 0),
+        };
+        let half = 0x8000_0000;
+        let up = below > half || (below == half && kept & 1 == 1);
+        saturate(kept + i32::from(up))
+    }
+}
+
+/// `round(value / 2^shift)`, half to even; the shift is 0 to 31.
+#[inline(always)]
+pub fn shift_round(value: i32, shift: u32) -> i32 {
+    if shift == 0 {
+        return value;
+    }
+    let kept = value >> shift;
+    let below = (value as u32) << (32 - shift);
+    let half = 0x8000_0000;
+    kept + i32::from(below > half || (below == half && kept & 1 == 1))
+}
+
+/// A residual operand's way into the unit of a convolution's sums: a positive factor as
+/// `multiplier · 2^left / 2^right`.
+///
+/// That unit is mostly hundreds of times finer than the operand's scale, so that the sum is rounded to the
+/// output's grid only once. The multiplier has 16 bits; one of the shifts is zero. Off by at most one part in
+/// 2^16, and half a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enlarge {
+    /// 16 bits without a sign.
+    pub multiplier: i32,
+    /// 0 to 7: products of 8 and 16 bits have that much room.
+    pub left: u32,
+    /// 0 to 31.
+    pub right: u32,
+}
+
+impl Enlarge {
+    /// The largest factor: an operand of ±127 then makes less than 2^30.
+    pub const LARGEST: f64 = (1u64 << 23) as f64;
+
+    /// The nearest to this factor, which is at most [`Enlarge::LARGEST`].
+    pub fn new(factor: f64) -> Self {
+        let (multiplier, shift) = mantissa(factor.min(Self::LARGEST));
+        match u32::try_from(shift) {
+            Ok(32..) => Enlarge::default(),
+            Ok(right) => Enlarge { multiplier, left: 0, right },
+            Err(_) if shift < -7 => Enlarge { multiplier: u16::MAX.into(), left: 7, right: 0 },
+            Err(_) => Enlarge { multiplier, left: shift.unsigned_abs(), right: 0 },
+        }
+    }
+
+    /// The factor that it stands for.
+    pub fn factor(self) -> f64 {
+        f64::from(self.multiplier) * power_of_two(self.left as i32 - self.right as i32)
+    }
+
+    /// `round(operand · multiplier · 2^left / 2^right)`, half to even.
+    #[inline(always)]
+    pub fn apply(self, operand: i8) -> i32 {
+        shift_round((i32::from(operand) * self.multiplier) << self.left, self.right)
+    }
+}
+
+/// Several factors over one power of two, for sums of values with scales of their own:
+/// `round(Σ operandᵢ · multiplierᵢ / 2^shift)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blend {
+    /// One for each operand: the largest has 16 bits, or less where the shift is at its end.
+    pub multipliers: Vec<i32>,
+    /// 0 to 30.
+    pub shift: u32,
+}
+
+impl Blend {
+    /// The most operands: as many products of 8 and 16 bits fit a sum.
+    pub const OPERANDS: usize = 64;
+
+    /// The nearest to these factors (positive), off by at most one part in 2^16 of the largest each.
+    ///
+    /// Nothing if the largest is 2^16 or more, which no multiplier can hold, or there are more operands than
+    /// [`Blend::OPERANDS`].
+    pub fn new(factors: &[f64]) -> Option<Self> {
+        let largest = factors.iter().copied().fold(0.0, f64::max);
+        let (_, shift) = mantissa(largest);
+        let shift = shift.min(30);
+        if shift < 0 || factors.len() > Self::OPERANDS || factors.iter().any(|f| f.is_nan() || *f < 0.0) {
+            return None;
+        }
+        let scaled = |factor: &f64| (factor * power_of_two(shift)).round_ties_even() as i32;
+        Some(Blend { multipliers: factors.iter().map(scaled).collect(), shift: shift.unsigned_abs() })
+    }
+}
+
+/// `factor ≈ multiplier / 2^shift` with a multiplier of 16 bits; zero for what is not above zero.
+fn mantissa(factor: f64) -> (i32, i32) {
+    if factor.is_nan() || factor < f64::MIN_POSITIVE {
+        return (0, 0);
+    }
+    let exponent = ((factor.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+    let shift = (15 - exponent).clamp(-64, 100);
+    let multiplier = (factor * power_of_two(shift)).round_ties_even() as i32;
+    if multiplier == 1 << 16 { (1 << 15, shift - 1) } else { (multiplier, shift) }
+}
+
+/// Exactly, on every platform; −1022 to 1023.
+fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((exponent + 1023) as u64) << 52)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The definition in exact rationals: the nearest integer to `value / 2^shift`, half to even.
+    fn exact(value: i128, shift: u32) -> i128 {
+        let one = 1i128 << shift;
+        let (whole, rest) = (value.div_euclid(one), value.rem_euclid(one));
+        match (2 * rest).cmp(&one) {
+            std::cmp::Ordering::Less => whole,
+            std::cmp::Ordering::Greater => whole + 1,
+            std::cmp::Ordering::Equal => whole + (whole & 1),
+        }
+    }
+
+    fn saturated(value: i128) -> i32 {
+        value.clamp(-i128::from(SATURATED), SATURATED.into()) as i32
+    }
+
+    fn requant() -> impl Strategy<Value = Requant> {
+        let any = (1u32 << 15..1 << 16, 1u32..48).prop_map(|(m, shift)| Requant { multiplier: m as i32, shift });
+        prop_oneof![any, Just(Requant::ONE), Just(Requant::default())]
+    }
+
+    /// Sums of all sizes, and those around a half.
+    fn sum() -> impl Strategy<Value = i32> {
+        let sized = (any::<i32>(), 0u32..31).prop_map(|(v, bits)| v >> bits);
+        prop_oneof![sized, Just(i32::MIN), Just(i32::MAX), Just(0), -70_000..70_000]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn requantisation_is_the_exact_one_in_both_forms(requant in requant(), sum in sum()) {
+            let expected = saturated(exact(i128::from(sum) * i128::from(requant.multiplier), requant.shift));
+            prop_assert_eq!(requant.apply(sum), expected);
+            prop_assert_eq!(requant.apply_in_halves(sum), expected);
+        }
+
+        #[test]
+        fn a_power_of_two_meets_ties_and_rounds_them_to_even(shift in 16u32..40, count in -300i32..300, near in -1i32..=1) {
+            let requant = Requant { multiplier: 1 << 15, shift };
+            // The sum is half a step beyond `count` steps, or one off.
+            let half = 1i64 << (shift - 16);
+            let Ok(sum) = i32::try_from((2 * i64::from(count) + 1) * half + i64::from(near)) else { return Ok(()) };
+            let expected = saturated(exact(i128::from(sum) << 15, shift));
+            prop_assert_eq!(requant.apply(sum), expected);
+            prop_assert_eq!(requant.apply_in_halves(sum), expected);
+            if near == 0 {
+                prop_assert_eq!(requant.apply(sum) & 1, 0);
+            }
+        }
+
+        #[test]
+        fn shifts_round_exactly(value in any::<i32>(), shift in 0u32..32) {
+            prop_assert_eq!(i128::from(shift_round(value, shift)), exact(value.into(), shift));
+        }
+
+        #[test]
+        fn factors_are_near_and_multipliers_have_sixteen_bits(exponent in -48.0f64..16.0) {
+            let factor = exponent.exp2();
+            let requant = Requant::new(factor);
+            if requant != Requant::default() && factor < f64::from(1 << 15) {
+                prop_assert!((requant.factor() / factor - 1.0).abs() <= 2f64.powi(-16) * 1.001, "{requant:?} {factor}");
+                prop_assert!((1 << 15..1 << 16).contains(&requant.multiplier) && (1..48).contains(&requant.shift));
+            } else {
+                prop_assert!(factor < 2f64.powi(-32) || factor >= f64::from(1 << 15) && requant.apply(1) == SATURATED);
+            }
+        }
+
+        #[test]
+        fn operands_are_enlarged_exactly(exponent in -20.0f64..23.0, operand in -127i8..=127) {
+            let factor = exponent.exp2();
+            let enlarge = Enlarge::new(factor);
+            let product = (i128::from(operand) * i128::from(enlarge.multiplier)) << enlarge.left;
+            prop_assert!(product.abs() < 1 << 30);
+            prop_assert_eq!(i128::from(enlarge.apply(operand)), exact(product, enlarge.right));
+            let error = f64::from(enlarge.apply(operand)) - factor * f64::from(operand);
+            prop_assert!(error.abs() <= 0.5 + factor * 127.0 * 2f64.powi(-16) * 1.001, "{enlarge:?} {factor} {error}");
+        }
+
+        #[test]
+        fn blends_are_near(exponents in prop::collection::vec(-20.0f64..15.9, 2..64)) {
+            let factors: Vec<f64> = exponents.iter().map(|e| e.exp2()).collect();
+            let largest = factors.iter().copied().fold(0.0, f64::max);
+            let blend = Blend::new(&factors).unwrap();
+            for (factor, multiplier) in factors.iter().zip(&blend.multipliers) {
+                let error = f64::from(*multiplier) * (-f64::from(blend.shift)).exp2() - factor;
+                prop_assert!(error.abs() <= largest.max(2f64.powi(-15)) * 2f64.powi(-16) && (0..=1 << 16).contains(multiplier));
+            }
+            let most: i64 = blend.multipliers.iter().map(|m| i64::from(*m) * 127).sum();
+            prop_assert!(most < 1 << 30);
+        }
+    }
+
+    #[test]
+    fn factors_at_the_ends() {
+        assert_eq!(Requant::new(1.0), Requant::ONE);
+        assert_eq!(Requant::new(0.5).apply(5), 2);
+        assert_eq!(Requant::new(0.5).apply(-5), -2);
+        assert_eq!(Requant::new(0.5).apply(7), 4);
+        for nothing in [0.0, -1.0, f64::NAN, 1e-300, 2f64.powi(-60)] {
+            assert_eq!(Requant::new(nothing).apply(i32::MAX), 0, "{nothing}");
+        }
+        for steep in [32768.0, 1e9, f64::INFINITY] {
+            let requant = Requant::new(steep);
+            for apply in [Requant::apply, Requant::apply_in_halves] {
+                assert_eq!([apply(requant, 1), apply(requant, 0), apply(requant, -1)], [SATURATED, 0, -SATURATED]);
+            }
+        }
+        // Just below a power of two the multiplier rounds up to it.
+        assert_eq!(Requant::new(1.0 - 1e-9), Requant::ONE);
+        assert_eq!(Blend::new(&[65536.0]), None);
+        assert_eq!(Blend::new(&[0.5; 65]), None);
+        assert_eq!(Blend::new(&[1e-40, 0.0]), Some(Blend { multipliers: vec![0, 0], shift: 30 }));
+    }
+}

@@ -1,0 +1,312 @@
+//! From a fused network to a quantised one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::calibration::CalibrationSet;
+use super::equalize::{Equalized, Recipe, equalize};
+use super::noise::Noise;
+use super::observe::{Observed, Seen};
+use super::options::{Options, Scheme};
+use super::quantization::{Quantization, copies};
+use super::simulate::{Part, Simulation};
+use super::{bias, grid, range, restore, weights};
+use crate::checkpoint::LoadedModel;
+use crate::cpu::CpuExecutor;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, NodeId};
+use crate::proof::{self, Proof};
+use crate::session::Model;
+
+/// Largest relative difference between a network before and after equalisation that is put down to
+/// rounding.
+const PROOF_BOUND: f64 = 1e-4;
+
+/// The most inputs that bias correction looks at, and the most bytes that their values may take.
+const CORRECTED: usize = 128;
+const CORRECTED_BYTES: usize = 1 << 29;
+
+/// Inputs on which recipes of equalisation are tried.
+const TRIED: usize = 16;
+
+/// What the work is at, for progress bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Ranges are looked at, an input a step.
+    Observing,
+    /// Ranges are moved, by one recipe after another.
+    Equalizing,
+    /// Ranges are looked at again.
+    ObservingAgain,
+    /// Biases are corrected, a node a step.
+    Correcting,
+    /// Layers are put in 8 bits one at a time, a layer a step.
+    Ranking,
+}
+
+/// Called with the stage, steps done and steps in all.
+pub type OnStage<'a> = &'a mut dyn FnMut(Stage, usize, usize);
+
+/// A network made ready: looked at, and equalised. From here quantising with other float layers
+/// costs little.
+#[derive(Clone, Debug)]
+pub struct Quantizer {
+    network: LoadedModel,
+    options: Options,
+    set: Option<Arc<CalibrationSet>>,
+    observed: Option<Observed>,
+    factors: BTreeMap<NodeId, Vec<f32>>,
+    proof: Option<Proof>,
+}
+
+/// A quantised network, and itself before.
+#[derive(Clone, Debug)]
+pub struct Quantized {
+    /// The quantised network.
+    pub model: Model,
+    /// Both forms, to be run with any part in 8 bits.
+    pub simulation: Simulation,
+    /// What was odd about the calibration and might be worth saying.
+    pub notes: Vec<String>,
+}
+
+impl Quantizer {
+    /// Looks at the network on the calibration set and equalises it, if the options say so.
+    /// [`Scheme::W8`] does without a set, and then without equalisation and bias correction.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the network is not fused or quantised already, for wrong options, a set
+    /// that does not fit, none for [`Scheme::W8a8`], and values that are not finite;
+    /// [`Error::Inexact`] if equalisation changed what the network computes.
+    pub fn new(model: &Model, set: Option<CalibrationSet>, options: Options, on: OnStage) -> Result<Self> {
+        options.check()?;
+        let mut network = model.details().clone();
+        check_form(&network)?;
+        if set.is_none() && options.scheme == Scheme::W8a8 {
+            return Err(Error::argument(
+                "w8a8 holds activations in 8 bits, whose ranges come from calibration pictures: give some (--calib DIR)",
+            ));
+        }
+        let given = network.graph.clone();
+        weights::separate(&mut network.graph)?;
+        let mut quantizer = Quantizer {
+            network,
+            options,
+            set: set.map(Arc::new),
+            observed: None,
+            factors: BTreeMap::new(),
+            proof: None,
+        };
+        let float = quantizer.float_nodes(&[])?;
+        let Some(set) = quantizer.set.clone() else { return Ok(quantizer) };
+        let observed = observe(&quantizer.network.graph, &set, Stage::Observing, on)?;
+        if !quantizer.options.equalize {
+            quantizer.observed = Some(observed);
+            return Ok(quantizer);
+        }
+        let equalized = quantizer.best_of_all(&observed, &set, &float, on)?;
+        quantizer.network.graph = equalized.graph;
+        quantizer.factors = equalized.factors;
+        quantizer.proof = Some(quantizer.prove(&given)?);
+        quantizer.observed = Some(observe(&quantizer.network.graph, &set, Stage::ObservingAgain, on)?);
+        Ok(quantizer)
+    }
+
+    /// The network equalised by the recipe with the least noise at the output, as a trial on a few
+    /// inputs says.
+    fn best_of_all(
+        &self,
+        observed: &Observed,
+        set: &CalibrationSet,
+        float: &BTreeSet<NodeId>,
+        on: OnStage,
+    ) -> Result<Equalized> {
+        let few = Arc::new(set.part(TRIED)?);
+        let executor = CpuExecutor::new(self.network.graph.clone())?;
+        let expected = few.inputs().iter().map(|input| executor.run(input)).collect::<Result<Vec<_>>>()?;
+        let mut best: Option<(f64, Equalized)> = None;
+        for (done, recipe) in Recipe::ALL.into_iter().enumerate() {
+            on(Stage::Equalizing, done, Recipe::ALL.len());
+            let equalized = equalize(&self.network.graph, observed, &self.options, float, recipe)?;
+            let graph = equalized.graph.clone();
+            let observed = Some(Observed::of(&graph, &few, &mut || {})?);
+            let options = Options { bias_correct: false, ..self.options.clone() };
+            let network = LoadedModel { graph, ..self.network.clone() };
+            let set = Some(few.clone());
+            let trial = Quantizer { network, options, set, observed, factors: equalized.factors.clone(), proof: None };
+            let simulated = trial.quantize(&[], &mut |_, _, _| {})?.simulation.with(Part::Everything)?;
+            let mut noise = Noise::default();
+            for (input, expected) in few.inputs().iter().zip(&expected) {
+                noise.add(Noise::of(expected.data(), simulated.run(input)?.data()));
+            }
+            // The first unless another is clearly better: few inputs tell only so much.
+            if best.as_ref().is_none_or(|(least, _)| noise.noise < 0.85 * *least) {
+                best = Some((noise.noise, equalized));
+            }
+        }
+        best.map(|(_, equalized)| equalized).ok_or_else(|| Error::argument("no recipe of equalisation could be tried"))
+    }
+
+    /// That equalisation changed nothing: the output and all taps, multiplied by their factors.
+    fn prove(&self, given: &Graph) -> Result<Proof> {
+        let restored = restore::taps(&self.network.graph, &self.factors)?;
+        let proof = proof::prove(given, &restored, 0)?;
+        if proof.max_rel <= PROOF_BOUND {
+            return Ok(proof);
+        }
+        let reason = format!("{proof}; the bound is {PROOF_BOUND:e}");
+        Err(Error::Inexact { rewrite: "equalising this network", reason })
+    }
+
+    /// How far the equalised network is from the given one on a seeded input; `None` if it was not
+    /// equalised.
+    pub fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// The float network after equalisation.
+    pub fn graph(&self) -> &Graph {
+        &self.network.graph
+    }
+
+    /// The names of the nodes that can be quantised, from the input to the output.
+    pub fn layers(&self) -> Vec<&str> {
+        let quantizable = self.network.graph.nodes().iter().filter(|n| !Quantization::quantizable(&n.op).is_empty());
+        quantizable.map(|node| node.name.as_str()).collect()
+    }
+
+    /// What the options say and `more`, as nodes.
+    fn float_nodes(&self, more: &[String]) -> Result<BTreeSet<NodeId>> {
+        let names = self.options.keep_float.iter().chain(more);
+        let graph = &self.network.graph;
+        names
+            .map(|name| {
+                let found = graph.find(name).filter(|id| *id != graph.input());
+                found.ok_or_else(|| {
+                    Error::argument(format!(
+                        "{}: no node {name:?} that could stay float; `foveate info FILE --fused` names them",
+                        graph.name
+                    ))
+                })
+            })
+            .collect()
+    }
+
+    /// Quantises, with these nodes float besides those that the options name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name that is no node's.
+    pub fn quantize(&self, keep_float: &[String], on: OnStage) -> Result<Quantized> {
+        let float = self.float_nodes(keep_float)?;
+        let graph = &self.network.graph;
+        let mut options = self.options.clone();
+        options.keep_float = float.iter().map(|id| graph.node(*id).name.clone()).collect();
+        let corrects = options.bias_correct;
+        let mut quantization = Quantization::new(options, float);
+        quantization.factors.clone_from(&self.factors);
+        let notes = match (&self.observed, &self.set) {
+            (Some(observed), Some(set)) if quantization.scheme() == Scheme::W8a8 => {
+                quantization.calibration = Some(set.about());
+                ranges(graph, observed, &mut quantization)
+            }
+            (_, set) => {
+                quantization.calibration = set.as_ref().map(|set| set.about());
+                Vec::new()
+            }
+        };
+        let mut quantized = graph.clone();
+        let layers: Vec<NodeId> = graph.ids().filter(|id| !quantization.float.contains(id)).collect();
+        for id in layers {
+            weights::quantize(&mut quantized, &mut quantization, self.observed.as_ref(), id)?;
+        }
+        if let Some(set) = self.set.as_ref().filter(|_| corrects) {
+            let batch = set.batch(corrected(graph))?;
+            let steps = graph.nodes().len() - 1;
+            let mut done = 0;
+            bias::correct(graph, &mut quantized, &quantization, &batch, &mut || {
+                done += 1;
+                on(Stage::Correcting, done, steps);
+            })?;
+        }
+        let simulation = Simulation::new(graph.clone(), quantized.clone(), quantization.clone())?;
+        let network = LoadedModel { graph: quantized, quantization: Some(quantization), ..self.network.clone() };
+        Ok(Quantized { model: Model::quantized(network, std::time::Duration::ZERO)?, simulation, notes })
+    }
+}
+
+fn check_form(network: &LoadedModel) -> Result<()> {
+    let name = &network.architecture;
+    if network.quantization.is_some() {
+        return Err(Error::argument(format!("{name} is quantised already; quantise the model that it was made from")));
+    }
+    if network.form != crate::models::Form::Fused {
+        return Err(Error::argument(format!("{name} is in training form; only fused networks are quantised")));
+    }
+    Ok(())
+}
+
+fn observe(graph: &Graph, set: &CalibrationSet, stage: Stage, on: OnStage) -> Result<Observed> {
+    let (mut done, all) = (0, set.inputs().len());
+    Observed::of(graph, set, &mut || {
+        done += 1;
+        on(stage, done, all);
+    })
+}
+
+/// Inputs for bias correction: as many as fit.
+fn corrected(graph: &Graph) -> usize {
+    let largest = graph.nodes().iter().map(|node| node.shape.len()).max().unwrap_or(1);
+    // Two networks, each with what a node reads, makes and passes by.
+    (CORRECTED_BYTES / (largest * size_of::<f32>() * 8).max(1)).clamp(1, CORRECTED)
+}
+
+/// Scales of values, and what was odd about them.
+fn ranges(graph: &Graph, observed: &Observed, quantization: &mut Quantization) -> Vec<String> {
+    let options = quantization.options.clone();
+    let mut notes = Vec::new();
+    let mut scale = |what: String, seen: &Seen| {
+        let range = range(&seen.histogram, &options);
+        if range == 0.0 {
+            notes.push(format!("{what} was zero on all calibration pictures; it gets the range 1"));
+        }
+        grid::scale_of(range)
+    };
+    for id in quantization.quantized_values(graph) {
+        let scale = scale(format!("the value of {:?}", graph.node(id).name), observed.value(id));
+        quantization.activations.insert(id, scale);
+    }
+    for id in graph.ids() {
+        if let Some(seen) = observed.between(id).filter(|_| !quantization.is_float(id)) {
+            let scale = scale(format!("the value inside {:?}", graph.node(id).name), seen);
+            quantization.between.insert(id, scale);
+        }
+    }
+    share(graph, quantization);
+    notes
+}
+
+/// Gives operands and value of operators that copy the largest of their scales.
+pub(super) fn share(graph: &Graph, quantization: &mut Quantization) {
+    loop {
+        let mut changed = false;
+        for id in graph.ids().filter(|id| copies(&graph.node(*id).op)) {
+            if quantization.is_float(id) {
+                continue;
+            }
+            let all: Vec<NodeId> = graph.node(id).inputs.iter().copied().chain([id]).collect();
+            let scales = all.iter().filter_map(|value| quantization.activation(*value));
+            let largest = scales.fold(0.0, f32::max);
+            for value in all {
+                if let Some(scale) = quantization.activations.get_mut(&value)
+                    && *scale != largest
+                {
+                    *scale = largest;
+                    changed = true;
+                }
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Whether 16-bit floats are enough for a network on a device: one picture through the plan that stores
+//! them and through the CPU executor in f32.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::model::Model;
+use crate::cpu::CpuExecutor;
+use crate::error::Result;
+use crate::gpu::GpuExecutor;
+use crate::picture::Picture;
+
+/// Relative L2 distance of the outputs up to which they are enough.
+const BOUND: f64 = 5e-3;
+
+/// Runs the test. `Ok` says how far outputs are apart, `Err` why 16-bit floats are not enough.
+///
+/// # Errors
+/// If the device fails.
+pub(super) async fn f16(executor: &mut GpuExecutor, model: &Model) -> Result<std::result::Result<String, String>> {
+    let [height, width] = model.preprocess().crop;
+    let input = model.preprocess().apply(&picture(width, height)?)?;
+    let expected = CpuExecutor::new(model.graph().clone())?.run(&input)?;
+    let found = executor.run_tensor(&input).await?.into_iter().next();
+    Ok(compare(found.as_ref().map_or(&[], |found| found.data()), expected.data()))
+}
+
+/// A picture with the spectrum of photographs: waves whose height goes with their length, and noise.
+fn picture(width: u32, height: u32) -> Result<Picture> {
+    let mut rng = Pcg64::seed_from_u64(16);
+    let mut waves = Vec::new();
+    for octave in 0..5 {
+        for _ in 0..4 {
+            let mut number = |most: f32| (rng.random::<f32>() * 2.0 - 1.0) * most;
+            let most = 6.3 * (1 << octave) as f32;
+            waves.push((
+                [number(most), number(most), number(3.2)],
+                [(); 3].map(|()| number(60.0) / (1 << octave) as f32),
+            ));
+        }
+    }
+    let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
+    for (row, column) in (0..height).flat_map(|row| (0..width).map(move |column| (row, column))) {
+        let [x, y] = [column as f32 / width as f32, row as f32 / height as f32];
+        let mut pixel = [128.0; 3].map(|grey: f32| grey + rng.random::<f32>() * 16.0 - 8.0);
+        for ([fx, fy, phase], heights) in &waves {
+            let wave = (fx * x + fy * y + phase).sin();
+            pixel.iter_mut().zip(heights).for_each(|(value, height)| *value += height * wave);
+        }
+        rgb.extend(pixel.map(|value| value.clamp(0.0, 255.0) as u8));
+    }
+    Picture::from_rgb(width, height, &rgb)
+}
+
+fn compare(found: &[f32], expected: &[f32]) -> std::result::Result<String, String> {
+    if found.len() != expected.len() || found.is_empty() {
+        return Err(format!("it made {} outputs of {}", found.len(), expected.len()));
+    }
+    if let Some(value) = found.iter().find(|value| !value.is_finite()) {
+        return Err(format!("its output holds {value}"));
+    }
+    let pairs = || found.iter().zip(expected).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+    let apart = pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+    let size = pairs().map(|(_, b)| b * b).sum::<f64>().sqrt();
+    // An expected output that is not finite fails too.
+    if apart > BOUND * size || !apart.is_finite() {
+        return Err(format!("relative error {:.1e}, at most {BOUND:.0e} is allowed", apart / size));
+    }
+    let [best, expected_best] = [found, expected].map(best);
+    // Two classes may be closer than the bound; then neither is wrong.
+    let largest = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
+    if f64::from(expected[expected_best] - expected[best]) > BOUND * f64::from(largest) {
+        return Err(format!("class {best} comes first instead of {expected_best}"));
+    }
+    Ok(format!("relative error {:.1e}", apart / size.max(f64::MIN_POSITIVE)))
+}
+
+/// Position of the largest value.
+fn best(values: &[f32]) -> usize {
+    let first = |best: usize, (at, value): (usize, &f32)| if *value > values[best] { at } else { best };
+    values.iter().enumerate().fold(0, first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_is_not_flat_and_always_the_same() {
+        let made = picture(40, 30).unwrap();
+        assert_eq!((made.width(), made.height()), (40, 30));
+        assert_eq!(made, picture(40, 30).unwrap());
+        let distinct: std::collections::BTreeSet<u8> = made.rgba().iter().copied().collect();
+        assert!(distinct.len() > 100, "{}", distinct.len());
+    }
+
+    #[test]
+    fn only_close_outputs_with_the_same_best_class_pass() {
+        let expected = [1.0, 3.0, -2.0];
+        assert!(compare(&[1.001, 3.001, -2.0], &expected).unwrap().starts_with("relative error 3.8e-4"));
+        for (found, reason) in [
+            (&[1.0, 3.1, -2.0][..], "relative error 2.7e-2, at most 5e-3"),
+            (&[1.0, f32::INFINITY, -2.0], "holds inf"),
+            (&[1.0, f32::NAN, -2.0], "holds NaN"),
+            (&[1.0, 3.0], "2 outputs of 3"),
+            (&[], "0 outputs of 3"),
+        ] {
+            let message = compare(found, &expected).unwrap_err();
+            assert!(message.contains(reason), "{message}");
+        }
+        assert!(compare(&expected, &[f32::NAN; 3]).is_err());
+        // Closer than the bound: either may come first.
+        assert!(compare(&[3.001, 3.0], &[3.0, 3.001]).is_ok());
+        // Within the bound as a whole, but another class comes first by more than a tie.
+        let mut long = vec![3.0; 5000];
+        long[7] = 4.0;
+        let mut other = long.clone();
+        (other[7], other[9]) = (3.5, 3.8);
+        assert_eq!(compare(&other, &long).unwrap_err(), "class 9 comes first instead of 7");
+    }
+}
