@@ -36,6 +36,8 @@ pub use features::{Feature, Features};
 pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
-pub use session::{Answer, DeviceChoice, DeviceInfo, DeviceKind, Model, Precision, Session, SessionBuilder, Top};
+pub use session::{
+    Answer, DeviceChoice, DeviceInfo, DeviceKind, Flight, Landed, Model, Precision, Session, SessionBuilder, Top,
+};
 pub use tensor::Tensor;
 pub use wgpu;

@@ -5,6 +5,8 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use web_time::Instant;
+
 use super::record::{Clocks, Mode, Protocol, Samples};
 use crate::error::{Error, Result};
 
@@ -20,10 +22,22 @@ pub struct FrameTimes {
     pub end_to_end: Duration,
 }
 
+/// Runs with the queue kept full.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Burst {
+    /// The time of each: from its frame's bytes to its labels, other runs being under way.
+    pub times: Vec<FrameTimes>,
+    /// From the first one's beginning to the last one's end.
+    pub took: Duration,
+}
+
 /// What is measured: one model, precision, batch and device.
 pub trait Subject {
-    /// Runs once.
+    /// Runs once, alone.
     fn run(&mut self) -> impl Future<Output = Result<FrameTimes>>;
+
+    /// Runs so many times with several runs under way at once.
+    fn burst(&mut self, runs: usize) -> impl Future<Output = Result<Burst>>;
 }
 
 /// How far a measurement is.
@@ -42,15 +56,27 @@ pub struct Collected {
     pub first: Option<FrameTimes>,
     /// The runs that count, in order.
     pub times: Vec<FrameTimes>,
+    /// When each of them began, counted from the first; [`Mode::Sustained`] only.
+    pub began: Vec<Duration>,
+    /// How long they took together.
+    pub busy: Duration,
     /// Why it stopped before the end.
     pub error: Option<Error>,
     warm_ups: usize,
+    /// Of a run in the last turn.
+    rate: Option<Duration>,
+    start: Option<Instant>,
 }
+
+/// A burst takes about this long: the queue's filling and draining at its ends are then a small part, and
+/// turns are still short against what makes a machine warm.
+const BURST: Duration = Duration::from_millis(500);
 
 impl Collected {
     /// The times by clock.
     pub fn clocks(&self) -> Clocks {
-        let us = |time: Duration| time.as_secs_f64() * 1e6;
+        // Clocks count whole nanoseconds: three decimals, and no more in files.
+        let us = |time: Duration| time.as_nanos() as f64 / 1e3;
         let gpu: Vec<f64> = self.times.iter().filter_map(|times| times.gpu.map(us)).collect();
         Clocks {
             // A clock that was not there in every run says nothing of all.
@@ -60,23 +86,50 @@ impl Collected {
         }
     }
 
-    fn seconds(&self) -> f64 {
-        self.times.iter().map(|times| times.end_to_end.as_secs_f64()).sum()
+    /// Runs done, warm-ups included.
+    fn runs(&self) -> usize {
+        self.warm_ups + self.times.len()
+    }
+
+    /// Runs a second, all of them together.
+    pub fn runs_per_second(&self) -> Option<f64> {
+        (!self.busy.is_zero()).then(|| self.times.len() as f64 / self.busy.as_secs_f64())
     }
 
     /// Runs that are known to be needed still.
     fn missing(&self, protocol: &Protocol) -> usize {
         let counted = protocol.runs.saturating_sub(self.times.len());
-        let more = usize::from(counted == 0 && self.seconds() < protocol.seconds);
+        let more = usize::from(counted == 0 && self.busy.as_secs_f64() < protocol.seconds);
         if self.error.is_some() { 0 } else { protocol.warm_ups.saturating_sub(self.warm_ups) + counted + more }
     }
 
-    fn take(&mut self, run: Result<FrameTimes>, protocol: &Protocol) {
-        match run {
+    /// How many runs make a burst of about [`BURST`].
+    fn burst(&self) -> usize {
+        let runs = self.rate.map_or(0.0, |rate| BURST.as_secs_f64() / rate.as_secs_f64().max(1e-9));
+        (runs as usize).clamp(4, 256)
+    }
+
+    /// One turn.
+    async fn turn<S: Subject>(&mut self, subject: &mut S, protocol: &Protocol) {
+        let sustained = protocol.mode == Mode::Sustained;
+        let since = self.start.get_or_insert_with(Instant::now).elapsed();
+        let runs = match protocol.mode {
+            Mode::Throughput => subject.burst(self.burst()).await,
+            _ => subject.run().await.map(|times| Burst { times: vec![times], took: times.end_to_end }),
+        };
+        match runs {
             Err(error) => self.error = Some(error),
-            Ok(times) => {
-                self.first.get_or_insert(times);
-                if self.warm_ups < protocol.warm_ups { self.warm_ups += 1 } else { self.times.push(times) }
+            Ok(Burst { times, took }) => {
+                self.first = self.first.or(times.first().copied());
+                self.rate = Some(took / times.len().max(1) as u32);
+                if self.warm_ups < protocol.warm_ups {
+                    self.warm_ups += times.len();
+                    self.start = None;
+                } else {
+                    self.began.extend(sustained.then_some(since));
+                    self.times.extend(times);
+                    self.busy += took;
+                }
             }
         }
     }
@@ -94,7 +147,7 @@ impl Protocol {
     }
 }
 
-/// Measures all subjects in turn, one run each, until every one has its warm-ups, runs and seconds. One
+/// Measures all subjects in turn, one run each ([`Mode::Throughput`]: one burst), until every one has its warm-ups, runs and seconds. One
 /// that fails is left out from then on. `watch` is called before every run and may end it all.
 pub async fn interleave<S: Subject>(
     subjects: &mut [S],
@@ -113,8 +166,9 @@ pub async fn interleave<S: Subject>(
             if watch(Progress { done, of: done + missing(&all) }).is_break() {
                 return (all, ControlFlow::Break(()));
             }
-            all[at].take(subjects[at].run().await, protocol);
-            (ran, done) = (true, done + 1);
+            let before = all[at].runs();
+            all[at].turn(&mut subjects[at], protocol).await;
+            (ran, done) = (true, done + (all[at].runs() - before) as u64);
         }
         if !ran {
             return (all, ControlFlow::Continue(()));
@@ -145,6 +199,14 @@ mod tests {
             }
             let end_to_end = Duration::from_millis(self.runs as u64);
             Ok(FrameTimes { gpu: Some(end_to_end / 4), submit_to_readback: end_to_end / 2, end_to_end })
+        }
+
+        async fn burst(&mut self, runs: usize) -> Result<Burst> {
+            self.log.borrow_mut().push(self.name);
+            self.runs += runs;
+            // Two at a time.
+            let times = FrameTimes { end_to_end: Duration::from_millis(100), ..FrameTimes::default() };
+            Ok(Burst { times: vec![times; runs], took: Duration::from_millis(50) * runs as u32 })
         }
     }
 
@@ -206,6 +268,29 @@ mod tests {
         let (all, flow) = pollster::block_on(run);
         assert!(flow.is_break());
         assert_eq!((all[0].times.len(), all[1].times.len()), (3, 2));
+    }
+
+    #[test]
+    fn bursts_take_turns_and_make_a_rate() {
+        let (mut subjects, log) = fakes("ab");
+        let protocol = Protocol { warm_ups: 3, runs: 12, seconds: 0.0, ..Protocol::of(Mode::Throughput) };
+        let run = interleave(&mut subjects, &protocol, |_| ControlFlow::Continue(()));
+        let (all, _) = pollster::block_on(run);
+        // A first burst of four warms up; from then on half a second is ten runs.
+        assert_eq!(*log.borrow(), "ababab");
+        assert_eq!(all.iter().map(|one| one.times.len()).collect::<Vec<_>>(), [20, 20]);
+        assert_eq!(all[0].runs_per_second(), Some(20.0));
+        assert_eq!(Collected::default().runs_per_second(), None);
+    }
+
+    #[test]
+    fn a_sustained_run_says_when_each_began() {
+        let (mut subjects, _) = fakes("a");
+        let protocol = Protocol { seconds: 0.009, ..Protocol::of(Mode::Sustained) };
+        let run = interleave(&mut subjects, &protocol, |_| ControlFlow::Continue(()));
+        let (all, _) = pollster::block_on(run);
+        assert_eq!((all[0].times.len(), all[0].began.len()), (4, 4));
+        assert!(all[0].began.is_sorted());
     }
 
     #[test]

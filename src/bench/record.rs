@@ -85,7 +85,8 @@ pub enum Mode {
 }
 
 /// One model in one precision, batch size and device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Measured {
     /// Name of the network.
     pub model: String,
@@ -93,6 +94,9 @@ pub struct Measured {
     pub weights: String,
     /// `f32`, `f16`, `w8`, `w8a8`: what ran.
     pub precision: String,
+    /// What is to be known of that, such as why it is another than was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Samples to a run.
     pub batch: usize,
     /// Where it ran.
@@ -111,6 +115,9 @@ pub struct Measured {
     pub first_ms: f64,
     /// The three clocks.
     pub clocks: Clocks,
+    /// When each of those runs began, in seconds from the first; [`Mode::Sustained`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_s: Option<Vec<f64>>,
     /// Runs a second, where [`Mode::Throughput`] kept the queue full.
     pub runs_per_second: Option<f64>,
     /// Why it was not measured, or not to the end; the clocks hold what there is.
@@ -129,6 +136,8 @@ pub struct Device {
     pub backend: String,
     /// Driver and version.
     pub driver: String,
+    /// Whether a processor does the GPU's work.
+    pub software: bool,
     /// Whether the shaders' runtime checks were on.
     pub safe_shaders: bool,
     /// Nanoseconds of a tick of the device's clock; `None` without timestamps.
@@ -204,11 +213,15 @@ impl Record {
                 let summary = Summary::of(&samples.us).filter(|summary| summary.min >= 0.0);
                 samples.summary = summary.ok_or_else(|| none(&"a list of times is empty or holds what is no time"))?;
             }
+            let runs = measured.clocks.end_to_end.as_ref().map_or(0, |samples| samples.us.len());
+            if measured.began_s.as_ref().is_some_and(|began| began.len() != runs || !began.is_sorted()) {
+                return Err(none(&"a run has no beginning, or begins before the one before it"));
+            }
         }
         Ok(record)
     }
 
-    /// The record as JSON, indented, but a list of samples on one line.
+    /// The record as one line of JSON.
     ///
     /// # Errors
     /// [`Error::Argument`] if a number is not finite.

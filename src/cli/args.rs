@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, analyze, classify, eval, features, fuse, info, plan, pull, quantize, tune};
+use super::{adapters, analyze, bench, classify, eval, features, fuse, info, plan, pull, quantize, tune};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -39,6 +39,8 @@ pub enum Command {
     Features(features::Features),
     /// Find the fastest tiles and kernels for networks on a GPU, by measuring, and remember them.
     Tune(tune::Tune),
+    /// Measure latency or throughput, with the protocol stated and every sample kept.
+    Bench(bench::Bench),
     /// List the networks that are known by name.
     Models,
 }

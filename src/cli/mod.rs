@@ -5,6 +5,7 @@
 mod adapters;
 mod analyze;
 mod args;
+mod bench;
 mod classify;
 mod device;
 mod eval;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Pull(args) => pull::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Models => models::run(),
     };
     match result {

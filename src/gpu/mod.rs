@@ -9,6 +9,7 @@
 mod adapter;
 mod bench;
 mod buffers;
+mod clock;
 mod context;
 mod executor;
 mod exit;

@@ -4,12 +4,12 @@ use foveate::bench::Machine;
 
 /// This machine.
 pub fn here() -> Machine {
-    let cpus = sysinfo::System::new_with_specifics(
-        sysinfo::RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing()),
-    );
-    let brand = cpus.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default();
+    let refresh = sysinfo::RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing());
+    let system = sysinfo::System::new_with_specifics(refresh).ok();
+    let first = system.as_ref().and_then(|system| system.cpus().first());
+    let brand = first.map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default();
     Machine {
-        os: sysinfo::System::long_os_version().unwrap_or_else(|| std::env::consts::OS.to_owned()),
+        os: sysinfo::System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.to_owned()),
         arch: std::env::consts::ARCH.to_owned(),
         cpu: if brand.is_empty() { "unknown".to_owned() } else { brand },
         threads: std::thread::available_parallelism().map_or(1, usize::from),
