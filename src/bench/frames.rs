@@ -57,12 +57,10 @@ fn frame(size: [u32; 2], seed: u64) -> Vec<u8> {
     };
     let [columns, rows] = size.map(|pixels| [(); 3].map(|()| wave(pixels)));
     let mut bytes = Vec::with_capacity(size[0] as usize * size[1] as usize * 4);
-    for row in 0..size[1] as usize {
-        for column in 0..size[0] as usize {
-            let noise = f32::from(rng.random::<u8>()) / 16.0;
-            let shade = |channel: usize| (112.0 + noise + columns[channel][column] + rows[channel][row]) as u8;
-            bytes.extend([shade(0), shade(1), shade(2), 255]);
-        }
+    for (row, column) in (0..size[1] as usize).flat_map(|row| (0..size[0] as usize).map(move |column| (row, column))) {
+        let noise = f32::from(rng.random::<u8>()) / 16.0;
+        let shades = columns.iter().zip(&rows).map(|(x, y)| (112.0 + noise + x[column] + y[row]) as u8);
+        bytes.extend(shades.chain([255]));
     }
     bytes
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::context::GpuContext;
 use super::executor::GpuExecutor;
+use super::passes::between;
 use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::Result;
@@ -80,7 +81,6 @@ impl GpuExecutor {
         let Some(submission) = clock.stamped.take() else { return Ok(None) };
         let bytes = read(&self.context, &clock.stamps, submission).await?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-        let ticks = stamps.get(1).zip(stamps.first()).map_or(0, |(end, start)| end.saturating_sub(*start));
-        Ok(Some(Duration::from_nanos((ticks as f64 * period) as u64)))
+        Ok(Some(between(&stamps, period)))
     }
 }

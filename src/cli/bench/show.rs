@@ -77,7 +77,7 @@ fn clocks(clocks: &Clocks) -> Vec<String> {
     for (name, samples) in rows {
         let Some(Samples { summary, .. }) = samples else { continue };
         let Summary { n, min, mean, p50, p90, p99, max, std_dev } = *summary;
-        let [min, mean, p50, p90, p99, max, sd] = [min, mean, p50, p90, p99, max, std_dev].map(|us| ms(us));
+        let [min, mean, p50, p90, p99, max, sd] = [min, mean, p50, p90, p99, max, std_dev].map(ms);
         table.row([name.to_owned(), n.to_string(), min, mean, p50, p90, p99, max, sd]);
         any = true;
     }

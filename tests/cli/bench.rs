@@ -1,0 +1,150 @@
+//! `foveate bench`, `profile`, `roofline`, `report` and `predict` as a user runs them.
+
+use serde_json::Value;
+
+use super::run::{fails, foveate, json_lines, text};
+
+/// Few runs: what is tested here is not how fast this machine is.
+const SHORT: [&str; 6] = ["--warm-ups", "1", "--runs", "4", "--seconds", "0"];
+
+fn bench(args: &[&str]) -> Value {
+    json_lines(&foveate(&[&["bench", "--json"], args, &SHORT].concat())).remove(0)
+}
+
+/// Mesa's software driver, if it is there; `REQUIRE_GPU=1` makes it a failure if not.
+fn lavapipe() -> Option<[&'static str; 4]> {
+    let device = ["--device", "llvmpipe", "--backend", "vulkan"];
+    let output = foveate(&[&["classify", "assets/cat.png"][..], &device].concat());
+    let required = std::env::var("REQUIRE_GPU").is_ok_and(|value| value == "1");
+    assert!(output.status.success() || !required, "{}", text(&output.stderr));
+    output.status.success().then_some(device)
+}
+
+fn samples(result: &Value, clock: &str) -> Vec<f64> {
+    let us = result["clocks"][clock]["us"].as_array();
+    us.unwrap_or_else(|| panic!("no {clock}: {result}")).iter().map(|us| us.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn the_record_says_how_and_where_it_was_measured() {
+    let record = bench(&["--device", "cpu", "--batch", "1,2"]);
+    assert_eq!((&record["kind"], &record["schema_version"]), (&"foveate-benchmark".into(), &1.into()));
+    assert_eq!(record["complete"], true);
+    for key in ["os", "arch", "cpu"] {
+        assert!(!record["machine"][key].as_str().unwrap().is_empty(), "{key}: {record}");
+    }
+    let protocol = serde_json::json!({
+        "mode": "latency", "warm_ups": 1, "runs": 4, "seconds": 0.0, "frame": [640, 480]
+    });
+    assert_eq!(record["protocol"], protocol);
+    let results = record["results"].as_array().unwrap();
+    assert_eq!(results.iter().map(|result| result["batch"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    for result in results {
+        assert_eq!((&result["device"]["kind"], &result["weights"]), (&"cpu".into(), &"built in".into()));
+        assert_eq!(result["clocks"]["gpu"], Value::Null);
+        for key in ["load_ms", "compile_ms", "first_ms", "macs", "weight_bytes", "steps"] {
+            assert!(result[key].as_f64().unwrap() > 0.0, "{key}: {result}");
+        }
+        let (network, whole) = (samples(result, "submit_to_readback"), samples(result, "end_to_end"));
+        assert_eq!((network.len(), whole.len()), (4, 4));
+        assert!(network.iter().zip(&whole).all(|(network, whole)| network <= whole), "{result}");
+    }
+    assert_eq!(results[1]["macs"].as_u64().unwrap(), 2 * results[0]["macs"].as_u64().unwrap());
+}
+
+#[test]
+fn three_clocks_agree_on_a_gpu() {
+    let Some(device) = lavapipe() else { return };
+    let record = bench(&[&device[..], &["--precision", "f32,f16"]].concat());
+    let results = record["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        let device = &result["device"];
+        assert!(device["timestamp_ns"].as_f64().unwrap() > 0.0 && device["software"] == true, "{device}");
+        let clocks = ["gpu", "submit_to_readback", "end_to_end"].map(|clock| samples(result, clock));
+        let [gpu, wall, whole] = &clocks;
+        assert_eq!((gpu.len(), wall.len(), whole.len()), (4, 4, 4));
+        for ((gpu, wall), whole) in gpu.iter().zip(wall).zip(whole) {
+            assert!(0.0 < *gpu && gpu <= wall && wall <= whole, "{gpu} {wall} {whole}");
+        }
+    }
+    let text = text(&foveate(&[&["bench"], &device[..], &SHORT].concat()).stdout);
+    for want in ["protocol: latency", "machine: ", "GPU  ", "submit to readback", "end to end", "p99", "load "] {
+        assert!(text.contains(want), "{want}: {text}");
+    }
+}
+
+#[test]
+fn the_queue_is_kept_full_and_minutes_are_watched() {
+    let full = bench(&["--device", "cpu", "--throughput"]);
+    let result = &full["results"][0];
+    assert!(result["runs_per_second"].as_f64().unwrap() > 0.0, "{result}");
+    assert_eq!(full["protocol"]["mode"], "throughput");
+    let Some(device) = lavapipe() else { return };
+    let full = bench(&[&device[..], &["--throughput"]].concat());
+    assert!(full["results"][0]["runs_per_second"].as_f64().unwrap() > 0.0, "{full}");
+
+    let args = ["bench", "--device", "cpu", "--sustained", "0.005"];
+    let shown = text(&foveate(&args).stdout);
+    assert!(shown.contains("from the first part to the last") && shown.contains('█'), "{shown}");
+    let record = json_lines(&foveate(&[&args[..], &["--json"]].concat())).remove(0);
+    let began = record["results"][0]["began_s"].as_array().unwrap();
+    assert_eq!(began.len(), samples(&record["results"][0], "end_to_end").len());
+    assert!(began.last().unwrap().as_f64().unwrap() > 0.1, "{began:?}");
+}
+
+#[test]
+fn one_that_cannot_be_opened_does_not_keep_the_others() {
+    let output = foveate(&[&["bench", "--json", "--device", "cpu", "--precision", "w8a8,f32"], &SHORT[..]].concat());
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    if output.status.success() {
+        // Some builds can put the built-in network in eight bits by themselves.
+        assert_eq!(record["complete"], true);
+        return;
+    }
+    assert_eq!((output.status.code(), &record["complete"]), (Some(1), &Value::Bool(false)));
+    assert!(record["results"][0]["error"].as_str().unwrap().contains("w8a8"), "{record}");
+    assert_eq!(samples(&record["results"][1], "end_to_end").len(), 4);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_writes_what_was_measured() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cut.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+    command.args(["bench", "--device", "cpu", "--warm-ups", "0", "--seconds", "600", "-o"]).arg(&file);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // The device is named once the handler stands and just before the first run.
+    let mut stderr = child.stderr.take().unwrap();
+    let mut told = String::new();
+    let mut byte = [0];
+    while !told.contains("device: ") && stderr.read(&mut byte).unwrap() == 1 {
+        told.push(char::from(byte[0]));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    stderr.read_to_string(&mut told).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{told}");
+    assert!(told.contains("interrupted") && told.contains("marked incomplete"), "{told}");
+    let record: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(record["complete"], false);
+    assert!(!samples(&record["results"][0], "end_to_end").is_empty());
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    fails(2, &["bench", "--batch", "0"], &["--batch"]);
+    fails(2, &["bench", "--frame", "640"], &["WIDTHxHEIGHT"]);
+    fails(2, &["bench", "--frame", "640x9000"], &["8192"]);
+    fails(2, &["bench", "--seconds", "nan"], &["--seconds", "between 0 and a day"]);
+    fails(2, &["bench", "--sustained", "0"], &["--sustained"]);
+    fails(2, &["bench", "--throughput", "--mlperf-like"], &["cannot be used with"]);
+    fails(1, &["bench", "--sustained", "1", "--batch", "1,2", "--device", "cpu"], &["2 were named"]);
+    fails(1, &["bench", "--device", "no such device"], &["no such device"]);
+    fails(1, &["bench", "--model", "no-such-model", "--random"], &["no-such-model"]);
+    fails(1, &["bench", "-o", "/nonexistent/folder/a.json"], &["/nonexistent/folder"]);
+}
