@@ -77,7 +77,7 @@ impl Network {
 }
 
 fn describe(session: &mut Session, weights: String, safe_shaders: bool) -> Measured {
-    let (info, timing, batch) = (session.device().clone(), session.timing(), session.batch());
+    let (timing, batch, device) = (session.timing(), session.batch(), Device::of(session, safe_shaders));
     let graph = session.model().graph();
     let (nodes, macs) = (graph.nodes().len().saturating_sub(1), graph.macs() * batch as u64);
     let bytes = |param: &crate::graph::Param| if param.scales.is_some() { 1 } else { 4 } * param.tensor.len() as u64;
@@ -93,25 +93,32 @@ fn describe(session: &mut Session, weights: String, safe_shaders: bool) -> Measu
         steps: nodes,
         load_ms: timing.load,
         compile_ms: timing.compile,
-        device: Device {
-            kind: if info.kind == DeviceKind::Gpu { "gpu" } else { "cpu" }.to_owned(),
-            name: info.name,
-            backend: info.backend,
-            driver: info.driver,
-            safe_shaders,
-            timestamp_ns: None,
-            software: false,
-            tuning: info.tuning.unwrap_or_else(|| "untuned".to_owned()),
-        },
+        device,
         ..Measured::default()
     };
     if let Some(executor) = session.gpu() {
         let plan = executor.plan();
         (measured.weight_bytes, measured.steps) = (plan.weight_bytes(), plan.steps.len());
-        measured.device.timestamp_ns = executor.timestamp_period();
-        measured.device.software = executor.context().summary().is_software();
     }
     measured
+}
+
+impl Device {
+    /// What a session runs on. Whether shaders are checked, sessions do not say.
+    pub fn of(session: &mut Session, safe_shaders: bool) -> Device {
+        let info = session.device().clone();
+        let executor = session.gpu();
+        Device {
+            kind: if info.kind == DeviceKind::Gpu { "gpu" } else { "cpu" }.to_owned(),
+            name: info.name,
+            backend: info.backend,
+            driver: info.driver,
+            software: executor.as_ref().is_some_and(|executor| executor.context().summary().is_software()),
+            safe_shaders,
+            timestamp_ns: executor.and_then(|executor| executor.timestamp_period()),
+            tuning: info.tuning.unwrap_or_else(|| "untuned".to_owned()),
+        }
+    }
 }
 
 impl Subject for Network {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, analyze, bench, classify, eval, features, fuse, info, plan, pull, quantize, tune};
+use super::{
+    adapters, analyze, bench, classify, eval, features, fuse, info, plan, profile, pull, quantize, roofline, tune,
+};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -41,6 +43,10 @@ pub enum Command {
     Tune(tune::Tune),
     /// Measure latency or throughput, with the protocol stated and every sample kept.
     Bench(bench::Bench),
+    /// Show where a network's time goes, layer by layer, and how far that is from what the device can do.
+    Profile(profile::Profile),
+    /// Measure what a GPU can do at best: memory, arithmetic, dispatches.
+    Roofline(roofline::Roofline),
     /// List the networks that are known by name.
     Models,
 }

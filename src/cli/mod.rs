@@ -18,9 +18,11 @@ mod log;
 mod models;
 mod output;
 mod plan;
+mod profile;
 mod progress;
 mod pull;
 mod quantize;
+mod roofline;
 mod source;
 mod table;
 mod timing;
@@ -51,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Features(args) => features::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Profile(args) => profile::run(&args),
+        Command::Roofline(args) => roofline::run(&args),
         Command::Models => models::run(),
     };
     match result {

@@ -136,13 +136,13 @@ impl Bench {
     pub async fn profile(&self, steps: &Compiled) -> Result<Option<Vec<Duration>>> {
         let records: Vec<_> =
             steps.dispatches.iter().map(|step| |pass: &mut wgpu::ComputePass<'_>| step.record(pass)).collect();
-        let passes: Vec<&Record> = records.iter().map(|record| record as &Record).collect();
+        let passes: Vec<&Record<'_>> = records.iter().map(|record| record as &Record<'_>).collect();
         let (stamps, _) = self.passes(&passes).await?;
         Ok(stamps.filter(|times| times.iter().any(|time| !time.is_zero())))
     }
 
     /// As [`passes`](super::passes::passes).
-    async fn passes(&self, passes: &[&Record]) -> Result<(Option<Vec<Duration>>, Duration)> {
+    async fn passes(&self, passes: &[&Record<'_>]) -> Result<(Option<Vec<Duration>>, Duration)> {
         super::passes::passes(&self.context, self.stamps, &self.done, passes).await
     }
 }

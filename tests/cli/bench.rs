@@ -148,3 +148,63 @@ fn wrong_arguments_are_named() {
     fails(1, &["bench", "--model", "no-such-model", "--random"], &["no-such-model"]);
     fails(1, &["bench", "-o", "/nonexistent/folder/a.json"], &["/nonexistent/folder"]);
 }
+
+#[test]
+fn every_way_to_tell_steps_apart_names_the_same_steps() {
+    let Some(device) = lavapipe() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let [trace, file] = ["trace.json", "profile.json"].map(|name| folder.path().join(name));
+    let mut nodes: Vec<Vec<String>> = Vec::new();
+    for (method, said) in [("inside", "inside-pass"), ("passes", "passes"), ("repeat", "repeated")] {
+        let args = [&["profile", "--json", "--runs", "1", "--method", method][..], &device].concat();
+        let files = ["--trace", trace.to_str().unwrap(), "-o", file.to_str().unwrap(), "--force"];
+        let profile = json_lines(&foveate(&[&args[..], &files].concat())).remove(0);
+        assert_eq!((&profile["schema_version"], &profile["method"]), (&1.into(), &said.into()));
+        assert_eq!(profile, serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap());
+        let layers = profile["layers"].as_array().unwrap();
+        nodes.push(layers.iter().map(|layer| layer["node"].as_str().unwrap().to_owned()).collect());
+        let shares: f64 = layers.iter().map(|layer| layer["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-9, "{shares}");
+        assert!(layers.iter().any(|layer| layer["tile"].is_string() && layer["gflop_s"].as_f64().unwrap() > 0.0));
+        assert!(layers.iter().any(|layer| layer["roofline"].as_f64().is_some_and(|part| part > 0.0)), "{profile}");
+        let events: Value = serde_json::from_slice(&std::fs::read(&trace).unwrap()).unwrap();
+        assert!(events["traceEvents"].as_array().unwrap().len() > layers.len());
+    }
+    assert!(nodes[0].len() > 10 && nodes.windows(2).all(|pair| pair[0] == pair[1]), "{nodes:?}");
+    let shown = text(&foveate(&[&["profile", "--runs", "1"], &device[..]].concat()).stdout);
+    for want in ["GFLOP/s", "roof", "one piece", "at best", "█"] {
+        assert!(shown.contains(want), "{want}: {shown}");
+    }
+}
+
+#[test]
+fn the_cpu_is_profiled_too_and_has_no_roofline() {
+    let profile = json_lines(&foveate(&["profile", "--device", "cpu", "--json", "--runs", "2"])).remove(0);
+    assert_eq!((&profile["method"], &profile["ceilings"]), (&"cpu".into(), &Value::Null));
+    assert!(profile["layers"].as_array().unwrap().len() > 5);
+    fails(1, &["profile", "--device", "cpu", "--batch", "2"], &["one picture"]);
+    fails(2, &["profile", "--runs", "0"], &["--runs"]);
+    fails(1, &["profile", "--device", "cpu", "--trace", "/nonexistent/folder/a.json"], &["/nonexistent/folder"]);
+}
+
+#[test]
+fn ceilings_are_measured_once_and_remembered() {
+    let Some(device) = lavapipe() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(["roofline", "--json"]).args(device).env("FOVEATE_CACHE", folder.path().join("new"));
+        json_lines(&command.output().unwrap()).remove(0)
+    };
+    let first = run();
+    let ceilings = &first["ceilings"];
+    for rate in ["read_gb_s", "copy_gb_s", "f32_gflop_s", "dot4_gop_s", "round_trip_us"] {
+        assert!(ceilings[rate].as_f64().unwrap() > 0.0, "{rate}: {first}");
+    }
+    // Measured anew it would be another to the last digit.
+    assert_eq!(run(), first);
+    std::fs::write(folder.path().join("new/roofline.json"), "garbage").unwrap();
+    assert_eq!(run()["schema_version"], 1);
+    fails(1, &["roofline", "--device", "cpu"], &["CPU executor"]);
+    fails(1, &["roofline", "--device", "no such device"], &["no such device"]);
+}
