@@ -22,6 +22,7 @@ mod profile;
 mod progress;
 mod pull;
 mod quantize;
+mod report;
 mod roofline;
 mod source;
 mod table;
@@ -55,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Roofline(args) => roofline::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Models => models::run(),
     };
     match result {

@@ -20,6 +20,12 @@ use crate::session::Session;
 /// Version of the JSON.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// What [`Profile::kind`] says, so that a file of another program is not taken for one of these.
+pub const KIND: &str = "foveate-profile";
+
+/// Layers of a file that are read: more than any network has.
+const MAX_LAYERS: usize = 100_000;
+
 /// How to profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
@@ -64,6 +70,8 @@ impl From<Stepwise> for Method {
 /// A network's profile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
+    /// [`KIND`].
+    pub kind: String,
     /// [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// Name of the network.
@@ -119,6 +127,44 @@ pub struct Layer {
 }
 
 impl Profile {
+    /// Reads a profile from JSON. `origin` is what the bytes are called in messages.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it is none, or one of another version.
+    pub fn parse(bytes: &[u8], origin: &str) -> Result<Profile> {
+        /// What all versions have.
+        #[derive(Deserialize)]
+        struct Head {
+            kind: String,
+            schema_version: u32,
+        }
+        let none = |why: &dyn std::fmt::Display| {
+            Error::argument(format!("{origin} is no profile ({why}); `foveate profile -o FILE` writes them"))
+        };
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| none(&error))?;
+        if head.kind != KIND {
+            return Err(none(&format_args!("its kind is {:?}", head.kind)));
+        }
+        if head.schema_version != SCHEMA_VERSION {
+            let version = head.schema_version;
+            return Err(Error::argument(format!(
+                "{origin} has schema version {version}, this program reads version {SCHEMA_VERSION}"
+            )));
+        }
+        let profile: Profile = serde_json::from_slice(bytes).map_err(|error| none(&error))?;
+        let sane = |layer: &Layer| {
+            let numbers = [layer.us, layer.share, layer.gflop_s, layer.gb_s, layer.roofline.unwrap_or(0.0)];
+            numbers.iter().all(|number| (0.0..1e18).contains(number))
+        };
+        if profile.layers.len() > MAX_LAYERS || !profile.layers.iter().all(sane) {
+            return Err(none(&"a layer's numbers are none that can be measured"));
+        }
+        if profile.ceilings.is_some_and(|ceilings| !ceilings.is_sane()) {
+            return Err(none(&"its ceilings are none that can be measured"));
+        }
+        Ok(profile)
+    }
+
     /// All steps' time, in microseconds.
     pub fn sum_us(&self) -> f64 {
         self.layers.iter().map(|layer| layer.us).sum()
@@ -165,7 +211,8 @@ pub async fn profile(
     let layers = samples.into_iter().map(rated).collect();
     let frame_us = whole(session, pictures, options).await?;
     let (schema_version, runs) = (SCHEMA_VERSION, options.runs.max(1));
-    Ok(Profile { schema_version, model, precision, batch, device, method, runs, ceilings, frame_us, layers })
+    let kind = KIND.to_owned();
+    Ok(Profile { kind, schema_version, model, precision, batch, device, method, runs, ceilings, frame_us, layers })
 }
 
 async fn on_the_gpu(

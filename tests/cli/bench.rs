@@ -208,3 +208,98 @@ fn ceilings_are_measured_once_and_remembered() {
     fails(1, &["roofline", "--device", "cpu"], &["CPU executor"]);
     fails(1, &["roofline", "--device", "no such device"], &["no such device"]);
 }
+
+/// A record whose runs took these times in microseconds.
+fn record(folder: &std::path::Path, name: &str, us: impl Fn(u32) -> f64) -> String {
+    let mut record = bench(&["--device", "cpu"]);
+    let us: Vec<f64> = (0..100).map(us).collect();
+    for clock in ["submit_to_readback", "end_to_end"] {
+        record["results"][0]["clocks"][clock]["us"] = us.clone().into();
+    }
+    let file = folder.join(name);
+    std::fs::write(&file, record.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_regression_fails_and_noise_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let quiet = |middle: f64| move |i: u32| middle + f64::from(i % 10) / 10.0;
+    let base = record(folder.path(), "base.json", quiet(1000.0));
+    let slow = record(folder.path(), "slow.json", quiet(1100.0));
+    let noisy = record(folder.path(), "noisy.json", |i| 600.0 + 11.0 * f64::from(i));
+    let report = |file: &str| foveate(&["report", file, "--baseline", &base, "--fail-above", "5%"]);
+    fails_and_says(&report(&slow), "became slower by 10.0 %");
+    for file in [&base, &noisy] {
+        let output = report(file);
+        assert!(output.status.success() && text(&output.stdout).contains("within noise"), "{}", text(&output.stderr));
+    }
+    let json = json_lines(&foveate(&["report", &slow, "--baseline", &base, "--json"])).remove(0);
+    assert_eq!((&json["schema_version"], &json["changes"][0]["verdict"]), (&1.into(), &"slower".into()));
+    fails(1, &["report", &slow, "--baseline", &base, "--clock", "gpu"], &["nothing can be compared"]);
+}
+
+fn fails_and_says(output: &std::process::Output, want: &str) {
+    let stderr = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains(want), "{stderr}");
+}
+
+#[test]
+fn the_page_holds_everything_and_fetches_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let first = record(folder.path(), "<b>evil.json", |i| 900.0 + f64::from(i));
+    let [minutes, profile, page] = ["minutes.json", "profile.json", "page.html"].map(path);
+    let run = |args: &[&str]| assert!(foveate(args).status.success(), "{args:?}");
+    run(&["bench", "--device", "cpu", "--sustained", "0.003", "-o", &minutes]);
+    let model = ["--model", "repnext-m0", "--random"];
+    let other = path("other.json");
+    run(&[&["bench", "--device", "cpu", "-o", &other], &model[..], &SHORT].concat());
+    run(&["profile", "--device", "cpu", "--runs", "1", "-o", &profile]);
+    run(&["report", &first, &minutes, &other, &profile, "-o", &page]);
+    let html = std::fs::read_to_string(&page).unwrap();
+    for want in ["Latency and accuracy", "Devices", "Over minutes", "Layers", "How and where", "To copy", "repnext-m0"]
+    {
+        assert!(html.contains(want), "{want}");
+    }
+    assert!(html.contains("default-src 'none'") && html.contains("&lt;b&gt;evil") && !html.contains("<b>evil"));
+    for bad in ["<script", "http:", "https:", "@import", "url("] {
+        assert!(!html.contains(bad), "{bad}");
+    }
+    fails(1, &["report", &first, "-o", &page], &["there already", "--force"]);
+}
+
+#[test]
+fn files_that_are_no_records_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = record(folder.path(), "good.json", |_| 1.0);
+    let record = std::fs::read_to_string(&good).unwrap();
+    let newer = record.replace("\"schema_version\":1", "\"schema_version\":99");
+    let foreign = record.replace("foveate-benchmark", "other");
+    let profile = r#"{"kind": "foveate-profile", "schema_version": 1, "layers": 3}"#;
+    let old_profile = r#"{"kind": "foveate-profile", "schema_version": 0}"#;
+    let deep = "[".repeat(200_000);
+    let cut = &record[..record.len() / 2];
+    let page = folder.path().join("page.html");
+    for (content, want) in [
+        ("", "empty"),
+        ("garbage", "no benchmark record"),
+        (&newer, "schema version 99"),
+        (&foreign, "\"other\""),
+        (cut, "no benchmark record"),
+        (&deep, "no benchmark record"),
+        (profile, "no profile"),
+        (old_profile, "schema version 0"),
+    ] {
+        let file = folder.path().join("bad.json");
+        std::fs::write(&file, content).unwrap();
+        let [file, page] = [&file, &page].map(|path| path.to_str().unwrap());
+        fails(1, &["report", &good, file, "-o", page], &["bad.json", want]);
+    }
+    assert!(!page.exists());
+    fails(1, &["report", "/nonexistent.json", "-o", page.to_str().unwrap()], &["/nonexistent.json"]);
+    fails(1, &["report", &good], &["nothing to do"]);
+    fails(1, &["report", &good, "-o", "/nonexistent/page.html"], &["/nonexistent"]);
+    fails(2, &["report", &good, "--fail-above", "5"], &["--baseline"]);
+    fails(2, &["report", &good, "--baseline", &good, "--fail-above", "many"], &["--fail-above"]);
+}

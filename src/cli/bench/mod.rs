@@ -4,6 +4,8 @@ pub mod machine;
 mod open;
 mod show;
 
+pub use show::ms;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -59,11 +59,20 @@ fn bar(part: f64, width: f64) -> String {
     "█".repeat(eighths / 8) + rest
 }
 
-/// The network's parts, by what stands before the first dot in the names of its nodes, one below the other
-/// where they lie in time.
+/// `stem.0` is of `stem`, `stages.1.blocks.0` of `stages.1`.
+fn part(node: &str) -> &str {
+    let end = |from: usize| node.get(from..).and_then(|rest| rest.find('.')).map_or(node.len(), |at| from + at);
+    let first = end(0);
+    let numbered = |end: usize| node.get(first + 1..end).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+    let second = end((first + 1).min(node.len()));
+    let whole = node.get(..first) == Some("stages") && numbered(second);
+    node.get(..if whole { second } else { first }).unwrap_or(node)
+}
+
+/// The network's parts, one below the other where they lie in time.
 fn parts(profile: &Profile) -> Vec<String> {
     const COLUMNS: f64 = 60.0;
-    let of = |layer: &Layer| layer.node.split('.').next().unwrap_or_default().to_owned();
+    let of = |layer: &Layer| part(&layer.node).to_owned();
     let total = profile.sum_us().max(f64::MIN_POSITIVE);
     let mut table =
         Table::new([("part", Align::Left), ("µs", Align::Right), ("share", Align::Right), ("", Align::Left)]);
@@ -102,4 +111,23 @@ fn summary(profile: &Profile) -> Vec<String> {
         ));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_belong_to_parts() {
+        let nodes = ["stages.1.blocks.0.x", "stages.12", "stages.", "stages", "stem.0.x", "stage1.0", "", ".", "é.1"];
+        let expected = ["stages.1", "stages.12", "stages.", "stages", "stem", "stage1", "", "", "é"];
+        assert_eq!(nodes.map(part), expected);
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_part() {
+        assert_eq!(bar(1.0, 4.0), "████");
+        assert_eq!(bar(0.5, 1.0), "▌");
+        assert_eq!((bar(0.0, 9.0), bar(f64::NAN, 9.0), bar(9.0, 1.0)), (String::new(), String::new(), "█".to_owned()));
+    }
 }
