@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod analyze;
+pub mod bench;
 pub mod checkpoint;
 pub mod cpu;
 #[cfg(not(target_arch = "wasm32"))]
@@ -23,9 +24,11 @@ pub mod passes;
 pub mod picture;
 pub mod plan;
 pub mod preprocess;
+pub mod profile;
 pub mod proof;
 pub mod quant;
 pub mod registry;
+pub mod roofline;
 pub mod session;
 pub mod tensor;
 pub mod tune;
@@ -35,6 +38,8 @@ pub use features::{Feature, Features};
 pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
-pub use session::{Answer, DeviceChoice, DeviceInfo, DeviceKind, Model, Precision, Session, SessionBuilder, Top};
+pub use session::{
+    Answer, DeviceChoice, DeviceInfo, DeviceKind, Flight, Landed, Model, Precision, Session, SessionBuilder, Top,
+};
 pub use tensor::Tensor;
 pub use wgpu;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
-use super::{adapters, analyze, classify, eval, features, fuse, info, plan, pull, quantize, tune};
+use super::{
+    adapters, analyze, bench, classify, eval, features, fuse, info, plan, profile, pull, quantize, report, roofline,
+    tune,
+};
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
 #[derive(Parser)]
@@ -43,6 +46,14 @@ pub enum Command {
     Features(features::Features),
     /// Find the fastest tiles and kernels for networks on a GPU, by measuring, and remember them.
     Tune(tune::Tune),
+    /// Measure latency or throughput, with the protocol stated and every sample kept.
+    Bench(bench::Bench),
+    /// Show where a network's time goes, layer by layer, and how far that is from what the device can do.
+    Profile(profile::Profile),
+    /// Measure what a GPU can do at best: memory, arithmetic, dispatches.
+    Roofline(roofline::Roofline),
+    /// Make a page of benchmarks and profiles, or compare benchmarks with a baseline and fail if they became slower.
+    Report(report::Report),
     /// List the networks that are known by name.
     Models,
 }

@@ -5,6 +5,7 @@
 mod adapters;
 mod analyze;
 mod args;
+mod bench;
 mod classify;
 mod device;
 mod eval;
@@ -17,9 +18,12 @@ mod log;
 mod models;
 mod output;
 mod plan;
+mod profile;
 mod progress;
 mod pull;
 mod quantize;
+mod report;
+mod roofline;
 mod source;
 mod table;
 mod timing;
@@ -62,6 +66,10 @@ fn run(command: Command) -> Outcome {
         Command::Pull(args) => pull::run(&args),
         Command::Features(args) => features::run(&args),
         Command::Tune(args) => tune::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Profile(args) => profile::run(&args),
+        Command::Roofline(args) => roofline::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Models => models::run(),
     }
 }

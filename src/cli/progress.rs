@@ -32,6 +32,13 @@ pub fn pictures(count: usize) -> ProgressBar {
     style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
 
+/// A bar over runs of a benchmark, whose number becomes known; the caller clears it.
+pub fn runs() -> ProgressBar {
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} runs, {elapsed}");
+    let bar = ProgressBar::new(0);
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}
+
 /// The length of a [`share`] bar.
 pub const SHARE: u64 = 1000;
 

@@ -12,8 +12,8 @@ use super::buffers::Buffers;
 use super::context::GpuContext;
 use super::executor::{Dispatch, dispatch};
 use super::limits;
+use super::passes::Record;
 use super::pipelines::Pipelines;
-use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::Result;
 use crate::kernels::{Step, TensorId};
@@ -136,62 +136,13 @@ impl Bench {
     pub async fn profile(&self, steps: &Compiled) -> Result<Option<Vec<Duration>>> {
         let records: Vec<_> =
             steps.dispatches.iter().map(|step| |pass: &mut wgpu::ComputePass<'_>| step.record(pass)).collect();
-        let passes: Vec<&dyn Fn(&mut wgpu::ComputePass<'_>)> =
-            records.iter().map(|record| record as &dyn Fn(&mut wgpu::ComputePass<'_>)).collect();
+        let passes: Vec<&Record<'_>> = records.iter().map(|record| record as &Record<'_>).collect();
         let (stamps, _) = self.passes(&passes).await?;
         Ok(stamps.filter(|times| times.iter().any(|time| !time.is_zero())))
     }
 
-    /// Submits passes; how long each took by the device's clock, and all of them by the wall's.
-    async fn passes(
-        &self,
-        passes: &[&dyn Fn(&mut wgpu::ComputePass<'_>)],
-    ) -> Result<(Option<Vec<Duration>>, Duration)> {
-        self.context.check()?;
-        let device = &self.context.device;
-        let count = 2 * passes.len() as u32;
-        let stamped = self.stamps && (1..=wgpu::QUERY_SET_MAX_QUERIES).contains(&count);
-        let size = if stamped { u64::from(count) * 8 } else { self.done.size() };
-        let ((commands, readback), scope) = guarded(device, || {
-            let readback = self.context.readback(size);
-            let mut encoder = self.context.encoder("bench");
-            let queries = stamped.then(|| {
-                let (label, ty) = (Some("bench"), wgpu::QueryType::Timestamp);
-                self.context.make().create_query_set(&wgpu::QuerySetDescriptor { label, ty, count })
-            });
-            for (i, record) in (0..).step_by(2).zip(passes) {
-                let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
-                    query_set,
-                    beginning_of_pass_write_index: Some(i),
-                    end_of_pass_write_index: Some(i + 1),
-                });
-                let descriptor = wgpu::ComputePassDescriptor { label: Some("bench"), timestamp_writes };
-                record(&mut encoder.begin_compute_pass(&descriptor));
-            }
-            match &queries {
-                Some(queries) => {
-                    let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-                    let resolved = self.context.buffer("timestamps", size, usage);
-                    encoder.resolve_query_set(queries, 0..count, &resolved, 0);
-                    encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
-                }
-                None => encoder.copy_buffer_to_buffer(&self.done, 0, &readback, 0, size),
-            }
-            (encoder.finish(), readback)
-        });
-        settle(scope, || format!("recording {}", self.plan.name)).await?;
-        let start = Instant::now();
-        let (submission, scope) = guarded(device, || self.context.submit(Some(commands)));
-        let bytes = read(&self.context, &readback, submission).await?;
-        let wall = start.elapsed();
-        settle(scope, || format!("running {}", self.plan.name)).await?;
-        if !stamped {
-            return Ok((None, wall));
-        }
-        let period = f64::from(self.context.queue.get_timestamp_period());
-        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-        // A clock that was set back between two stamps counts as no time.
-        let time = |pair: &[u64]| Duration::from_nanos((pair[1].saturating_sub(pair[0]) as f64 * period) as u64);
-        Ok((Some(stamps.chunks_exact(2).map(time).collect()), wall))
+    /// As [`passes`](super::passes::passes).
+    async fn passes(&self, passes: &[&Record<'_>]) -> Result<(Option<Vec<Duration>>, Duration)> {
+        super::passes::passes(&self.context, self.stamps, &self.done, passes).await
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use web_time::Instant;
 
 use super::buffers::Buffers;
+use super::clock::Clock;
 use super::context::GpuContext;
 use super::exit::{self, Exit};
 use super::inputs::{PictureInput, Place};
@@ -72,6 +73,8 @@ pub struct GpuExecutor {
     packed: Vec<f32>,
     timings: Timings,
     cache: Option<OpenCache>,
+    /// Stamps frames, if they are to be.
+    pub(super) clock: Option<Clock>,
 }
 
 /// A step, ready to be recorded.
@@ -154,6 +157,7 @@ impl GpuExecutor {
             packed,
             timings,
             cache,
+            clock: None,
         })
     }
 
@@ -339,15 +343,20 @@ impl GpuExecutor {
             let exit = exit(self);
             let buffer = exit.ring.take(&self.context);
             let commands = self.record(&on_gpu, exit, &buffer);
-            Ok((self.context.submit(Some(commands)), buffer, exit.ring.clone()))
+            let submitted = Instant::now();
+            Ok((self.context.submit(Some(commands)), buffer, exit.ring.clone(), submitted))
         });
-        let (submission, buffer, ring) = submitted?;
-        Ok(Frame { context: self.context.clone(), ring, buffer, submission, scope })
+        let (submission, buffer, ring, submitted) = submitted?;
+        if let Some(clock) = &mut self.clock {
+            clock.stamped = Some(submission.clone());
+        }
+        Ok(Frame { context: self.context.clone(), ring, buffer, submission, submitted, scope })
     }
 
     fn record(&self, on_gpu: &[usize], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
         let mut encoder = self.context.encoder("frame");
-        let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes: None };
+        let timestamp_writes = self.clock.as_ref().map(Clock::writes);
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
             let passes = on_gpu.iter().flat_map(|sample| pictures.passes(*sample));
@@ -356,6 +365,7 @@ impl GpuExecutor {
         self.dispatches.iter().chain(exit.dispatch()).for_each(|dispatch| dispatch.record(&mut pass));
         drop(pass);
         exit.copy(&mut encoder, readback);
+        self.clock.iter().for_each(|clock| clock.copy(&mut encoder));
         encoder.finish()
     }
 }

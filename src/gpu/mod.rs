@@ -9,13 +9,16 @@
 mod adapter;
 mod bench;
 mod buffers;
+mod clock;
 mod context;
 mod executor;
 mod exit;
 mod inputs;
 mod limits;
+mod micro;
 mod objects;
 mod pack;
+mod passes;
 mod pipeline_cache;
 mod pipelines;
 mod profile;
@@ -29,8 +32,9 @@ pub use adapter::{
 pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+pub use micro::{Micro, Ran};
 pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
-pub use profile::StepTime;
+pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
 pub use wgpu::{Backend, Device, Queue};

@@ -75,12 +75,16 @@ mod tests {
     #[test]
     fn nothing_is_made_or_submitted_elsewhere() {
         let sources = [
+            include_str!("bench.rs"),
             include_str!("buffers.rs"),
+            include_str!("clock.rs"),
             include_str!("context.rs"),
             include_str!("executor.rs"),
             include_str!("exit.rs"),
             include_str!("inputs.rs"),
+            include_str!("micro.rs"),
             include_str!("pack.rs"),
+            include_str!("passes.rs"),
             include_str!("pipeline_cache.rs"),
             include_str!("pipelines.rs"),
             include_str!("profile.rs"),

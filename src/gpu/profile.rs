@@ -1,14 +1,16 @@
-//! How long each step takes on the GPU: every dispatch in a compute pass of its own, with timestamps
-//! at both ends. Every device that has timestamps has them at pass boundaries.
+//! How long each step takes on the GPU: timestamps between the dispatches of the one pass where a device
+//! has them there; every device that has timestamps has them at pass boundaries, so a pass for each step
+//! elsewhere; and without any the wall's clock over repeated dispatches.
 
 use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::executor::{Dispatch, GpuExecutor};
+use super::passes::{between, passes};
 use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
-use crate::kernels::Step;
+use crate::kernels::{Binding, Step};
 use crate::picture::Picture;
 
 /// A step's time.
@@ -24,6 +26,34 @@ pub struct StepTime {
     pub time: Duration,
 }
 
+/// How steps are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stepwise {
+    /// Timestamps between the dispatches of the frame's one pass.
+    InsidePass,
+    /// Timestamps at the boundaries of a pass for each step; passes cost the steps some overlap.
+    Passes,
+    /// Each step repeated in a submission of its own, by the wall's clock, less what a single one takes.
+    Repeated,
+}
+
+/// A step and its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimedStep {
+    /// The step.
+    pub step: Step,
+    /// Bytes of all that it binds, once.
+    pub bytes: u64,
+    /// Its time.
+    pub time: Duration,
+}
+
+/// How long repeated dispatches are to take together, so that the wall's clock can tell.
+const REPEATED: Duration = Duration::from_millis(10);
+/// The most repetitions.
+const MOST: f64 = 2000.0;
+
 impl GpuExecutor {
     /// Runs pictures as [`run_pictures`](Self::run_pictures) does and returns each step's time on the
     /// GPU instead of the outputs; preprocessing first, one or two steps per picture. Passes of their own cost
@@ -32,53 +62,43 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::Gpu`] if the device has no timestamps; otherwise as [`run_pictures`](Self::run_pictures).
     pub async fn profile_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<StepTime>> {
+        let timed = self.time_steps(pictures, Stepwise::Passes).await?;
+        let step = |timed: TimedStep| {
+            let Step { node, kernel, macs, .. } = timed.step;
+            StepTime { node, kernel: kernel.name, macs, time: timed.time }
+        };
+        Ok(timed.into_iter().map(step).collect())
+    }
+
+    /// The best way that the device has to tell steps apart.
+    pub fn stepwise(&self) -> Stepwise {
+        let has = |feature| self.context.device.features().contains(feature);
+        match has(wgpu::Features::TIMESTAMP_QUERY) {
+            true if has(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES) => Stepwise::InsidePass,
+            true => Stepwise::Passes,
+            false => Stepwise::Repeated,
+        }
+    }
+
+    /// Runs pictures and returns every step with its time, in the order in which they run: those of the
+    /// pictures' preprocessing, the plan's, and the one that finds the best classes.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if the device has no timestamps there; otherwise as
+    /// [`run_pictures`](Self::run_pictures).
+    pub async fn time_steps<P: Borrow<Picture>>(&mut self, pictures: &[P], how: Stepwise) -> Result<Vec<TimedStep>> {
         self.context.check()?;
-        let device = self.context.device.clone();
-        let failed = |reason: &str| Error::Gpu { what: "timing the steps".to_owned(), reason: reason.to_owned() };
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return Err(failed("the device has no timestamp queries"));
-        }
-        let most = 2 * pictures.len() + self.dispatches.len() + 1;
-        let count = 2 * most as u32;
-        if count > wgpu::QUERY_SET_MAX_QUERIES {
-            return Err(failed("the network has more steps than there are timestamps; use a smaller batch"));
-        }
-        let ((submitted, readback), scope) = guarded(&device, || {
-            let queries = self.context.make().create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("steps"),
-                ty: wgpu::QueryType::Timestamp,
-                count,
-            });
-            let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-            let size = u64::from(count) * 8;
-            let resolved = self.context.buffer("timestamps", size, usage);
-            let readback = self.context.readback(size);
-            let submitted = self.upload_pictures(pictures).map(|on_gpu| {
-                let mut encoder = self.context.encoder("steps");
-                self.record_steps(&on_gpu, &queries, &mut encoder);
-                let used = 2 * self.recorded(&on_gpu).count() as u32;
-                encoder.resolve_query_set(&queries, 0..used, &resolved, 0);
-                encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
-                (self.context.submit(Some(encoder.finish())), on_gpu)
-            });
-            (submitted, readback)
-        });
-        let (submission, on_gpu) = submitted?;
-        settle(scope, || "timing the steps".to_owned()).await?;
-        let bytes = read(&self.context, &readback, submission).await?;
-        let period = f64::from(self.context.queue.get_timestamp_period());
-        let stamps: Vec<u64> =
-            bytes.chunks_exact(8).map(|b| b.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))).collect();
-        // A clock that was set back between two stamps counts as no time.
-        let time = |pair: &[u64]| Duration::from_nanos((pair[1].saturating_sub(pair[0]) as f64 * period) as u64);
-        let steps = self.recorded(&on_gpu).map(|(step, _)| step);
-        let timed = steps.zip(stamps.chunks_exact(2)).map(|(step, pair)| StepTime {
-            node: step.node.clone(),
-            kernel: step.kernel.name,
-            macs: step.macs,
-            time: time(pair),
-        });
-        Ok(timed.collect())
+        let (on_gpu, scope) = guarded(&self.context.device.clone(), || self.upload_pictures(pictures));
+        let on_gpu = on_gpu?;
+        settle(scope, || "uploading the pictures".to_owned()).await?;
+        let times = match how {
+            Stepwise::InsidePass | Stepwise::Passes => self.stamped(&on_gpu, how).await?,
+            Stepwise::Repeated => self.repeated(&on_gpu).await?,
+        };
+        let steps = self.recorded(&on_gpu).map(|(step, _)| step).zip(times);
+        Ok(steps
+            .map(|(step, time)| TimedStep { step: step.clone(), bytes: self.bytes(step, pictures), time })
+            .collect())
     }
 
     /// All steps in order: those of the pictures, the plan's, and the one that finds the best classes.
@@ -91,8 +111,70 @@ impl GpuExecutor {
             .chain(last)
     }
 
+    /// Bytes of all that a step binds: every value and weight once, whatever caches make of that.
+    fn bytes<P: Borrow<Picture>>(&self, step: &Step, pictures: &[P]) -> u64 {
+        let bound = step.bindings.iter().map(|binding| match binding {
+            Binding::Tensor(id) => self.plan.tensors.get(id.0 as usize).map_or(0, |tensor| tensor.bytes()),
+            Binding::Weights(id) => self.plan.weights.get(id.0 as usize).map_or(0, |weights| weights.bytes()),
+            // Pictures of a batch have one size as a rule.
+            Binding::Picture => pictures.first().map_or(0, |picture| picture.borrow().rgba().len() as u64),
+            // A few kilobytes.
+            Binding::Tables | Binding::Lines | Binding::Best => 0,
+        });
+        bound.sum()
+    }
+
+    /// Each step's time by timestamps.
+    async fn stamped(&self, on_gpu: &[usize], how: Stepwise) -> Result<Vec<Duration>> {
+        let context = &self.context;
+        let failed = |reason: &str| Error::Gpu { what: "timing the steps".to_owned(), reason: reason.to_owned() };
+        let (inside, steps) = (how == Stepwise::InsidePass, self.recorded(on_gpu).count() as u32);
+        let needed =
+            if inside { wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES } else { wgpu::Features::TIMESTAMP_QUERY };
+        if !context.device.features().contains(needed) {
+            return Err(failed("the device has no timestamp queries there"));
+        }
+        let count = if inside { steps + 1 } else { 2 * steps };
+        if count > wgpu::QUERY_SET_MAX_QUERIES {
+            return Err(failed("the network has more steps than there are timestamps; use a smaller batch"));
+        }
+        let size = u64::from(count) * 8;
+        let ((submission, readback), scope) = guarded(&context.device, || {
+            let (label, ty) = (Some("steps"), wgpu::QueryType::Timestamp);
+            let queries = context.make().create_query_set(&wgpu::QuerySetDescriptor { label, ty, count });
+            let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+            let (resolved, readback) = (context.buffer("timestamps", size, usage), context.readback(size));
+            let mut encoder = context.encoder("steps");
+            if inside {
+                self.record_between(on_gpu, &queries, &mut encoder);
+            } else {
+                self.record_passes(on_gpu, &queries, &mut encoder);
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
+            (context.submit(Some(encoder.finish())), readback)
+        });
+        settle(scope, || "timing the steps".to_owned()).await?;
+        let bytes = read(context, &readback, submission).await?;
+        let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+        let period = f64::from(context.queue.get_timestamp_period());
+        let pairs = if inside { stamps.windows(2).collect() } else { stamps.chunks_exact(2).collect::<Vec<_>>() };
+        Ok(pairs.into_iter().map(|pair| between(pair, period)).collect())
+    }
+
+    /// One pass, stamped between steps.
+    fn record_between(&self, on_gpu: &[usize], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
+        let descriptor = wgpu::ComputePassDescriptor { label: Some("steps"), timestamp_writes: None };
+        let mut pass = encoder.begin_compute_pass(&descriptor);
+        pass.write_timestamp(queries, 0);
+        for ((_, dispatch), stamp) in self.recorded(on_gpu).zip(1..) {
+            dispatch.record(&mut pass);
+            pass.write_timestamp(queries, stamp);
+        }
+    }
+
     /// A pass per step, stamped at both ends.
-    fn record_steps(&self, on_gpu: &[usize], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
+    fn record_passes(&self, on_gpu: &[usize], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
         for ((_, dispatch), first) in self.recorded(on_gpu).zip((0..).step_by(2)) {
             let stamps = wgpu::ComputePassTimestampWrites {
                 query_set: queries,
@@ -102,5 +184,24 @@ impl GpuExecutor {
             let descriptor = wgpu::ComputePassDescriptor { label: Some("step"), timestamp_writes: Some(stamps) };
             dispatch.record(&mut encoder.begin_compute_pass(&descriptor));
         }
+    }
+
+    /// Each step's time by the wall's clock.
+    async fn repeated(&self, on_gpu: &[usize]) -> Result<Vec<Duration>> {
+        let make = || self.context.buffer("done", 16, wgpu::BufferUsages::COPY_SRC);
+        let (done, scope) = guarded(&self.context.device, make);
+        settle(scope, || "allocating 16 bytes".to_owned()).await?;
+        let mut times = Vec::new();
+        for (_, dispatch) in self.recorded(on_gpu) {
+            let time = async |repetitions: u32| -> Result<Duration> {
+                let record = |pass: &mut wgpu::ComputePass<'_>| (0..repetitions).for_each(|_| dispatch.record(pass));
+                Ok(passes(&self.context, false, &done, &[&record]).await?.1)
+            };
+            let once = time(1).await?;
+            // What it takes to hand over work is in the single one too, so this is too few rather than too many.
+            let more = (REPEATED.as_secs_f64() / once.as_secs_f64().max(1e-9)).clamp(4.0, MOST) as u32;
+            times.push(time(1 + more).await?.saturating_sub(once) / more);
+        }
+        Ok(times)
     }
 }

@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use web_time::Instant;
+
 use super::context::GpuContext;
 use super::pack;
 use super::scopes::{ScopeError, guarded, settle};
@@ -46,6 +48,8 @@ pub(super) struct Frame {
     pub ring: Ring,
     pub buffer: wgpu::Buffer,
     pub submission: wgpu::SubmissionIndex,
+    /// When it was about to be handed to the queue.
+    pub submitted: Instant,
     pub scope: ScopeError,
 }
 
@@ -77,6 +81,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// When it was handed to the queue.
+    pub fn submitted(&self) -> Instant {
+        self.frame.submitted
+    }
+
     /// The plan's outputs, each `[n, c, h, w]` with as many samples as were given.
     ///
     /// # Errors
@@ -109,6 +118,11 @@ pub struct PendingTop {
 }
 
 impl PendingTop {
+    /// When it was handed to the queue.
+    pub fn submitted(&self) -> Instant {
+        self.frame.submitted
+    }
+
     /// The best classes of each sample.
     ///
     /// # Errors

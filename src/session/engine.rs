@@ -11,10 +11,12 @@ use super::self_test;
 use super::tuning::{Tuning, describe};
 use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, ExecutorOptions, GpuContext, GpuExecutor, PipelineCache, Queue, StepTime};
+use crate::gpu::{
+    Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PipelineCache, Queue, StepTime,
+};
 use crate::graph::{Graph, NodeId};
 use crate::int8;
-use crate::kernels::{Choices, MAX_TOP, Ranking, Target};
+use crate::kernels::{Choices, MAX_TOP, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
@@ -35,6 +37,16 @@ pub(super) enum Engine {
         wanted: Vec<NodeId>,
     },
     Gpu(Box<GpuExecutor>),
+}
+
+/// A run under way, or done.
+pub(super) enum Underway {
+    /// Of which the best classes are read back.
+    Ranked(PendingTop),
+    /// Of which all outputs are read back.
+    Whole(Pending),
+    /// The CPU's output, and how long the network took for it.
+    Done(Tensor, Duration),
 }
 
 /// What to make of a model, whatever the device.
@@ -144,14 +156,32 @@ impl Engine {
         }
     }
 
-    /// The `count` best classes of up to a batch of pictures, where the device finds them: `None` on
-    /// the CPU, and where it cannot find so many.
-    pub(super) async fn rank_pictures(&mut self, pictures: &[Picture], count: usize) -> Result<Option<Vec<Ranking>>> {
+    /// Starts a run on up to a batch of pictures, of which the `count` best classes are wanted: the device
+    /// finds them where it can. The CPU's is done when this returns.
+    pub(super) fn submit(&mut self, pictures: &[Picture], count: usize) -> Result<Underway> {
         match self {
             Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
-                executor.top_pictures(pictures).await.map(Some)
+                executor.submit_top_pictures(pictures).map(Underway::Ranked)
             }
-            Engine::Gpu(_) | Engine::Cpu { .. } | Engine::Int8 { .. } => Ok(None),
+            Engine::Gpu(executor) => executor.submit_pictures(pictures).map(Underway::Whole),
+            Engine::Cpu { executor, preprocess, .. } => {
+                let input = preprocess.apply_batch(pictures)?;
+                let start = Instant::now();
+                Ok(Underway::Done(executor.run(&input)?, start.elapsed()))
+            }
+            Engine::Int8 { executor, preprocess, .. } => {
+                let input = preprocess.apply_batch(pictures)?;
+                let start = Instant::now();
+                Ok(Underway::Done(executor.run(&input)?, start.elapsed()))
+            }
+        }
+    }
+
+    /// The GPU's executor, if it is one.
+    pub(super) fn as_gpu(&mut self) -> Option<&mut GpuExecutor> {
+        match self {
+            Engine::Gpu(executor) => Some(executor),
+            Engine::Cpu { .. } | Engine::Int8 { .. } => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod answer;
 mod builder;
 mod device;
 mod engine;
+mod flight;
 mod model;
 mod self_test;
 mod tuning;
@@ -12,15 +13,17 @@ mod tuning;
 pub use answer::{Answer, Top};
 pub use builder::SessionBuilder;
 pub use device::{DeviceChoice, DeviceInfo, DeviceKind};
+pub use flight::{Flight, Landed};
 pub use model::{Fusion, Model, Precision};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
-use crate::gpu::{Device, Queue, StepTime};
+use crate::gpu::{Device, GpuExecutor, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
 use crate::picture::Picture;
@@ -79,17 +82,48 @@ impl Session {
     /// # Errors
     /// As [`Session::run_batch`].
     pub async fn classify_batch(&mut self, pictures: &[Picture], count: usize) -> Result<Vec<Vec<Top>>> {
+        Ok(self.submit(pictures, count)?.wait().await?.answers)
+    }
+
+    /// Starts a run of up to [`Session::batch`] pictures without waiting for it, so that the next may be
+    /// started meanwhile: with two or three under way a GPU is never idle. The CPU executor is done when
+    /// this returns. Answers are [`Session::classify_batch`]'s.
+    ///
+    /// # Errors
+    /// As [`Session::run_batch`]; some come from [`Flight::wait`].
+    pub fn submit(&mut self, pictures: &[Picture], count: usize) -> Result<Flight> {
         self.check_count(pictures.len())?;
-        let Some(rankings) = self.engine.rank_pictures(pictures, count).await? else {
-            let answers = self.run_batch(pictures).await?;
-            return Ok(answers.iter().map(|answer| answer.top(count)).collect());
-        };
-        let network = self.model.name();
-        let named = rankings.iter().map(|ranking| match ranking.not_finite {
-            Some((class, value)) => Err(Error::NotFinite { network: network.to_owned(), class, value }),
-            None => Ok(answer::best(ranking, count, &self.labels)),
-        });
-        named.collect()
+        let underway = self.engine.submit(pictures, count)?;
+        let (network, labels, samples) = (self.model.name().to_owned(), self.labels.clone(), pictures.len());
+        Ok(Flight { underway, network, labels, samples, classes: self.model.classes(), count })
+    }
+
+    /// Has the GPU stamp every run from now on, for [`Session::gpu_time`], or no longer. `false` if it has no
+    /// timestamps, and on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if memory is short.
+    pub async fn stamp_runs(&mut self, on: bool) -> Result<bool> {
+        match self.engine.as_gpu() {
+            Some(executor) => executor.stamp_frames(on).await,
+            None => Ok(false),
+        }
+    }
+
+    /// The GPU's own time of the last run ([`GpuExecutor::frame_time`](crate::gpu::GpuExecutor::frame_time)).
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`].
+    pub async fn gpu_time(&mut self) -> Result<Option<Duration>> {
+        match self.engine.as_gpu() {
+            Some(executor) => executor.frame_time().await,
+            None => Ok(None),
+        }
+    }
+
+    /// What runs the network, where that is a GPU: its plan and its device.
+    pub fn gpu(&mut self) -> Option<&mut GpuExecutor> {
+        self.engine.as_gpu()
     }
 
     /// Runs the network on a picture and returns all logits: crop, resize, normalise, run.
