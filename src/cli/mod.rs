@@ -5,6 +5,7 @@
 mod adapters;
 mod analyze;
 mod args;
+mod calibrate;
 mod classify;
 mod device;
 mod eval;
