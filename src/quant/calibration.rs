@@ -85,6 +85,17 @@ impl CalibrationSet {
         CalibrationSet::new(self.spread(count).into_iter().cloned().collect())
     }
 
+    /// Up to `count` inputs, evenly spread, as two sets, of every other one each; of a single input, twice that.
+    ///
+    /// # Errors
+    /// None for a set that could be made.
+    pub(super) fn halves(&self, count: usize) -> Result<(CalibrationSet, CalibrationSet)> {
+        let all = self.spread(count);
+        let every_other = |start: usize| all.iter().skip(start).step_by(2).map(|input| (*input).clone()).collect();
+        let (even, odd): (Vec<Tensor>, Vec<Tensor>) = (every_other(0), every_other(1.min(all.len() - 1)));
+        Ok((CalibrationSet::new(even)?, CalibrationSet::new(odd)?))
+    }
+
     /// [`CalibrationSet::spread`] as one batch.
     ///
     /// # Errors

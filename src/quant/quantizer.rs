@@ -113,7 +113,7 @@ impl Quantizer {
     }
 
     /// The network equalised by the recipe with the least noise at the output, as a trial on a few
-    /// inputs says.
+    /// inputs says: quantised by the one half of them, as it will be by all, and measured on the other.
     fn best_of_all(
         &self,
         observed: &Observed,
@@ -121,27 +121,30 @@ impl Quantizer {
         float: &BTreeSet<NodeId>,
         on: OnStage,
     ) -> Result<Equalized> {
-        let few = Arc::new(set.part(TRIED)?);
+        let (seen, unseen) = set.halves(2 * TRIED)?;
+        let seen = Arc::new(seen);
         let executor = CpuExecutor::new(self.network.graph.clone())?;
-        let expected = few.inputs().iter().map(|input| executor.run(input)).collect::<Result<Vec<_>>>()?;
+        let expected = unseen.inputs().iter().map(|input| executor.run(input)).collect::<Result<Vec<_>>>()?;
         let mut best: Option<(f64, Equalized)> = None;
         for (done, recipe) in Recipe::ALL.into_iter().enumerate() {
             on(Stage::Equalizing, done, Recipe::ALL.len());
             let equalized = equalize(&self.network.graph, observed, &self.options, float, recipe)?;
             let graph = equalized.graph.clone();
-            let observed = Some(Observed::of(&graph, &few, &mut || {})?);
-            let options = Options { bias_correct: false, ..self.options.clone() };
+            let observed = Some(Observed::of(&graph, &seen, &mut || {})?);
             let network = LoadedModel { graph, ..self.network.clone() };
-            let set = Some(few.clone());
+            let (set, options) = (Some(seen.clone()), self.options.clone());
             let trial = Quantizer { network, options, set, observed, factors: equalized.factors.clone(), proof: None };
             let simulated = trial.quantize(&[], &mut |_, _, _| {})?.simulation.with(Part::Everything)?;
             let mut noise = Noise::default();
-            for (input, expected) in few.inputs().iter().zip(&expected) {
+            for (input, expected) in unseen.inputs().iter().zip(&expected) {
                 noise.add(Noise::of(expected.data(), simulated.run(input)?.data()));
             }
             // The first unless another is clearly better: few inputs tell only so much.
             if best.as_ref().is_none_or(|(least, _)| noise.noise < 0.85 * *least) {
                 best = Some((noise.noise, equalized));
+            }
+            if std::env::var_os("FVDEBUG").is_some() {
+                eprintln!("{recipe:?} {:.2}", noise.sqnr());
             }
         }
         best.map(|(_, equalized)| equalized).ok_or_else(|| Error::argument("no recipe of equalisation could be tried"))
