@@ -141,6 +141,7 @@ fn words(stage: Stage) -> &'static str {
         Stage::Observing => "looking at ranges",
         Stage::Equalizing => "moving ranges",
         Stage::ObservingAgain => "looking at ranges again",
+        Stage::Choosing => "trying calibrators",
         Stage::Correcting => "correcting biases",
         Stage::Ranking => "one layer at a time",
     }

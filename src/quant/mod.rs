@@ -28,6 +28,7 @@ mod rescale;
 mod restore;
 mod simulate;
 mod ties;
+mod trial;
 mod walk;
 mod weights;
 
