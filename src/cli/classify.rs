@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use foveate::{DeviceInfo, Error, Picture, Result, Session, Top};
 use serde::Serialize;
 
-use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::args::{DeviceArgs, ModelArgs, at_least_one};
+use super::calibrate::PrecisionArgs;
 use super::table::shown;
 use super::{Failure, Outcome, device, labels, progress, say, source, tell, timing};
 
@@ -20,10 +21,8 @@ pub struct Classify {
     pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
-    /// rounds weights to 8 bits; what the model file holds if not given.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionArg>,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Names of the classes: a file with one per line, or a built-in set; the model's own if not given.
     #[arg(long, value_name = "FILE|imagenet1k|cifar10")]
     pub labels: Option<PathBuf>,
@@ -74,7 +73,8 @@ pub fn run(args: &Classify) -> Outcome {
     if let Some(file) = &args.labels {
         model = model.with_labels(labels::read(file)?)?;
     }
-    let mut session = device::open(model, &args.device, args.precision, 1)?;
+    let model = args.precision.apply(model, args.model.random)?;
+    let mut session = device::open(model, &args.device, args.precision.precision, 1)?;
     let foveate::session::Timing { load, compile } = session.timing();
     let mut first = None;
     let mut failed = false;

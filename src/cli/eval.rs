@@ -8,9 +8,11 @@ use foveate::checkpoint::model_file;
 use foveate::dataset::{ClassIndex, Dataset};
 use foveate::eval::{self, Evaluation, Progress};
 use foveate::labels::normalised;
+use foveate::models::Form;
 use foveate::{Error, Model, Result, Session};
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::calibrate::PrecisionArgs;
 use super::{Failure, Outcome, device, labels, output, progress, say, source, tell};
 use report::{Contender, Report};
 
@@ -35,10 +37,8 @@ pub struct Eval {
     pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
-    /// rounds weights to 8 bits; what the model file holds if not given.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionArg>,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// What the pictures in DIR show, a line for each: file name, tab, class (its index, WordNet id or label).
     #[arg(long, value_name = "FILE.tsv")]
     pub truth: Option<PathBuf>,
@@ -96,8 +96,9 @@ pub fn run(args: &Eval) -> Outcome {
         tell(format_args!("warning: {a} and {b} call their classes differently; they are compared by number"));
     }
     let batch = args.batch.min(dataset.samples().len());
-    let mut first = device::open(model, &args.device, args.precision, batch)?;
-    let mut second = compared.map(|model| device::open(model, &args.device, args.precision, batch)).transpose()?;
+    let model = args.precision.apply(model, args.model.random)?;
+    let mut first = device::open(model, &args.device, args.precision.precision, batch)?;
+    let mut second = compared.map(|model| opened_second(args, model, batch)).transpose()?;
     let evaluation = evaluated(&mut first, second.as_mut(), &dataset)?;
     let report = report(args, &dataset, &first, second.as_ref(), &evaluation);
     let json = serde_json::to_string(&report).map_err(Error::argument)?;
@@ -139,6 +140,15 @@ fn models(args: &Eval) -> Result<(Model, Option<Model>)> {
         Some(file) => Ok((model.with_labels(labels::read(file)?)?, compared)),
         None => Ok((model, compared)),
     }
+}
+
+/// The second model's session. What is in training form cannot be quantised: it is compared in f32.
+fn opened_second(args: &Eval, model: Model, batch: usize) -> Result<Session> {
+    if model.details().form == Form::Train && matches!(args.precision.precision, Some(PrecisionArg::W8a8)) {
+        tell(format_args!("{}: the training form is compared in f32", model.name()));
+        return device::open(model, &args.device, Some(PrecisionArg::F32), batch);
+    }
+    device::open(args.precision.apply(model, false)?, &args.device, args.precision.precision, batch)
 }
 
 /// The second model's architecture has an option of its own.

@@ -6,6 +6,7 @@ mod adapters;
 mod analyze;
 mod args;
 mod bench;
+mod calibrate;
 mod classify;
 mod device;
 mod eval;

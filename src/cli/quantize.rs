@@ -43,7 +43,7 @@ pub struct Quantize {
     #[arg(long, value_enum, default_value_t = SchemeArg::W8a8)]
     pub scheme: SchemeArg,
     /// How activations' ranges are found.
-    #[arg(long, value_enum, default_value_t = CalibratorArg::Mse)]
+    #[arg(long, value_enum, default_value_t = CalibratorArg::Auto)]
     pub calibrator: CalibratorArg,
     /// Per cent of the values that --calibrator percentile keeps within the range.
     #[arg(long, value_name = "P", default_value_t = Options::default().percentile)]
@@ -100,6 +100,8 @@ pub enum SchemeArg {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum CalibratorArg {
+    /// The one of mse, percentile and max that leaves the least noise in a trial on some of the pictures.
+    Auto,
     /// The largest magnitude.
     Max,
     /// The magnitude that --percentile per cent do not exceed.
@@ -134,6 +136,7 @@ impl Quantize {
                 SchemeArg::W8a8 => Scheme::W8a8,
             },
             calibrator: match self.calibrator {
+                CalibratorArg::Auto => Calibrator::Auto,
                 CalibratorArg::Max => Calibrator::Max,
                 CalibratorArg::Percentile => Calibrator::Percentile,
                 CalibratorArg::Mse => Calibrator::Mse,

@@ -13,11 +13,9 @@ use crate::graph::{Graph, NodeId};
 use crate::ops::{Activate, Activation, Op};
 use crate::tensor::Tensor;
 
-/// With fewer independent values than this, their mean says nothing.
+/// With fewer samples than this, their mean says nothing: pixels of one picture are alike, and what is wrong with it
+/// need not be wrong with others.
 const FEW: usize = 4;
-
-/// Pixels next to each other are alike: this many count for one.
-const ALIKE: usize = 16;
 
 /// Corrects the biases of the quantised graph's layers, on a batch `[n, c, h, w]`.
 pub(super) fn correct(
@@ -73,15 +71,11 @@ fn mean_errors(pair: &Pair) -> Vec<f64> {
     let &[samples, channels, height, width] = pair.float.shape() else { return Vec::new() };
     let pixels = height * width;
     let len = pixels.max(1);
-    // Independent observations: samples, or, if there is one alone, distant pixels.
     let mut all = vec![Vec::with_capacity(samples); channels];
     let planes = pair.float.data().chunks_exact(len).zip(pair.quantized.data().chunks_exact(len));
     for (i, (float, quantized)) in planes.enumerate() {
-        let pieces = if samples >= FEW { len } else { ALIKE.min(len) };
-        for (float, quantized) in float.chunks(pieces).zip(quantized.chunks(pieces)) {
-            let apart = float.iter().zip(quantized).map(|(f, q)| f64::from(*f) - f64::from(*q)).sum::<f64>();
-            all[i % channels].push(apart / float.len() as f64);
-        }
+        let apart = float.iter().zip(quantized).map(|(f, q)| f64::from(*f) - f64::from(*q)).sum::<f64>();
+        all[i % channels].push(apart / len as f64);
     }
     all.iter().map(|observations| shrunk_mean(observations)).collect()
 }

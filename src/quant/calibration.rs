@@ -17,6 +17,9 @@ pub struct CalibrationSet {
     sha256: String,
 }
 
+/// Fewer pictures than this are too few.
+const FEW: usize = 16;
+
 /// The most bytes that a set may take.
 const MAX_BYTES: usize = 4 << 30;
 
@@ -71,6 +74,30 @@ impl CalibrationSet {
         Calibration { sha256: self.sha256.clone(), images: self.inputs.len() }
     }
 
+    /// What makes the ranges that it gives doubtful, in words: few pictures, pictures of one colour, all the same.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        let count = self.inputs.len();
+        let plain = |input: &Tensor| {
+            let pixels = input.shape().get(2..).map_or(1, |extent| extent.iter().product::<usize>()).max(1);
+            input.data().chunks(pixels).all(|plane| plane.iter().all(|v| *v == plane[0]))
+        };
+        let mut doubts = Vec::new();
+        if self.inputs.iter().all(plain) {
+            doubts.push(
+                "every calibration picture is of a single colour; the ranges that they give suit no others".into(),
+            );
+        } else if count > 1 && self.inputs.iter().all(|input| *input == self.inputs[0]) {
+            doubts.push(format!("all {count} calibration pictures are the same; the ranges suit no others"));
+        }
+        if count < FEW {
+            let pictures = if count == 1 { "picture" } else { "pictures" };
+            doubts.push(format!(
+                "calibrated on {count} {pictures} only; the ranges may not suit others, give 100 or more"
+            ));
+        }
+        doubts
+    }
+
     /// Up to `count` inputs, at least one, evenly spread over all.
     pub fn spread(&self, count: usize) -> Vec<&Tensor> {
         let (all, count) = (self.inputs.len(), count.clamp(1, self.inputs.len()));
@@ -83,6 +110,17 @@ impl CalibrationSet {
     /// None for a set that could be made.
     pub fn part(&self, count: usize) -> Result<CalibrationSet> {
         CalibrationSet::new(self.spread(count).into_iter().cloned().collect())
+    }
+
+    /// Up to `count` inputs, evenly spread, as two sets, of every other one each; of a single input, twice that.
+    ///
+    /// # Errors
+    /// None for a set that could be made.
+    pub(super) fn halves(&self, count: usize) -> Result<(CalibrationSet, CalibrationSet)> {
+        let all = self.spread(count);
+        let every_other = |start: usize| all.iter().skip(start).step_by(2).map(|input| (*input).clone()).collect();
+        let (even, odd): (Vec<Tensor>, Vec<Tensor>) = (every_other(0), every_other(1.min(all.len() - 1)));
+        Ok((CalibrationSet::new(even)?, CalibrationSet::new(odd)?))
     }
 
     /// [`CalibrationSet::spread`] as one batch.

@@ -33,6 +33,10 @@ const BY_WEIGHT: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 /// calibration pictures may speak up on others.
 const SILENT: f64 = 0.02;
 
+/// With n samples a channel's range counts for at least `PRIOR / (n + PRIOR)` of its value's: a few pictures do not tell
+/// which channels are small.
+const PRIOR: f64 = 2.0;
+
 /// How factors are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Recipe {
@@ -178,7 +182,11 @@ impl Search<'_> {
             Place::Value(id) => Some(self.observed.value(id)),
             Place::Between(id) => self.observed.between(id),
         };
-        (0..self.channels(place)).map(|channel| seen.map_or(0.0, |seen| seen.peak(channel))).collect()
+        let Some(seen) = seen else { return vec![0.0; self.channels(place)] };
+        let peaks: Vec<f64> = (0..self.channels(place)).map(|channel| seen.peak(channel)).collect();
+        let (largest, samples) = (peaks.iter().copied().fold(0.0, f64::max), seen.samples() as f64);
+        let least = largest * PRIOR / (samples + PRIOR);
+        peaks.into_iter().map(|peak| peak.max(least)).collect()
     }
 
     fn power(&self, place: Place, channel: usize) -> f64 {

@@ -48,6 +48,11 @@ impl Seen {
         self.channels.get(channel).map_or(0.0, |c| c.peaks / self.samples.max(1) as f64)
     }
 
+    /// Number of samples that were seen.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
     /// Mean of x² in a channel.
     pub fn power(&self, channel: usize) -> f64 {
         self.channels.get(channel).map_or(0.0, |c| c.squares / self.count.max(1) as f64)

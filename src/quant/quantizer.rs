@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::calibration::CalibrationSet;
-use super::equalize::{Equalized, Recipe, equalize};
-use super::noise::Noise;
 use super::observe::{Observed, Seen};
-use super::options::{Options, Scheme};
+use super::options::{Calibrator, Options, Scheme};
 use super::quantization::{Quantization, copies};
-use super::simulate::{Part, Simulation};
+use super::simulate::Simulation;
+use super::trial::{FEWEST, Trial};
 use super::{bias, grid, range, restore, weights};
 use crate::checkpoint::LoadedModel;
-use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId};
 use crate::proof::{self, Proof};
@@ -26,9 +24,6 @@ const PROOF_BOUND: f64 = 1e-4;
 const CORRECTED: usize = 128;
 const CORRECTED_BYTES: usize = 1 << 29;
 
-/// Inputs on which recipes of equalisation are tried.
-const TRIED: usize = 16;
-
 /// What the work is at, for progress bars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -38,6 +33,8 @@ pub enum Stage {
     Equalizing,
     /// Ranges are looked at again.
     ObservingAgain,
+    /// Ranges are found by one calibrator after another.
+    Choosing,
     /// Biases are corrected, a node a step.
     Correcting,
     /// Layers are put in 8 bits one at a time, a layer a step.
@@ -51,12 +48,15 @@ pub type OnStage<'a> = &'a mut dyn FnMut(Stage, usize, usize);
 /// costs little.
 #[derive(Clone, Debug)]
 pub struct Quantizer {
-    network: LoadedModel,
-    options: Options,
-    set: Option<Arc<CalibrationSet>>,
-    observed: Option<Observed>,
-    factors: BTreeMap<NodeId, Vec<f32>>,
-    proof: Option<Proof>,
+    pub(super) network: LoadedModel,
+    pub(super) options: Options,
+    pub(super) set: Option<Arc<CalibrationSet>>,
+    pub(super) observed: Option<Observed>,
+    pub(super) factors: BTreeMap<NodeId, Vec<f32>>,
+    pub(super) proof: Option<Proof>,
+    /// What activations' ranges are multiplied with: more than 1 where others than the few pictures that were seen are
+    /// likely to have larger values.
+    pub(super) margin: f32,
 }
 
 /// A quantised network, and itself before.
@@ -96,55 +96,45 @@ impl Quantizer {
             observed: None,
             factors: BTreeMap::new(),
             proof: None,
+            margin: 1.0,
         };
-        let float = quantizer.float_nodes(&[])?;
-        let Some(set) = quantizer.set.clone() else { return Ok(quantizer) };
-        let observed = observe(&quantizer.network.graph, &set, Stage::Observing, on)?;
-        if !quantizer.options.equalize {
-            quantizer.observed = Some(observed);
+        quantizer.float_nodes(&[])?;
+        let Some(set) = quantizer.set.clone() else {
+            quantizer.settle_calibrator();
             return Ok(quantizer);
+        };
+        let mut observed = observe(&quantizer.network.graph, &set, Stage::Observing, on)?;
+        let chooses = quantizer.options.calibrator == Calibrator::Auto;
+        let trial = if quantizer.options.equalize || chooses { Some(Trial::new(&quantizer, &set)?) } else { None };
+        if let Some(trial) = trial.as_ref().filter(|_| quantizer.options.equalize) {
+            let equalized = trial.recipe(&quantizer, &observed, on)?;
+            quantizer.network.graph = equalized.graph;
+            quantizer.factors = equalized.factors;
+            quantizer.proof = Some(quantizer.prove(&given)?);
+            observed = observe(&quantizer.network.graph, &set, Stage::ObservingAgain, on)?;
         }
-        let equalized = quantizer.best_of_all(&observed, &set, &float, on)?;
-        quantizer.network.graph = equalized.graph;
-        quantizer.factors = equalized.factors;
-        quantizer.proof = Some(quantizer.prove(&given)?);
-        quantizer.observed = Some(observe(&quantizer.network.graph, &set, Stage::ObservingAgain, on)?);
+        if let Some(trial) = trial.filter(|_| chooses && quantizer.options.scheme == Scheme::W8a8) {
+            quantizer.options.calibrator = trial.calibrator(&quantizer, &observed, on)?;
+            if set.inputs().len() < FEWEST {
+                // Of n + 1 pictures, each is as likely as any other to have the largest value.
+                quantizer.margin += 1.0 / set.inputs().len() as f32;
+            }
+        }
+        quantizer.settle_calibrator();
+        quantizer.observed = Some(observed);
         Ok(quantizer)
     }
 
-    /// The network equalised by the recipe with the least noise at the output, as a trial on a few
-    /// inputs says.
-    fn best_of_all(
-        &self,
-        observed: &Observed,
-        set: &CalibrationSet,
-        float: &BTreeSet<NodeId>,
-        on: OnStage,
-    ) -> Result<Equalized> {
-        let few = Arc::new(set.part(TRIED)?);
-        let executor = CpuExecutor::new(self.network.graph.clone())?;
-        let expected = few.inputs().iter().map(|input| executor.run(input)).collect::<Result<Vec<_>>>()?;
-        let mut best: Option<(f64, Equalized)> = None;
-        for (done, recipe) in Recipe::ALL.into_iter().enumerate() {
-            on(Stage::Equalizing, done, Recipe::ALL.len());
-            let equalized = equalize(&self.network.graph, observed, &self.options, float, recipe)?;
-            let graph = equalized.graph.clone();
-            let observed = Some(Observed::of(&graph, &few, &mut || {})?);
-            let options = Options { bias_correct: false, ..self.options.clone() };
-            let network = LoadedModel { graph, ..self.network.clone() };
-            let set = Some(few.clone());
-            let trial = Quantizer { network, options, set, observed, factors: equalized.factors.clone(), proof: None };
-            let simulated = trial.quantize(&[], &mut |_, _, _| {})?.simulation.with(Part::Everything)?;
-            let mut noise = Noise::default();
-            for (input, expected) in few.inputs().iter().zip(&expected) {
-                noise.add(Noise::of(expected.data(), simulated.run(input)?.data()));
-            }
-            // The first unless another is clearly better: few inputs tell only so much.
-            if best.as_ref().is_none_or(|(least, _)| noise.noise < 0.85 * *least) {
-                best = Some((noise.noise, equalized));
-            }
+    /// Where nothing was tried, the least squared error stands in.
+    fn settle_calibrator(&mut self) {
+        if self.options.calibrator == Calibrator::Auto {
+            self.options.calibrator = Calibrator::Mse;
         }
-        best.map(|(_, equalized)| equalized).ok_or_else(|| Error::argument("no recipe of equalisation could be tried"))
+    }
+
+    /// The same, yet to be shown anything.
+    pub(super) fn without_set(&self) -> Quantizer {
+        Quantizer { set: None, observed: None, ..self.clone() }
     }
 
     /// That equalisation changed nothing: the output and all taps, multiplied by their factors.
@@ -176,7 +166,7 @@ impl Quantizer {
     }
 
     /// What the options say and `more`, as nodes.
-    fn float_nodes(&self, more: &[String]) -> Result<BTreeSet<NodeId>> {
+    pub(super) fn float_nodes(&self, more: &[String]) -> Result<BTreeSet<NodeId>> {
         let names = self.options.keep_float.iter().chain(more);
         let graph = &self.network.graph;
         names
@@ -207,7 +197,9 @@ impl Quantizer {
         let notes = match (&self.observed, &self.set) {
             (Some(observed), Some(set)) if quantization.scheme() == Scheme::W8a8 => {
                 quantization.calibration = Some(set.about());
-                ranges(graph, observed, &mut quantization)
+                let mut notes = set.doubts();
+                notes.extend(ranges(graph, observed, self.margin, &mut quantization));
+                notes
             }
             (_, set) => {
                 quantization.calibration = set.as_ref().map(|set| set.about());
@@ -261,11 +253,11 @@ fn corrected(graph: &Graph) -> usize {
 }
 
 /// Scales of values, and what was odd about them.
-fn ranges(graph: &Graph, observed: &Observed, quantization: &mut Quantization) -> Vec<String> {
+fn ranges(graph: &Graph, observed: &Observed, margin: f32, quantization: &mut Quantization) -> Vec<String> {
     let options = quantization.options.clone();
     let mut notes = Vec::new();
     let mut scale = |what: String, seen: &Seen| {
-        let range = range(&seen.histogram, &options);
+        let range = range(&seen.histogram, &options) * margin;
         if range == 0.0 {
             notes.push(format!("{what} was zero on all calibration pictures; it gets the range 1"));
         }

@@ -111,7 +111,8 @@ fn importance(observed: Option<&Observed>, part: &Part, row: usize) -> Vec<f64> 
 /// [`Calibrator::Mse`], the range with the least squared error of the outputs.
 fn range(weights: &[f32], importance: &[f64], options: &Options) -> f32 {
     let largest = weights.iter().fold(0.0f32, |most, w| most.max(w.abs()));
-    if options.calibrator != Calibrator::Mse || options.granularity == Granularity::PerTensor || largest == 0.0 {
+    let searches = matches!(options.calibrator, Calibrator::Auto | Calibrator::Mse);
+    if !searches || options.granularity == Granularity::PerTensor || largest == 0.0 {
         return largest;
     }
     let taps = (weights.len() / importance.len().max(1)).max(1);

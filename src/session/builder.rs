@@ -16,6 +16,7 @@ use crate::features;
 use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
+use crate::quant::{self, CalibrationSet};
 use crate::tune::Store;
 
 /// Where the model comes from.
@@ -51,6 +52,7 @@ pub struct SessionBuilder {
     stages: bool,
     features: Vec<String>,
     tuning: Tuning,
+    calibration: Option<CalibrationSet>,
 }
 
 impl Default for SessionBuilder {
@@ -71,6 +73,7 @@ impl Default for SessionBuilder {
             stages: false,
             features: Vec::new(),
             tuning: Tuning::default(),
+            calibration: None,
         }
     }
 }
@@ -145,6 +148,14 @@ impl SessionBuilder {
     /// computes in f32: see [`Session::precision`] and [`Session::precision_note`].
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
+        self
+    }
+
+    /// What ranges of activations are found with where [`Precision::W8a8`] is asked of a float model, which is then
+    /// quantised while loading, with the default [`quant::Options`]. Without it only models that are quantised already
+    /// run in w8a8, and those of [`random`](Self::random), whose ranges are those of noise.
+    pub fn calibration(mut self, set: CalibrationSet) -> Self {
+        self.calibration = Some(set);
         self
     }
 
@@ -231,10 +242,12 @@ impl SessionBuilder {
     ///
     /// # Errors
     /// Those of [`Model::from_bytes`] and [`Model::with_input_size`]; [`Error::Argument`] for a
-    /// feature that the fused graph does not have ([`features::select`]); [`Error::Device`] if no device fits; [`Error::Limit`] if the
+    /// feature that the fused graph does not have ([`features::select`]), and a calibration that is missing or not
+    /// wanted; [`Error::Device`] if no device fits; [`Error::Limit`] if the
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
         let (options, prove) = (self.options, self.prove);
+        let random = matches!(self.source, Source::Random { .. });
         if let Source::Builtin | Source::Loaded(_) | Source::Random { .. } = self.source {
             if let Some(arch) = options.arch {
                 return Err(Error::argument(format!(
@@ -259,13 +272,26 @@ impl SessionBuilder {
         if let Some([height, width]) = self.input_size {
             model = model.with_input_size(height, width)?;
         }
+        let precision = self.precision.unwrap_or(model.precision());
+        let calibrates = precision == Precision::W8a8 && model.precision() != Precision::W8a8;
+        model = match self.calibration {
+            Some(set) if calibrates => quant::quantize(&model, set, quant::Options::default())?,
+            Some(_) => {
+                return Err(Error::argument(format!(
+                    "a calibration set was given, which a float model in w8a8 needs; this one is {} and to run in \
+                     {precision}",
+                    model.precision()
+                )));
+            }
+            None if calibrates && random => quant::calibrated_on_noise(&model)?,
+            None => model,
+        };
         let stages = if self.stages { features::stages(model.graph()) } else { Vec::new() };
         let names: Vec<String> = stages.into_iter().chain(self.features).collect();
         let kept = features::select(model.graph(), &names)?;
         let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
         let factors = |id: &NodeId| Some(model.quantization()?.factors(*id)?.to_vec());
         let factors = wanted.iter().map(factors).collect();
-        let precision = self.precision.unwrap_or(model.precision());
         model = model.with_precision(precision)?;
         if self.batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));

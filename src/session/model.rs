@@ -302,8 +302,9 @@ impl Model {
         if precision == Precision::W8a8 {
             let (name, held) = (self.name(), self.precision());
             return Err(Error::argument(format!(
-                "{name} holds {held} weights and no ranges of activations, which w8a8 needs: \
-                 make a file that has them with `foveate quantize`, or use --precision w8 or --precision f32"
+                "{name} holds {held} weights and no ranges of activations, which w8a8 needs: give pictures to find \
+                 them with (--calib DIR), make a file that has them with `foveate quantize`, or use --precision w8 or \
+                 --precision f32"
             )));
         }
         self.network.quantization = None;

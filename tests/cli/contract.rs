@@ -153,7 +153,57 @@ fn wrong_usage_exits_with_2() {
 
 #[test]
 fn a_precision_that_cannot_be_had_is_refused_by_name() {
-    fails(1, &["classify", CAT, "--device", "cpu", "--precision", "w8a8"], &["w8a8", "--precision w8", "ranges"]);
+    fails(
+        1,
+        &["classify", CAT, "--device", "cpu", "--precision", "w8a8"],
+        &["w8a8", "--precision w8", "ranges", "--calib"],
+    );
+    let calib = ["classify", CAT, "--device", "cpu", "--calib", "tests/data/cifar10"];
+    fails(2, &calib, &["--precision"]);
+    fails(1, &[&calib[..], &["--precision", "w8"]].concat(), &["--calib is for --precision w8a8"]);
+    fails(2, &["classify", CAT, "--precision", "w8a8", "--calib-images", "9"], &["--calib"]);
+    let nowhere = ["classify", CAT, "--device", "cpu", "--precision", "w8a8", "--calib", "nowhere"];
+    fails(1, &nowhere, &["nowhere"]);
+}
+
+#[test]
+fn a_float_network_runs_in_8_bits_after_calibration_in_memory() {
+    let calib = ["--device", "cpu", "--json", "--precision", "w8a8", "--calib", "tests/data/cifar10"];
+    let output = foveate(&[&["classify", CAT][..], &calib, &["--calib-images", "30"]].concat());
+    let (line, stderr) = (&json_lines(&output)[0], text(&output.stderr));
+    assert_eq!((line["precision"].as_str(), line["top"][0]["label"].as_str()), (Some("w8a8"), Some("cat")));
+    assert!(stderr.contains("calibrated on 30 pictures") && stderr.contains("in integers"), "{stderr}");
+    // What `quantize` makes of the same pictures answers the same.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("int8.safetensors");
+    let file = file.to_str().unwrap();
+    let model = "assets/cifar10-qarepvgg.safetensors";
+    let quantized = foveate(&["quantize", model, "--calib", "tests/data/cifar10", "--calib-images", "30", "-o", file]);
+    assert!(quantized.status.success(), "{}", text(&quantized.stderr));
+    let logits = |args: &[&str]| {
+        let all = [&["classify", CAT, "--device", "cpu", "--json", "--logits", "--precision", "w8a8"], args].concat();
+        json_lines(&foveate(&all))[0]["logits"].clone()
+    };
+    let of_file = logits(&["--model", file]);
+    assert!(of_file.as_array().is_some_and(|logits| logits.len() == 10), "{of_file}");
+    assert_eq!(of_file, logits(&["--calib", "tests/data/cifar10", "--calib-images", "30"]));
+    // A file with ranges of its own needs no pictures, and says so if some are given.
+    let again = foveate(&["classify", CAT, "--device", "cpu", "--model", file, "--precision", "w8a8", "--calib", "x"]);
+    assert!(again.status.success() && text(&again.stderr).contains("is not used"), "{}", text(&again.stderr));
+    // Both contenders are quantised.
+    let eval = ["eval", "tests/data/cifar10", "--limit", "30", "--compare", model];
+    let report = &json_lines(&foveate(&[&eval[..], &calib, &["--calib-images", "30"]].concat()))[0];
+    let contenders = report["contenders"].as_array().unwrap();
+    assert_eq!(contenders.iter().map(|c| c["precision"].as_str().unwrap()).collect::<Vec<_>>(), ["w8a8", "w8a8"]);
+}
+
+#[test]
+fn random_weights_are_calibrated_on_noise() {
+    let args = ["classify", CAT, "--device", "cpu", "--json", "--model", "mobileone-s0", "--random", "--precision"];
+    let output = foveate(&[&args[..], &["w8a8"]].concat());
+    let line = &json_lines(&output)[0];
+    assert_eq!(line["precision"], "w8a8");
+    assert!(text(&output.stderr).contains("calibrated on noise"), "{}", text(&output.stderr));
 }
 
 #[test]

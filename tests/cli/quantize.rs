@@ -15,7 +15,16 @@ fn a_network_is_put_in_8_bits_and_used() {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{stderr}");
     assert!(stderr.contains("channel ranges moved; max |before − after|"), "{stderr}");
-    for want in ["stage0", "linear", "dB", "w8a8, mse", "calibrated on 40 pictures", "top-1 on tests", "×)"] {
+    for want in [
+        "stage0",
+        "linear",
+        "dB",
+        "w8a8, ",
+        "per-channel, equalised, biases corrected",
+        "calibrated on 40 pictures",
+        "top-1 on tests",
+        "×)",
+    ] {
         assert!(stdout.contains(want), "{want}: {stdout}");
     }
     assert!(std::fs::metadata(file).unwrap().len() * 3 < std::fs::metadata(MODEL).unwrap().len());

@@ -42,12 +42,22 @@ fn a_single_picture_and_black_ones() {
     let model = Model::builtin().unwrap();
     let one = pictures(&model).part(1).unwrap();
     assert_eq!(one.about().images, 1);
-    let db = output_db(&model, &one, &one, Options::default());
-    assert!(db > 15.0, "{db}");
+    let set = pictures(&model);
+    // One picture does not tell which channels are small, so repairs must not make it worse than it is without.
+    let [plain, repaired] =
+        [Options::plain(), Options::default()].map(|options| output_db(&model, &one, &set, options));
+    assert!(repaired > plain - 1.0, "{repaired} {plain}");
+    let notes = quantized(&model, &one, Options::default()).notes;
+    assert!(notes.iter().any(|note| note.contains("calibrated on 1 picture only")), "{notes:?}");
+    assert!(!quantized(&model, &set, Options::default()).notes.iter().any(|note| note.contains("only")));
+    let same = CalibrationSet::new(vec![one.inputs()[0].clone(); 20]).unwrap();
+    let notes = quantized(&model, &same, Options::default()).notes;
+    assert!(notes.iter().any(|note| note.contains("all 20 calibration pictures are the same")), "{notes:?}");
     let dir = tempfile::tempdir().unwrap();
     (0..3).for_each(|i| black(dir.path(), &format!("{i}.png")));
     let set = folder(dir.path()).0.unwrap();
     let all_black = quantized(&model, &set, Options::default());
+    assert!(all_black.notes.iter().any(|note| note.contains("of a single colour")), "{:?}", all_black.notes);
     // Whatever it is good for, it is a network whose answers are numbers.
     let logits = all_black.simulation.with(Part::Everything).unwrap().run(&one.inputs()[0]).unwrap();
     assert!(logits.data().iter().all(|v| v.is_finite()));

@@ -11,7 +11,8 @@ use foveate::features::{self, Branch, Colormap, Feature, Features as Values, Sca
 use foveate::{Error, Model, Picture, Result, Session};
 use serde::Serialize;
 
-use super::args::{DeviceArgs, ModelArgs, PrecisionArg};
+use super::args::{DeviceArgs, ModelArgs};
+use super::calibrate::PrecisionArgs;
 use super::{Failure, Lines, Outcome, device, progress, source, tell};
 use folder::Folder;
 use page::{Figure, Group, Page};
@@ -26,10 +27,8 @@ pub struct Features {
     model: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
-    /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
-    /// rounds weights to 8 bits; what the model file holds if not given.
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Draw the value of this stage or node (see --list) instead of all stages and token mixers; may be repeated.
     #[arg(long, value_name = "NODE")]
     at: Vec<String>,
@@ -123,8 +122,9 @@ pub fn run(args: &Features) -> Outcome {
         };
         return Err(Error::argument(reason).into());
     }
-    let builder =
-        device::builder(model, &args.device, args.precision, 1)?.features(selected.into_iter().map(|s| s.node));
+    let model = args.precision.apply(model, args.model.random)?;
+    let builder = device::builder(model, &args.device, args.precision.precision, 1)?;
+    let builder = builder.features(selected.into_iter().map(|s| s.node));
     let mut session = device::start(builder)?;
     folder.create()?;
     let mut page = Page::new(session.model().name(), &session.device().to_string(), args.style());

@@ -1,15 +1,12 @@
 //! The work of `foveate quantize`, with progress.
 
-use std::cell::RefCell;
-
 use foveate::dataset::{ClassIndex, Dataset};
-use foveate::eval::{self, Evaluation, Progress, Unreadable};
-use foveate::proof::Proof;
-use foveate::quant::{self, CalibrationSet, Costs, Options, Part, Quantized, Quantizer, Stage};
+use foveate::eval::{self, Evaluation, Progress};
+use foveate::quant::{self, CalibrationSet, Costs, Options, Part, Quantized, Quantizer};
 use foveate::{DeviceChoice, Model, Precision, Result, Session};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Quantize;
+use crate::cli::calibrate::{self, Bar};
 use crate::cli::{progress, tell};
 
 /// Inputs on which the costs of layers are measured.
@@ -32,16 +29,10 @@ pub struct Done {
 
 pub fn quantize(args: &Quantize, options: Options, model: &Model) -> Result<Done> {
     let dataset = args.eval.as_ref().map(|dir| Dataset::folder(dir, &ClassIndex::of(model))).transpose()?;
-    let (set, unreadable) = calibration(args, model)?;
+    let (set, unreadable) = calibrate::pictures(model, &args.calib, args.calib_images)?;
     let bar = Bar::new();
     let quantizer = Quantizer::new(model, Some(set.clone()), options, &mut |stage, at, of| bar.show(stage, at, of))?;
-    if let Some(Proof { max_abs, max_rel, input, .. }) = quantizer.proof() {
-        bar.tell(format_args!(
-            "{}: channel ranges moved; max |before − after| = {max_abs:.1e} (relative {max_rel:.1e}) on a seeded \
-             {input} input",
-            model.name()
-        ));
-    }
+    calibrate::tell_proof(&bar, model, &quantizer);
     let on = &mut |stage, at, of| bar.show(stage, at, of);
     let (quantized, found) = if args.is_auto() {
         let mut drop = |quantized: &Quantized| -> Result<f64> {
@@ -70,21 +61,6 @@ pub fn quantize(args: &Quantize, options: Options, model: &Model) -> Result<Done
     let evaluation = dataset.map(|dataset| evaluated(model, &quantized.model, &dataset)).transpose()?;
     let unreadable = unreadable + evaluation.as_ref().map_or(0, |evaluation| evaluation.unreadable.len());
     Ok(Done { quantized, found, costs, agreement, evaluation, unreadable })
-}
-
-fn calibration(args: &Quantize, model: &Model) -> Result<(CalibrationSet, usize)> {
-    let count = quant::count_pictures(&args.calib, args.calib_images)?;
-    let bar = progress::pictures(count);
-    let mut unreadable = 0;
-    let set = CalibrationSet::folder(&args.calib, model.preprocess(), args.calib_images, &mut |failed| {
-        if let Some(Unreadable { error, .. }) = failed {
-            unreadable += 1;
-            bar.suspend(|| tell(format_args!("error: {error}")));
-        }
-        bar.inc(1);
-    });
-    bar.finish_and_clear();
-    Ok((set?, unreadable))
 }
 
 /// On how many of the inputs both forms say the same, and how many there are.
@@ -119,49 +95,4 @@ fn evaluated(before: &Model, after: &Model, dataset: &Dataset) -> Result<Evaluat
 /// Part of the pictures that were lost.
 fn lost(evaluation: &Evaluation) -> f64 {
     evaluation.second.as_ref().map_or(0.0, |(_, paired, _)| -paired.difference())
-}
-
-/// One bar for all stages.
-struct Bar(RefCell<Option<(Stage, ProgressBar)>>);
-
-impl Bar {
-    fn new() -> Self {
-        Bar(RefCell::new(None))
-    }
-
-    fn show(&self, stage: Stage, at: usize, of: usize) {
-        let mut current = self.0.borrow_mut();
-        if current.as_ref().is_none_or(|(shown, _)| *shown != stage) {
-            if let Some((_, bar)) = current.take() {
-                bar.finish_and_clear();
-            }
-            let bar = ProgressBar::new(of as u64).with_message(words(stage));
-            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
-            *current = Some((stage, style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)));
-        }
-        if let Some((_, bar)) = current.as_ref() {
-            bar.set_position(at as u64);
-        }
-    }
-
-    fn hide(&self) {
-        if let Some((_, bar)) = self.0.borrow_mut().take() {
-            bar.finish_and_clear();
-        }
-    }
-
-    fn tell(&self, line: impl std::fmt::Display) {
-        self.hide();
-        tell(line);
-    }
-}
-
-fn words(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Observing => "looking at ranges",
-        Stage::Equalizing => "moving ranges",
-        Stage::ObservingAgain => "looking at ranges again",
-        Stage::Correcting => "correcting biases",
-        Stage::Ranking => "one layer at a time",
-    }
 }
