@@ -71,24 +71,26 @@ impl Space {
         let mut space = Space { rules: rules.clone(), tiles: Vec::new(), kernels: Vec::new() };
         space.collect(graph, &rules);
         drop(rules);
-        let mut planned = 0;
+        // Decisions of which one option has been seen, and the choices that bring them.
+        let decisions = |choices: &[KernelChoice]| choices.iter().map(|choice| choice.decision.clone()).collect();
+        let mut open: Vec<(BTreeMap<String, String>, Vec<Decision>)> =
+            vec![(BTreeMap::new(), decisions(&space.kernels))];
         for _ in 0..DEPTH {
-            let decisions: Vec<Decision> = space.kernels.iter().map(|choice| choice.decision.clone()).collect();
-            if decisions.len() == planned {
-                break;
-            }
-            planned = decisions.len();
-            let most = decisions.iter().map(|decision| decision.options.len()).max().unwrap_or(0);
-            for option in 0..most {
-                let forced = |decision: &Decision| {
-                    let option = decision.options[option % decision.options.len()];
-                    (decision.key.clone(), option.to_owned())
-                };
-                let kernels = decisions.iter().map(forced).collect();
-                let choices = Choices { kernels, ..Choices::default() };
-                // An option that cannot be planned is none.
-                if let Ok(plan) = Plan::for_target(graph, batch, &[], with(target, choices)) {
+            for (brought_by, decided) in std::mem::take(&mut open) {
+                let most = decided.iter().map(|decision| decision.options.len()).max().unwrap_or(0);
+                for option in 0..most {
+                    let forced = |decision: &Decision| {
+                        let option = decision.options[option % decision.options.len()];
+                        (decision.key.clone(), option.to_owned())
+                    };
+                    let mut kernels = brought_by.clone();
+                    kernels.extend(decided.iter().map(forced));
+                    let choices = Choices { kernels: kernels.clone(), ..Choices::default() };
+                    // An option that cannot be planned is none.
+                    let Ok(plan) = Plan::for_target(graph, batch, &[], with(target, choices)) else { continue };
+                    let known = space.kernels.len();
                     space.collect(graph, &plan);
+                    open.push((kernels, decisions(&space.kernels[known..])));
                 }
             }
         }
