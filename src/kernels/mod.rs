@@ -20,6 +20,7 @@ mod format;
 mod gate;
 mod gather;
 mod global_avg_pool;
+mod int8;
 mod layout;
 mod linear;
 mod lowering;
@@ -72,7 +73,11 @@ pub struct Source {
 
 macro_rules! source {
     ($file:expr) => {
-        $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)), subgroup: None }
+        $crate::kernels::Source {
+            file: $file,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)),
+            subgroup: None,
+        }
     };
 }
 pub(crate) use source;
@@ -122,6 +127,17 @@ pub static KERNELS: &[&Kernel] = &[
     &gate::KERNEL,
     &gather::KERNEL,
     &global_avg_pool::KERNEL,
+    &int8::activate::KERNEL,
+    &int8::add::KERNEL,
+    &int8::affine::KERNEL,
+    &int8::conv::KERNEL,
+    &int8::depthwise::KERNEL,
+    &int8::dequantize::KERNEL,
+    &int8::gate::KERNEL,
+    &int8::gather::KERNEL,
+    &int8::global_pool::KERNEL,
+    &int8::pool::KERNEL,
+    &int8::quantize::KERNEL,
     &linear::KERNEL,
     &mlp::KERNEL,
     &mlp_direct::KERNEL,
