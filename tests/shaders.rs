@@ -8,6 +8,7 @@ use std::path::Path;
 
 use cases::Case;
 use cases::convolutions::ConvSpec;
+use cases::quantized;
 use foveate::kernels::{Access, Element, KERNELS, Kernel, PreprocessSteps, Source, Step, Storage, Target, top_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -28,6 +29,7 @@ fn shaders() -> BTreeMap<String, Step> {
     collect(&cases, &cases::f16_targets(), &mut shaders);
     collect(&quantised, &cases::targets(), &mut shaders);
     collect(&quantised, &cases::f16_targets(), &mut shaders);
+    integers(&cases, &mut shaders);
     assert!(shaders.len() > 2 * before, "{before} and then {}", shaders.len());
     shaders
 }
@@ -43,8 +45,21 @@ fn shaders_in_f32() -> BTreeMap<String, Step> {
     let subgroups = [4, 8].map(Target::software_with_subgroups);
     let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).collect();
     collect(&cases, &targets, &mut shaders);
+    integers(&cases, &mut shaders);
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
     shaders
+}
+
+/// Those of integer programs.
+fn integers(cases: &[Case], shaders: &mut BTreeMap<String, Step>) {
+    for case in cases {
+        let program = quantized::lowered(case);
+        for target in [Target::default(), Target::software()] {
+            let plan =
+                Plan::for_program(&program, case.input.shape()[0], &[], target).expect("every case can be planned");
+            shaders.extend(plan.steps.iter().map(|step| (step.shader(), step.clone())));
+        }
+    }
 }
 
 fn collect(cases: &[Case], targets: &[Target], shaders: &mut BTreeMap<String, Step>) {
@@ -142,7 +157,10 @@ fn check_bindings(module: &Module, step: &Step) {
                 let expected = match step_format.element {
                     Element::F32 => naga::StorageFormat::Rgba32Float,
                     Element::F16 => naga::StorageFormat::Rgba16Float,
-                    Element::Snorm8 => panic!("{}: activations of bytes", kernel.name),
+                    Element::I8 => naga::StorageFormat::R32Uint,
+                    Element::Snorm8 | Element::I8Block | Element::I32 => {
+                        panic!("{}: activations of {:?}", kernel.name, step_format.element)
+                    }
                 };
                 assert_eq!(*format, expected, "{}", kernel.name);
                 (*access, Storage::Texture)

@@ -71,30 +71,43 @@ macro_rules! read {
 /// Input activations, `x_at(i)`.
 ///
 /// Of integers `x_word(i)`, four to a `u32`, and `x_integers(i)`, a `vec4<i32>`; sums have the latter only.
-pub static X: Argument = read!(0, "x", [
-    accessor!(Buffer, &[Element::I8], "x_buffer_i8.wgsl"),
-    accessor!(Texture, &[Element::I8], "x_texture_i8.wgsl"),
-    accessor!(Buffer, &[Element::I32], "x_buffer_i32.wgsl")
-]);
+pub static X: Argument = read!(
+    0,
+    "x",
+    [
+        accessor!(Buffer, &[Element::I8], "x_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "x_texture_i8.wgsl"),
+        accessor!(Buffer, &[Element::I32], "x_buffer_i32.wgsl")
+    ]
+);
 /// Packed weights, `w_at(i)`; of bytes that stand for floats, q / 127. Of integers `w_word(i)`, four to a `u32`,
 /// or `w_block(i)`, four of those.
-pub static W: Argument = read!(1, "w", [
-    accessor!(Buffer, &[Element::Snorm8], "w_buffer_snorm8.wgsl"),
-    accessor!(Buffer, &[Element::I8], "w_buffer_i8.wgsl"),
-    accessor!(Texture, &[Element::I8], "w_texture_i8.wgsl"),
-    accessor!(Buffer, &[Element::I8Block], "w_buffer_i8_block.wgsl"),
-    accessor!(Texture, &[Element::I8Block], "w_texture_i8_block.wgsl")
-]);
+pub static W: Argument = read!(
+    1,
+    "w",
+    [
+        accessor!(Buffer, &[Element::Snorm8], "w_buffer_snorm8.wgsl"),
+        accessor!(Buffer, &[Element::I8], "w_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "w_texture_i8.wgsl"),
+        accessor!(Buffer, &[Element::I8Block], "w_buffer_i8_block.wgsl"),
+        accessor!(Texture, &[Element::I8Block], "w_texture_i8_block.wgsl")
+    ]
+);
 /// A second input, `x2_at(i)`; of integers `x2_integers(i)`.
-pub static X2: Argument = read!(2, "x2", [
-    accessor!(Buffer, &[Element::I8], "x2_buffer_i8.wgsl"),
-    accessor!(Texture, &[Element::I8], "x2_texture_i8.wgsl")
-]);
+pub static X2: Argument = read!(
+    2,
+    "x2",
+    [accessor!(Buffer, &[Element::I8], "x2_buffer_i8.wgsl"), accessor!(Texture, &[Element::I8], "x2_texture_i8.wgsl")]
+);
 /// What the epilogue adds, `residual_at(i)`; of integers `residual_integers(i)`.
-pub static RESIDUAL: Argument = read!(3, "residual", [
-    accessor!(Buffer, &[Element::I8], "residual_buffer_i8.wgsl"),
-    accessor!(Texture, &[Element::I8], "residual_texture_i8.wgsl")
-]);
+pub static RESIDUAL: Argument = read!(
+    3,
+    "residual",
+    [
+        accessor!(Buffer, &[Element::I8], "residual_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "residual_texture_i8.wgsl")
+    ]
+);
 /// Output activations, `y_put(i, v)`; of integers a `vec4<i32>`.
 pub static Y: Argument = Argument {
     name: "y",

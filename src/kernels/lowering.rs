@@ -296,7 +296,10 @@ impl<'g> Lowering<'g> {
 
     /// What a value is held in, if not in floats.
     pub(super) fn integer_type(&self, id: NodeId) -> Option<&'g Type> {
-        self.program.and_then(|program| program.nodes.get(id.index())).map(|node| &node.ty).filter(|ty| **ty != Type::F32)
+        self.program
+            .and_then(|program| program.nodes.get(id.index()))
+            .map(|node| &node.ty)
+            .filter(|ty| **ty != Type::F32)
     }
 
     /// A new tensor with the pixels of `id`'s value.

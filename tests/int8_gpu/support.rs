@@ -1,12 +1,12 @@
 //! A program on a device, and its values.
 
+use foveate::Tensor;
 use foveate::cpu::Int8Executor;
 use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
 use foveate::int8::Program;
 use foveate::int8::reference::{self, Data, Map};
 use foveate::kernels::{Element, Place, Target};
 use foveate::plan::Plan;
-use foveate::Tensor;
 use pollster::block_on;
 
 /// Runs a program and holds all its integers to the CPU's; those behind float nodes, which round otherwise on every

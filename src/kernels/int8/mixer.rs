@@ -37,13 +37,7 @@ pub(super) fn lower(mixer: &Mixer, id: NodeId, cx: &mut Lowering<'_>) -> Result<
 }
 
 /// The planes that hold channels `start..start + channels` of a value under that layout; copied if there are none.
-fn channels_of(
-    value: NodeId,
-    start: usize,
-    channels: usize,
-    layout: &Layout,
-    cx: &mut Lowering<'_>,
-) -> Result<Piece> {
+fn channels_of(value: NodeId, start: usize, channels: usize, layout: &Layout, cx: &mut Lowering<'_>) -> Result<Piece> {
     let x = cx.operand(value)?;
     if let Some((first, found)) = x.layout.slice(start, channels)
         && found == *layout
