@@ -13,10 +13,6 @@ const TILES_X: u32 = (OUT_W + TILE_PIXELS - 1u) / TILE_PIXELS;
 const OUT_PIXELS: u32 = BATCH * OUT_H * OUT_W;
 const FACTOR_PLANES: u32 = OUT_PLANES;
 
-fn products(w: vec4<u32>, x: u32) -> vec4<i32> {
-    return vec4<i32>(dot4I8Packed(w.x, x), dot4I8Packed(w.y, x), dot4I8Packed(w.z, x), dot4I8Packed(w.w, x));
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= BATCH * OUT_H * TILES_X) {
@@ -52,11 +48,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                     columns[s] = x_word(row + ix);
                 }
             }
+            // Mesa unrolls a long loop only if its counter indexes an array of as many elements.
+            var shift: array<u32, K_W>;
+            for (var kx = 0u; kx < K_W; kx++) {
+                shift[kx] = kx * DILATION_X;
+            }
             for (var kx = 0u; kx < K_W; kx++) {
                 for (var i = 0u; i < TILE_PLANES; i++) {
                     let w = w_block((((out_plane + i) * K_H + ky) * K_W + kx) * GROUP_IN_PLANES + p);
                     for (var t = 0u; t < TILE_PIXELS; t++) {
-                        sum[i][t] += products(w, columns[(t * STRIDE_X + kx * DILATION_X) / STEP_X]);
+                        sum[i][t] += products(w, columns[(t * STRIDE_X + shift[kx]) / STEP_X]);
                     }
                 }
             }

@@ -38,10 +38,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
                 columns[s] = x_integers(map + iy * IN_W + ix);
             }
         }
+        // Mesa unrolls a long loop only if its counter indexes an array of as many elements.
+        var taps: array<vec4<i32>, K_W>;
         for (var kx = 0u; kx < K_W; kx++) {
-            let tap = unpack4xI8(w_word((plane * K_H + ky) * K_W + kx));
+            taps[kx] = unpack4xI8(w_word((plane * K_H + ky) * K_W + kx));
+        }
+        for (var kx = 0u; kx < K_W; kx++) {
             for (var t = 0u; t < TILE_PIXELS; t++) {
-                sum[t] += tap * columns[(t * STRIDE_X + kx * DILATION_X) / STEP_X];
+                sum[t] += taps[kx] * columns[(t * STRIDE_X + kx * DILATION_X) / STEP_X];
             }
         }
     }

@@ -1,59 +1,68 @@
-//! Convolutions of integers, dense or in groups, and linear layers.
+//! Convolutions of integers, dense or in groups, and linear layers: which kernel takes them, and the direct one.
 
 use super::factors::{self, FINISHES, Factors};
-use super::{ARITH, ENDING, FACTORS};
+use super::{ARITH, ENDING, FACTORS, PRODUCTS, conv_float, gemm, linear};
 use crate::error::Result;
-use crate::graph::NodeId;
+use crate::graph::{NodeId, Shape};
 use crate::int8::program::{Conv, Output};
 use crate::int8::table::Finish;
 use crate::kernels::conv::{MAX_DENSE, plane_groups, row};
 use crate::kernels::{
-    Binding, Element, Kernel, Layout, Lowering, Placement, RESIDUAL, Tiling, W, X, Y, source, tiling,
+    Binding, Element, Kernel, Layout, Lowering, Operand, Placement, RESIDUAL, Tiling, W, X, Y, source, tiling,
 };
+
+/// The sizes that all kernels of dense convolutions take.
+pub(super) const CONSTANTS: &[&str] = &[
+    "BATCH",
+    "IN_H",
+    "IN_W",
+    "OUT_H",
+    "OUT_W",
+    "K_H",
+    "K_W",
+    "STRIDE_Y",
+    "STRIDE_X",
+    "PADDING_Y",
+    "PADDING_X",
+    "DILATION_Y",
+    "DILATION_X",
+    "GROUP_IN_PLANES",
+    "GROUP_OUT_PLANES",
+    "X_PLANE",
+    "RESIDUAL_PLANE",
+    "OUT_PLANES",
+    "HAS_RESIDUAL",
+    "FINISH",
+    "STEEP",
+    "SUMS",
+];
 
 pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     name: "int8/conv",
     arguments: &[&X, &W, &FACTORS, &RESIDUAL, &Y],
-    sources: &[&ARITH, &ENDING, &source!("int8/conv.wgsl")],
-    constants: &[
-        "BATCH",
-        "IN_H",
-        "IN_W",
-        "OUT_H",
-        "OUT_W",
-        "K_H",
-        "K_W",
-        "STRIDE_Y",
-        "STRIDE_X",
-        "PADDING_Y",
-        "PADDING_X",
-        "DILATION_Y",
-        "DILATION_X",
-        "GROUP_IN_PLANES",
-        "GROUP_OUT_PLANES",
-        "X_PLANE",
-        "RESIDUAL_PLANE",
-        "OUT_PLANES",
-        "HAS_RESIDUAL",
-        "FINISH",
-        "STEEP",
-        "SUMS",
-    ],
+    sources: &[&ARITH, &ENDING, &PRODUCTS, &source!("int8/conv.wgsl")],
+    constants: CONSTANTS,
     workgroup: 64,
     tiling: Some(&TILING),
     fixed: FINISHES,
 };
 
-/// Sums (of four channels) that an invocation keeps at most: each product is one of four, so what they cost to
-/// compile, and registers, comes sooner to its end than with floats.
-const MAX_SUMS: usize = 32;
+/// Sums (of four channels) that an invocation keeps at most, each counted once for every tap of a kernel's row: loops
+/// over all of these are unrolled.
+const MAX_SUMS: usize = 84;
+
+/// The same, counted once.
+const MOST_SUMS: usize = 32;
 
 static TILING: Tiling = Tiling {
     constants: &["TILE_PIXELS", "TILE_PLANES", "STEP_X", "SPAN"],
     candidates: |sizes| {
         let span = |pixels| Some(row(sizes, pixels)?.span);
         let mut tiles = tiling::candidates(sizes.get("OUT_W"), sizes.get("GROUP_OUT_PLANES"), 8, span);
-        tiles.retain(|tile| tile.pixels * tile.planes <= MAX_SUMS);
+        tiles.retain(|tile| {
+            let sums = tile.pixels * tile.planes;
+            sums == 1 || (sums <= MOST_SUMS && sums * sizes.get("K_W") <= MAX_SUMS)
+        });
         tiles
     },
     place: |sizes, tile| {
@@ -67,38 +76,86 @@ static TILING: Tiling = Tiling {
     },
 };
 
+/// What a dense convolution reads and makes.
+pub(super) struct Operands {
+    pub x: Operand,
+    pub residual: Option<Operand>,
+    pub y: Operand,
+    /// Those that the kernel works in: the convolution's, if they fill whole planes.
+    pub groups: usize,
+    /// Whether it is a matrix product over all pixels: then these are one row.
+    pub is_matrix: bool,
+    pub batch: usize,
+    /// Of input and output.
+    pub shapes: [Shape; 2],
+    /// In the order of the kernels' arguments.
+    pub bindings: Vec<Binding>,
+    pub macs: u64,
+}
+
+impl Operands {
+    /// Outputs of a plane, batch included.
+    pub fn pixels(&self) -> usize {
+        self.batch * self.shapes[1].pixels()
+    }
+}
+
 pub(super) fn lower(conv: &Conv, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+    let mut operands = operands(conv, id, cx)?;
+    let float = conv_float::pays(conv, &operands, cx);
+    let blocks = pack(conv, &operands, float);
+    let weights = cx.integer_weights(Element::I8Block, blocks);
+    let factors = ending(conv, &operands.y.layout, cx);
+    let residual = operands.residual.as_ref().unwrap_or(&operands.x).binding();
+    operands.bindings = vec![operands.x.binding(), weights, factors, residual, operands.y.binding()];
+    if linear::pays(&operands, cx) {
+        return linear::push(conv, &operands, cx);
+    }
+    let kernel = match float {
+        true => &conv_float::KERNEL,
+        false if gemm::pays(conv, &operands, cx) => &gemm::KERNEL,
+        false => &KERNEL,
+    };
+    cx.push_tiled(kernel, &constants(conv, &operands), operands.bindings.clone(), operands.macs)
+}
+
+fn operands(conv: &Conv, id: NodeId, cx: &mut Lowering<'_>) -> Result<Operands> {
     let node = cx.get(id);
     let x = cx.operand(node.inputs[0])?;
-    let y_layout = cx.layout(id).clone();
-    let residual = node.inputs.get(1).map(|r| cx.operand_as(*r, &y_layout)).transpose()?;
+    let layout = cx.layout(id).clone();
+    let residual = node.inputs.get(1).map(|r| cx.operand_as(*r, &layout)).transpose()?;
     let y = cx.new_output(id)?;
-    let [_, per_group, kh, kw] = conv.shape;
     let groups = plane_groups(conv.groups, &x.layout, &y.layout);
     if groups != conv.groups && conv.weight.len().saturating_mul(conv.groups) > MAX_DENSE {
-        let (channels, whole) = (per_group * conv.groups, conv.groups);
+        let (channels, whole) = (conv.shape[1] * conv.groups, conv.groups);
         return Err(cx.error(format!(
             "{channels} channels in {whole} groups do not fill planes of four, and as a dense convolution it would \
              have more than {MAX_DENSE} weights"
         )));
     }
-    let weights = cx.integer_weights(Element::I8Block, pack(conv, groups, &x.layout, &y.layout));
-    let factors = ending(conv, &y.layout, cx);
+    let macs = conv.weight.len() as u64 * node.shape.pixels() as u64;
     let (mut input, mut output, mut batch) = (cx.shape(node.inputs[0]), node.shape, cx.batch());
-    if [kh, kw] == [1, 1] && conv.stride == [1, 1] && conv.padding == [0, 0] {
+    let is_matrix = conv.shape[2..] == [1, 1] && conv.stride == [1, 1] && conv.padding == [0, 0];
+    if is_matrix {
         // Rows do not matter: all pixels of the batch are one.
         (output.height, output.width) = (1, cx.pixels(id));
         (input.height, input.width, batch) = (1, output.width, 1);
     }
+    Ok(Operands { x, residual, y, groups, is_matrix, batch, shapes: [input, output], bindings: Vec::new(), macs })
+}
+
+/// The values of [`CONSTANTS`].
+fn constants(conv: &Conv, operands: &Operands) -> [(&'static str, usize); CONSTANTS.len()] {
+    let Operands { x, residual, y, groups, batch, shapes: [input, output], .. } = operands;
     let Ending { finish, steep, sums } = Ending::new(&conv.output);
-    let constants = [
-        ("BATCH", batch),
+    [
+        ("BATCH", *batch),
         ("IN_H", input.height),
         ("IN_W", input.width),
         ("OUT_H", output.height),
         ("OUT_W", output.width),
-        ("K_H", kh),
-        ("K_W", kw),
+        ("K_H", conv.shape[2]),
+        ("K_W", conv.shape[3]),
         ("STRIDE_Y", conv.stride[0]),
         ("STRIDE_X", conv.stride[1]),
         ("PADDING_Y", conv.padding[0]),
@@ -114,10 +171,7 @@ pub(super) fn lower(conv: &Conv, id: NodeId, cx: &mut Lowering<'_>) -> Result<()
         ("FINISH", finish),
         ("STEEP", steep),
         ("SUMS", sums),
-    ];
-    let bindings = vec![x.binding(), weights, factors, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
-    let macs = conv.weight.len() as u64 * cx.shape(id).pixels() as u64;
-    cx.push_tiled(&KERNEL, &constants, bindings, macs)
+    ]
 }
 
 /// The constants that belong to an [`Output`].
@@ -156,11 +210,12 @@ pub(super) fn ending(conv: &Conv, layout: &Layout, cx: &mut Lowering<'_>) -> Bin
 }
 
 /// Weights `[out, in/groups, kh, kw]` as `[out plane][ky][kx][in plane of the group]`, for each of the out plane's
-/// channels a word of the in plane's. `groups` are those of the kernel, which may be fewer than the convolution's.
-fn pack(conv: &Conv, groups: usize, x: &Layout, y: &Layout) -> Vec<u32> {
+/// channels a word of the in plane's; `by_input` the other way round. The kernel's groups may be fewer than the
+/// convolution's: then there are zeros between them.
+fn pack(conv: &Conv, operands: &Operands, by_input: bool) -> Vec<u32> {
     let [out, per_group, kh, kw] = conv.shape;
-    let (inputs, outputs) = (x.physical(), y.physical());
-    let (group_lanes, group_outputs) = (inputs.len() / groups, outputs.len() / groups);
+    let (inputs, outputs) = (operands.x.layout.physical(), operands.y.layout.physical());
+    let (group_lanes, group_outputs) = (inputs.len() / operands.groups, outputs.len() / operands.groups);
     let weight = |o: Option<usize>, i: Option<usize>, tap: usize| -> u8 {
         let (Some(o), Some(i)) = (o, i) else { return 0 };
         let first = o / (out / conv.groups) * per_group;
@@ -172,8 +227,13 @@ fn pack(conv: &Conv, groups: usize, x: &Layout, y: &Layout) -> Vec<u32> {
         let first = plane * 4 / group_outputs * group_lanes;
         for tap in 0..kh * kw {
             for lanes in inputs[first..first + group_lanes].chunks(4) {
-                let word = |o: &Option<usize>| u32::from_le_bytes(std::array::from_fn(|i| weight(*o, lanes[i], tap)));
-                packed.extend(out_lanes.iter().map(word));
+                packed.extend((0..4).map(|word| {
+                    let byte = |at: usize| if by_input { [at, word] } else { [word, at] };
+                    u32::from_le_bytes(std::array::from_fn(|at| {
+                        let [o, i] = byte(at);
+                        weight(out_lanes[o], lanes[i], tap)
+                    }))
+                }));
             }
         }
     }

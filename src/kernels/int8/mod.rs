@@ -8,12 +8,15 @@ pub(super) mod activate;
 pub(super) mod add;
 pub(super) mod affine;
 pub(super) mod conv;
+pub(super) mod conv_float;
 pub(super) mod depthwise;
 pub(super) mod dequantize;
 mod factors;
 pub(super) mod gate;
 pub(super) mod gather;
+pub(super) mod gemm;
 pub(super) mod global_pool;
+pub(super) mod linear;
 mod mixer;
 pub(super) mod pool;
 pub(super) mod quantize;
@@ -27,6 +30,8 @@ use crate::ops;
 
 /// Rounding, rescaling, tables.
 static ARITH: Source = source!("int8/arith.wgsl");
+/// `products(w, x)`: dot products of bytes.
+static PRODUCTS: Source = source!("int8/products.wgsl");
 /// `ended(plane, pixel, sum)`: residual, rescaling, activation.
 static ENDING: Source = source!("int8/ending.wgsl");
 
