@@ -8,6 +8,7 @@ use std::path::Path;
 
 use cases::Case;
 use cases::convolutions::ConvSpec;
+use cases::quantized;
 use foveate::kernels::{Access, Element, KERNELS, Kernel, PreprocessSteps, Source, Step, Storage, Target, top_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -22,7 +23,7 @@ const VARIABLES: u32 = 8 << 10;
 /// Each distinct shader of the test graphs' plans, with a step that it belongs to, in all number formats.
 fn shaders() -> BTreeMap<String, Step> {
     let mut shaders = shaders_in_f32();
-    let before = shaders.len();
+    let before = shaders.values().filter(|step| !step.kernel.name.starts_with("int8/")).count();
     let cases = cases::all();
     let quantised: Vec<Case> = cases.iter().map(Case::quantised).collect();
     collect(&cases, &cases::f16_targets(), &mut shaders);
@@ -43,8 +44,21 @@ fn shaders_in_f32() -> BTreeMap<String, Step> {
     let subgroups = [4, 8].map(Target::software_with_subgroups);
     let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).collect();
     collect(&cases, &targets, &mut shaders);
+    integers(&cases, &mut shaders);
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
     shaders
+}
+
+/// Those of integer programs.
+fn integers(cases: &[Case], shaders: &mut BTreeMap<String, Step>) {
+    for case in cases {
+        let program = quantized::lowered(case);
+        for target in [Target::default(), Target::software()] {
+            let plan =
+                Plan::for_program(&program, case.input.shape()[0], &[], target).expect("every case can be planned");
+            shaders.extend(plan.steps.iter().map(|step| (step.shader(), step.clone())));
+        }
+    }
 }
 
 fn collect(cases: &[Case], targets: &[Target], shaders: &mut BTreeMap<String, Step>) {
@@ -142,7 +156,10 @@ fn check_bindings(module: &Module, step: &Step) {
                 let expected = match step_format.element {
                     Element::F32 => naga::StorageFormat::Rgba32Float,
                     Element::F16 => naga::StorageFormat::Rgba16Float,
-                    Element::Snorm8 => panic!("{}: activations of bytes", kernel.name),
+                    Element::I8 => naga::StorageFormat::R32Uint,
+                    Element::Snorm8 | Element::I8Block | Element::I32 => {
+                        panic!("{}: activations of {:?}", kernel.name, step_format.element)
+                    }
                 };
                 assert_eq!(*format, expected, "{}", kernel.name);
                 (*access, Storage::Texture)

@@ -1,5 +1,6 @@
 //! `foveate plan`.
 
+use foveate::kernels::Target;
 use foveate::models::{Architecture, Form, Zeros};
 use foveate::plan;
 use foveate::quant::{Quantization, Scheme};
@@ -20,11 +21,16 @@ pub struct Plan {
 
 pub fn run(args: &Plan) -> Outcome {
     let (graph, quantization) = network(&args.model)?;
+    if let Some(quantization) = quantization.filter(|found| found.scheme() == Scheme::W8a8) {
+        let program = int8::lower(&graph, &quantization)?;
+        let plan = plan::Plan::for_program(&program, args.batch, &[], Target::default())?;
+        say(&graph);
+        say(&program);
+        say(plan);
+        return Ok(());
+    }
     let plan = plan::Plan::new(&graph, args.batch, &[])?;
     say(&graph);
-    if let Some(quantization) = quantization.filter(|found| found.scheme() == Scheme::W8a8) {
-        say(int8::lower(&graph, &quantization)?);
-    }
     say(plan);
     Ok(())
 }

@@ -127,6 +127,12 @@ impl Buffers {
     /// # Errors
     /// [`Error::Gpu`] if memory is short, [`Error::DeviceLost`].
     pub async fn read(&self, context: &GpuContext, plan: &Plan, tensor: TensorId) -> Result<Vec<f32>> {
+        let bytes = self.read_bytes(context, plan, tensor).await?;
+        Ok(pack::decode(plan.tensors[tensor.0 as usize].format.element, &bytes))
+    }
+
+    /// The same as they are stored.
+    pub async fn read_bytes(&self, context: &GpuContext, plan: &Plan, tensor: TensorId) -> Result<Vec<u8>> {
         let info = &plan.tensors[tensor.0 as usize];
         let (bytes, element) = (info.bytes(), info.format.element);
         let ((readback, submission), scope) = guarded(&context.device, || {
@@ -150,8 +156,7 @@ impl Buffers {
             (readback, submission)
         });
         settle(scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
-        let bytes = read(context, &readback, submission).await?;
-        Ok(pack::decode(element, &bytes))
+        read(context, &readback, submission).await
     }
 
     /// Where canaries are on: fills all slots with NaN and the space behind them with the pattern.

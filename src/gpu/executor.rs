@@ -19,7 +19,7 @@ use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
 use crate::error::{Error, Result};
 use crate::graph::Shape;
-use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TopRecord, top_step};
+use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TensorId, TopRecord, top_step};
 use crate::picture::Picture;
 use crate::plan::{Output, Plan};
 use crate::preprocess::Preprocess;
@@ -300,6 +300,19 @@ impl GpuExecutor {
             }
         }
         Ok(on_gpu)
+    }
+
+    /// What the last run left in a tensor, in the words of its format and with the rest of a texture's last row; that
+    /// of another value where memory is used again ([`Plan::without_reuse`]). For tests.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the plan has no such tensor, [`Error::Gpu`] if memory is short, [`Error::DeviceLost`].
+    pub async fn read_tensor(&self, tensor: TensorId) -> Result<Vec<u32>> {
+        if tensor.0 as usize >= self.plan.tensors.len() {
+            return Err(Error::argument(format!("{}: there is no tensor {}", self.plan.name, tensor.0)));
+        }
+        let bytes = self.buffers.read_bytes(&self.context, &self.plan, tensor).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
     /// Where [`ExecutorOptions::canaries`] is on: whether no kernel wrote beyond its buffer.

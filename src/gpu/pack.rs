@@ -47,6 +47,8 @@ pub(super) fn encode(element: Element, values: &[f32]) -> Vec<u32> {
         Element::F32 => values.iter().map(|v| v.to_bits()).collect(),
         Element::F16 => bytes(2, &|v| f16::from_f32(v).to_le_bytes().to_vec()),
         Element::Snorm8 => bytes(4, &|v| vec![(v.clamp(-1.0, 1.0) * 127.0).round() as i8 as u8]),
+        Element::I8 | Element::I8Block => bytes(4, &|v| vec![v.round() as i8 as u8]),
+        Element::I32 => values.iter().map(|v| v.round() as i32 as u32).collect(),
     }
 }
 
@@ -56,6 +58,8 @@ pub(super) fn decode(element: Element, bytes: &[u8]) -> Vec<f32> {
         Element::F32 => bytemuck::pod_collect_to_vec(bytes),
         Element::F16 => bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
         Element::Snorm8 => bytes.iter().map(|b| (f32::from(*b as i8) / 127.0).max(-1.0)).collect(),
+        Element::I8 | Element::I8Block => bytes.iter().map(|b| f32::from(*b as i8)).collect(),
+        Element::I32 => bytemuck::pod_collect_to_vec::<u8, i32>(bytes).into_iter().map(|v| v as f32).collect(),
     }
 }
 

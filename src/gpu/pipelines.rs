@@ -109,6 +109,9 @@ pub(super) fn texture_format(element: Element) -> wgpu::TextureFormat {
         Element::F32 => wgpu::TextureFormat::Rgba32Float,
         Element::F16 => wgpu::TextureFormat::Rgba16Float,
         Element::Snorm8 => wgpu::TextureFormat::Rgba8Snorm,
+        Element::I8 => wgpu::TextureFormat::R32Uint,
+        Element::I8Block => wgpu::TextureFormat::Rgba32Uint,
+        Element::I32 => wgpu::TextureFormat::Rgba32Sint,
     }
 }
 
@@ -120,7 +123,10 @@ fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
             min_binding_size: None,
         },
         (Storage::Texture, Access::Read) => wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            sample_type: match format.element.is_integer() {
+                true => wgpu::TextureSampleType::Uint,
+                false => wgpu::TextureSampleType::Float { filterable: false },
+            },
             view_dimension: wgpu::TextureViewDimension::D2,
             multisampled: false,
         },

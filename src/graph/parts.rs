@@ -53,6 +53,11 @@ impl Graph {
         (graph.output, graph.taps) = (output, taps);
         Ok(graph)
     }
+
+    /// A graph whose nodes have the shapes that they say, whatever their operators would infer.
+    pub(crate) fn outline(name: &str, nodes: Vec<Node>, params: Params, output: NodeId) -> Graph {
+        Graph { name: name.to_owned(), nodes, params, output, taps: Vec::new() }
+    }
 }
 
 /// The most channels that all nodes of a file may have together; the largest network of these

@@ -103,6 +103,36 @@ pub fn shift_round(value: i32, shift: u32) -> i32 {
     kept + i32::from(below > half || (below == half && kept & 1 == 1))
 }
 
+/// A float's way onto a grid: `round(value · inverse)`, half to even, saturated.
+///
+/// Not a division by the scale, which shaders may round otherwise than processors do. NaN and denormal numbers,
+/// which they may take for anything and for zero, become zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToGrid {
+    /// The scale's inverse, a normal number.
+    pub inverse: f32,
+    /// Magnitudes beyond it saturate.
+    pub limit: f32,
+}
+
+impl ToGrid {
+    /// For the grid of that scale, which is a normal number.
+    pub fn new(scale: f32) -> Self {
+        // Scales of more than 2^126, which no range has, get the smallest inverse that there is.
+        ToGrid { inverse: (1.0 / scale).max(f32::MIN_POSITIVE), limit: scale * (LARGEST + 1) as f32 }
+    }
+
+    /// The integer for a float.
+    #[inline(always)]
+    pub fn apply(self, value: f32) -> i8 {
+        if value.is_nan() || value.abs() < f32::MIN_POSITIVE {
+            return 0;
+        }
+        let steps = (value.abs().min(self.limit) * self.inverse).round_ties_even();
+        steps.min(LARGEST as f32).copysign(value) as i8
+    }
+}
+
 /// A residual operand's way into the unit of a convolution's sums: a positive factor as
 /// `multiplier · 2^left / 2^right`.
 ///
@@ -287,6 +317,20 @@ mod tests {
             let most: i64 = blend.multipliers.iter().map(|m| i64::from(*m) * 127).sum();
             prop_assert!(most < 1 << 30);
         }
+    }
+
+    #[test]
+    fn floats_get_onto_the_grid() {
+        for scale in [1.0f32, 0.1, 0.3, 3.7e-5, 1e-30, 1e30, f32::MIN_POSITIVE] {
+            let grid = ToGrid::new(scale);
+            for q in -127..=127i8 {
+                assert_eq!(grid.apply(f32::from(q) * scale), q, "{q} {scale}");
+            }
+            assert_eq!([f32::INFINITY, f32::MAX, f32::NEG_INFINITY].map(|v| grid.apply(v)), [127, 127, -127]);
+            assert_eq!([f32::NAN, 1e-40, -1e-40, 0.0, -0.0].map(|v| grid.apply(v)), [0; 5]);
+        }
+        let grid = ToGrid::new(1.0);
+        assert_eq!([0.5, 1.5, 2.5, -0.5, -1.5, 126.5, 127.5].map(|v| grid.apply(v)), [0, 2, 2, 0, -2, 126, 127]);
     }
 
     #[test]

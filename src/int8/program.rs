@@ -9,8 +9,8 @@ use std::fmt;
 
 use super::arith::{Blend, Enlarge, Requant};
 use super::table::{Finish, Table};
-use crate::graph::{NodeId, Params, Shape};
-use crate::ops::Op;
+use crate::graph::{self, Graph, NodeId, Params, Shape};
+use crate::ops::{Input, Op};
 
 /// A value of a program, and the node that makes it: an index into [`Program::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +70,8 @@ pub struct Node {
 pub enum IntOp {
     /// The network's input, of floats.
     Input,
-    /// Floats to `i8`: `value / scale` rounded half to even and saturated ([`quantize`](crate::quant::grid::quantize)).
+    /// Floats to `i8`: times the scale's inverse, rounded half to even and saturated
+    /// ([`ToGrid`](super::arith::ToGrid)).
     Quantize,
     /// `i8` or sums to floats: times the scale or the channel's unit.
     Dequantize,
@@ -258,6 +259,19 @@ impl Program {
         self.nodes.iter().flat_map(|node| &node.inputs).for_each(|id| reads[id.0] += 1);
         reads[self.output.0] += 1;
         reads
+    }
+
+    /// The values as nodes of a graph, of the same numbers: those of floats with their operators, all others as
+    /// inputs, since no operator of floats makes them. Planning looks at shapes and readers through it.
+    pub(crate) fn outline(&self) -> Graph {
+        let id = |value: ValueId| NodeId(value.0 as u32);
+        let node = |node: &Node| graph::Node {
+            name: node.name.clone(),
+            op: if let IntOp::Float(op) = &node.op { op.clone() } else { Input.into() },
+            inputs: node.inputs.iter().map(|input| id(*input)).collect(),
+            shape: node.shape,
+        };
+        Graph::outline(&self.name, self.nodes.iter().map(node).collect(), self.params.clone(), id(self.output))
     }
 
     /// Number of nodes that compute in floats, without the conversions at the borders.

@@ -26,7 +26,8 @@ pub struct Argument {
     pub accessors: &'static [Accessor],
 }
 
-/// A file that declares an argument and defines how kernels read or write it, always as `vec4<f32>`.
+/// A file that declares an argument and defines how kernels read or write it: floats always as `vec4<f32>`,
+/// integers as `vec4<i32>` or packed.
 #[derive(Debug)]
 pub struct Accessor {
     /// The kind of memory that it is for.
@@ -60,7 +61,7 @@ macro_rules! read {
             accessors: &[
                 accessor!(Buffer, &[Element::F32], concat!($name, "_buffer.wgsl")),
                 accessor!(Buffer, &[Element::F16], concat!($name, "_buffer_f16.wgsl")),
-                accessor!(Texture, &Element::ALL, concat!($name, "_texture.wgsl")),
+                accessor!(Texture, &Element::FLOATS, concat!($name, "_texture.wgsl")),
                 $($more),*
             ],
         }
@@ -68,14 +69,46 @@ macro_rules! read {
 }
 
 /// Input activations, `x_at(i)`.
-pub static X: Argument = read!(0, "x", []);
-/// Packed weights, `w_at(i)`; of bytes, q / 127.
-pub static W: Argument = read!(1, "w", [accessor!(Buffer, &[Element::Snorm8], "w_buffer_snorm8.wgsl")]);
-/// A second input, `x2_at(i)`.
-pub static X2: Argument = read!(2, "x2", []);
-/// What the epilogue adds, `residual_at(i)`.
-pub static RESIDUAL: Argument = read!(3, "residual", []);
-/// Output activations, `y_put(i, v)`.
+///
+/// Of integers `x_word(i)`, four to a `u32`, and `x_integers(i)`, a `vec4<i32>`; sums have the latter only.
+pub static X: Argument = read!(
+    0,
+    "x",
+    [
+        accessor!(Buffer, &[Element::I8], "x_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "x_texture_i8.wgsl"),
+        accessor!(Buffer, &[Element::I32], "x_buffer_i32.wgsl")
+    ]
+);
+/// Packed weights, `w_at(i)`; of bytes that stand for floats, q / 127. Of integers `w_word(i)`, four to a `u32`,
+/// or `w_block(i)`, four of those.
+pub static W: Argument = read!(
+    1,
+    "w",
+    [
+        accessor!(Buffer, &[Element::Snorm8], "w_buffer_snorm8.wgsl"),
+        accessor!(Buffer, &[Element::I8], "w_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "w_texture_i8.wgsl"),
+        accessor!(Buffer, &[Element::I8Block], "w_buffer_i8_block.wgsl"),
+        accessor!(Texture, &[Element::I8Block], "w_texture_i8_block.wgsl")
+    ]
+);
+/// A second input, `x2_at(i)`; of integers `x2_integers(i)`.
+pub static X2: Argument = read!(
+    2,
+    "x2",
+    [accessor!(Buffer, &[Element::I8], "x2_buffer_i8.wgsl"), accessor!(Texture, &[Element::I8], "x2_texture_i8.wgsl")]
+);
+/// What the epilogue adds, `residual_at(i)`; of integers `residual_integers(i)`.
+pub static RESIDUAL: Argument = read!(
+    3,
+    "residual",
+    [
+        accessor!(Buffer, &[Element::I8], "residual_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "residual_texture_i8.wgsl")
+    ]
+);
+/// Output activations, `y_put(i, v)`; of integers a `vec4<i32>`.
 pub static Y: Argument = Argument {
     name: "y",
     binding: 4,
@@ -85,6 +118,9 @@ pub static Y: Argument = Argument {
         accessor!(Buffer, &[Element::F16], "y_buffer_f16.wgsl"),
         accessor!(Texture, &[Element::F32], "y_texture.wgsl"),
         accessor!(Texture, &[Element::F16], "y_texture_f16.wgsl"),
+        accessor!(Buffer, &[Element::I8], "y_buffer_i8.wgsl"),
+        accessor!(Texture, &[Element::I8], "y_texture_i8.wgsl"),
+        accessor!(Buffer, &[Element::I32], "y_buffer_i32.wgsl"),
     ],
 };
 /// A table of integers.
@@ -101,3 +137,5 @@ pub static BIAS: Argument = Argument {
     access: Access::Read,
     accessors: &[accessor!(Buffer, &[Element::F32], "bias.wgsl")],
 };
+/// What integer kernels rescale by: a table that `int8/arith.wgsl` declares.
+pub static FACTORS: Argument = Argument { name: "factors", binding: 7, access: Access::Read, accessors: &[] };

@@ -76,7 +76,7 @@ pub(super) fn row(sizes: &Sizes<'_>, pixels: usize) -> Option<tile::Row> {
 }
 
 /// Weights that a convolution in groups may have when computed as a dense one.
-const MAX_DENSE: usize = 1 << 26;
+pub(super) const MAX_DENSE: usize = 1 << 26;
 
 impl Lower for Conv2d {
     fn lower(&self, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
@@ -179,7 +179,7 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
 
 /// The number of groups that the kernel works in: the convolution's own if each fills whole planes
 /// of both sides, otherwise one.
-fn plane_groups(groups: usize, x: &Layout, y: &Layout) -> usize {
+pub(super) fn plane_groups(groups: usize, x: &Layout, y: &Layout) -> usize {
     let whole = |layout: &Layout| layout.planes() * 4 == layout.channels() && (layout.planes()).is_multiple_of(groups);
     if whole(x) && whole(y) { groups } else { 1 }
 }

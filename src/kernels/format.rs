@@ -1,5 +1,5 @@
 //! How vec4s lie in memory: the kind of memory and the number format. Kernels see neither: they read and
-//! write `vec4<f32>` through accessors, and compute in f32.
+//! write `vec4<f32>` through accessors, and compute in f32; those of integers four integers.
 
 /// The kind of memory that vec4s lie in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -49,19 +49,31 @@ pub enum Element {
     F16,
     /// Signed bytes q that stand for q / 127; textures are `rgba8snorm`. Weights only.
     Snorm8,
+    /// Signed bytes that are integers, four to a `u32`; textures are `r32uint`.
+    I8,
+    /// Four times four signed bytes, four `u32`; textures are `rgba32uint`. Weights only: for each of four
+    /// outputs those of four inputs.
+    I8Block,
+    /// Integers of 32 bits. Sums only, in buffers.
+    I32,
 }
 
 impl Element {
-    /// All of them.
-    pub const ALL: [Element; 3] = [Element::F32, Element::F16, Element::Snorm8];
+    /// Those that stand for floats.
+    pub const FLOATS: [Element; 3] = [Element::F32, Element::F16, Element::Snorm8];
 
     /// Bytes of a vec4.
     pub fn bytes(self) -> u64 {
         match self {
-            Element::F32 => 16,
+            Element::F32 | Element::I8Block | Element::I32 => 16,
             Element::F16 => 8,
-            Element::Snorm8 => 4,
+            Element::Snorm8 | Element::I8 => 4,
         }
+    }
+
+    /// Whether values are integers, not floats.
+    pub fn is_integer(self) -> bool {
+        matches!(self, Element::I8 | Element::I8Block | Element::I32)
     }
 }
 
@@ -87,12 +99,16 @@ impl Format {
         stored * self.element.bytes()
     }
 
-    /// For keys: the storage's letter, and behind it `h` for 16-bit floats, `q` for bytes.
+    /// For keys: the storage's letter, and behind it `h` for 16-bit floats, `q` for bytes that stand for floats,
+    /// `i`, `k` and `s` for integers, blocks of them and sums.
     pub fn key(self) -> String {
         let element = match self.element {
             Element::F32 => "",
             Element::F16 => "h",
             Element::Snorm8 => "q",
+            Element::I8 => "i",
+            Element::I8Block => "k",
+            Element::I32 => "s",
         };
         format!("{}{element}", self.storage.letter())
     }

@@ -1,7 +1,7 @@
 //! Copies channels to other places: for the few values whose layout has to change.
 
 use super::lowering::Piece;
-use super::{Binding, Kernel, Lowering, TABLE, X, Y, source};
+use super::{Binding, Element, Kernel, Lowering, TABLE, X, Y, int8, source};
 use crate::error::Result;
 
 pub(super) static KERNEL: Kernel = Kernel {
@@ -14,7 +14,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     fixed: &[],
 };
 
-/// Fills the planes of `into`: physical channel `c` gets the physical channel `source[c]` of
+/// Fills the planes of `into`, which holds floats or, as `from`, integers of 8 bits: physical channel `c` gets the physical channel `source[c]` of
 /// `from`, or zero.
 pub(super) fn push(
     cx: &mut Lowering<'_>,
@@ -27,5 +27,10 @@ pub(super) fn push(
     let table = cx.table(table);
     let constants = [("PIXELS", pixels), ("X_PLANE", from.first_plane), ("Y_PLANE", into.first_plane)];
     let bindings = vec![Binding::Tensor(from.tensor), table, Binding::Tensor(into.tensor)];
-    cx.push(&KERNEL, &constants, bindings, [pixels, source.len() / 4, 1], 0)
+    let kernel = match cx.tensor_format(from.tensor).element {
+        Element::I8 => &int8::gather::KERNEL,
+        Element::I32 => return Err(cx.error("the layout of sums would have to change, which no kernel does")),
+        _ => &KERNEL,
+    };
+    cx.push(kernel, &constants, bindings, [pixels, source.len() / 4, 1], 0)
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::{
     Binding, Decision, Element, Format, Kernel, Layout, Output, Place, Step, Storage, Target, TensorId, TensorInfo,
-    Tile, WeightBlob, WeightsId, gather, layout,
+    Tile, WeightBlob, WeightsId, gather, int8, layout,
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
+use crate::int8::program::{IntOp, Program, Type};
 use crate::ops::Op;
 use crate::with_each_op;
 
@@ -76,9 +77,14 @@ pub struct Lowered {
     pub places: Vec<Place>,
 }
 
+/// How sums are stored.
+const SUMS: Format = Format { storage: Storage::Buffer, element: Element::I32 };
+
 /// The state of planning.
 pub struct Lowering<'g> {
     graph: &'g Graph,
+    /// The integer program that `graph` is the outline of, if it is one.
+    program: Option<&'g Program>,
     batch: usize,
     target: Target,
     /// Which values are read back.
@@ -127,6 +133,7 @@ impl<'g> Lowering<'g> {
         let places = vec![];
         let mut cx = Lowering {
             graph,
+            program: None,
             batch,
             target,
             read_back,
@@ -146,9 +153,20 @@ impl<'g> Lowering<'g> {
         Ok(cx)
     }
 
+    /// The same for an integer program, whose outline the graph is: nodes that are not float become integer
+    /// kernels.
+    pub(crate) fn of_program(self, program: &'g Program) -> Self {
+        Lowering { program: Some(program), ..self }
+    }
+
     /// Lowers one node; its inputs must have been lowered.
     pub fn node(&mut self, id: NodeId) -> Result<()> {
         self.current = id;
+        if let Some(node) = self.program.and_then(|program| program.nodes.get(id.index()))
+            && !matches!(node.op, IntOp::Float(_))
+        {
+            return int8::lower(node, id, self);
+        }
         lower(&self.graph.node(id).op, id, self)
     }
 
@@ -276,8 +294,21 @@ impl<'g> Lowering<'g> {
         Ok(Operand { tensor: into.tensor, first_plane: 0, planes: into.planes, layout: layout.clone() })
     }
 
+    /// What a value is held in, if not in floats.
+    pub(super) fn integer_type(&self, id: NodeId) -> Option<&'g Type> {
+        self.program
+            .and_then(|program| program.nodes.get(id.index()))
+            .map(|node| &node.ty)
+            .filter(|ty| **ty != Type::F32)
+    }
+
     /// A new tensor with the pixels of `id`'s value.
     pub fn allocate(&mut self, id: NodeId, planes: usize) -> Result<Piece> {
+        match self.integer_type(id) {
+            Some(Type::I32 { .. }) => return self.allocate_in(SUMS, id, planes),
+            Some(_) => return self.allocate_in(self.integers_format(), id, planes),
+            None => {}
+        }
         // What comes from the host and what goes there is copied as buffers of f32.
         let ends = id == self.graph.input() || self.read_back[id.index()];
         let format = if ends { Format::HOST } else { self.floats_in(self.target.activations) };
@@ -287,6 +318,31 @@ impl<'g> Lowering<'g> {
     /// The target's number format of floats, in that kind of memory.
     fn floats_in(&self, storage: Storage) -> Format {
         Format { storage, element: if self.target.f16 { Element::F16 } else { Element::F32 } }
+    }
+
+    fn integers_format(&self) -> Format {
+        Format { storage: self.target.activations, element: Element::I8 }
+    }
+
+    /// A new tensor of integers of 8 bits between two steps of the node being lowered.
+    pub(super) fn integers(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
+        Ok(self.allocate_as(self.integers_format(), self.current, planes, pixels)?.tensor)
+    }
+
+    /// A new tensor of sums between two steps of the node being lowered.
+    pub(super) fn sums(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
+        Ok(self.allocate_as(SUMS, self.current, planes, pixels)?.tensor)
+    }
+
+    /// Weights of integers for upload.
+    pub(super) fn integer_weights(&mut self, element: Element, words: Vec<u32>) -> Binding {
+        let storage = self.target.weights.fitting(words.len() as u64 * 4 / element.bytes());
+        self.constants(words, Format { storage, element })
+    }
+
+    /// How a tensor is stored.
+    pub(super) fn tensor_format(&self, tensor: TensorId) -> Format {
+        self.format(Binding::Tensor(tensor))
     }
 
     /// A new tensor of f32 between two steps of the node being lowered.
@@ -439,9 +495,14 @@ impl<'g> Lowering<'g> {
     }
 
     /// Where a value that is to be read back will be: f32 in a buffer, copied there if it is a view
-    /// of another value that is stored otherwise.
+    /// of another value that is stored otherwise. Integers become the floats that they stand for.
     pub fn output(&mut self, id: NodeId) -> Result<Output> {
         let Operand { mut tensor, mut first_plane, planes, layout } = self.operand(id)?;
+        if self.integer_type(id).is_some() {
+            let into = self.allocate_in(Format::HOST, id, planes)?;
+            int8::dequantize::push(id, into, self)?;
+            return Ok(Output { node: id, shape: self.shape(id), tensor: into.tensor, first_plane: 0, layout });
+        }
         if self.format(Binding::Tensor(tensor)) != Format::HOST {
             let into = self.allocate_in(Format::HOST, id, planes)?;
             let channels: Vec<Option<usize>> = (0..planes * 4).map(Some).collect();

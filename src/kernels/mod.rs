@@ -21,6 +21,7 @@ mod gate;
 mod gather;
 mod gemm;
 mod global_avg_pool;
+mod int8;
 mod layout;
 mod linear;
 mod lowering;
@@ -73,7 +74,11 @@ pub struct Source {
 
 macro_rules! source {
     ($file:expr) => {
-        $crate::kernels::Source { file: $file, text: include_str!(concat!("../../shaders/", $file)), subgroup: None }
+        $crate::kernels::Source {
+            file: $file,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)),
+            subgroup: None,
+        }
     };
 }
 pub(crate) use source;
@@ -124,6 +129,20 @@ pub static KERNELS: &[&Kernel] = &[
     &gather::KERNEL,
     &gemm::KERNEL,
     &global_avg_pool::KERNEL,
+    &int8::activate::KERNEL,
+    &int8::add::KERNEL,
+    &int8::affine::KERNEL,
+    &int8::conv::KERNEL,
+    &int8::conv_float::KERNEL,
+    &int8::gemm::KERNEL,
+    &int8::linear::KERNEL,
+    &int8::depthwise::KERNEL,
+    &int8::dequantize::KERNEL,
+    &int8::gate::KERNEL,
+    &int8::gather::KERNEL,
+    &int8::global_pool::KERNEL,
+    &int8::pool::KERNEL,
+    &int8::quantize::KERNEL,
     &linear::KERNEL,
     &mlp::KERNEL,
     &mlp_direct::KERNEL,

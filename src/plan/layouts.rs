@@ -4,17 +4,25 @@
 //! operators that work channel by channel want their input and output alike. Each cut is passed on
 //! once to every value that it concerns; a cut on a whole plane of four costs nothing.
 
+mod integer;
+
 use std::collections::BTreeSet;
 
 use crate::graph::{Graph, NodeId};
+use crate::int8::Program;
 use crate::kernels::Layout;
 use crate::ops::Op;
 
 type Cuts = BTreeSet<usize>;
 
-/// One layout per node.
-pub(super) fn assign(graph: &Graph) -> Vec<Layout> {
-    let cuts = Spread::new(graph).run();
+/// One layout per node. `program` is what the graph is the outline of, if it is one.
+pub(super) fn assign(graph: &Graph, program: Option<&Program>) -> Vec<Layout> {
+    let mut spread = Spread::new(graph);
+    match program {
+        Some(program) => graph.ids().skip(1).for_each(|id| spread.relate_in(program, id)),
+        None => graph.ids().skip(1).for_each(|id| spread.relate(id)),
+    }
+    let cuts = spread.run();
     graph.ids().map(|id| layout(&cuts[id.index()], graph.node(id).shape.channels)).collect()
 }
 
@@ -54,7 +62,6 @@ impl<'g> Spread<'g> {
     }
 
     fn run(mut self) -> Vec<Cuts> {
-        self.graph.ids().skip(1).for_each(|id| self.relate(id));
         while let Some((id, cut)) = self.ahead.pop() {
             for at in 0..self.links[id.index()].len() {
                 let Link { first, channels, other, there } = self.links[id.index()][at];

@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
+use crate::int8::Program;
 use crate::kernels::{Decision, Element, Lowered, Lowering, Place, Step, Storage, Target, TensorId};
 
 pub use crate::kernels::{Output, TensorInfo, WeightBlob};
@@ -57,20 +58,37 @@ impl Plan {
     /// # Errors
     /// As [`Plan::new`].
     pub fn for_target(graph: &Graph, batch: usize, wanted: &[NodeId], target: Target) -> Result<Plan> {
-        if batch == 0 {
-            return Err(Error::argument("a batch must hold at least one sample"));
-        }
-        // Everything below multiplies by the batch; a plane of four channels takes 16 bytes a pixel.
-        for node in graph.nodes() {
-            let bytes = batch.checked_mul(node.shape.len().next_multiple_of(4)).and_then(|n| n.checked_mul(16));
-            if bytes.is_none_or(|bytes| bytes > 1 << 40) {
-                let reason = format!("a batch of {batch} × {} is too large", node.shape);
-                return Err(Error::Plan { node: node.name.clone(), reason });
-            }
-        }
+        check_size(graph, batch)?;
+        Plan::lower(graph, None, batch, wanted, target)
+    }
+
+    /// Plans an integer program for `batch` samples per run. The plan's nodes are the program's values; `wanted` are
+    /// nodes of the graph that it was made of, whose values are read back, in floats, besides the network's output.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; [`Error::Argument`] for a wanted node that the program has no value for.
+    pub fn for_program(program: &Program, batch: usize, wanted: &[NodeId], target: Target) -> Result<Plan> {
+        let outline = program.outline();
+        check_size(&outline, batch)?;
+        let value = |id: &NodeId| program.values.get(id.index()).copied().flatten().map(|value| NodeId(value.0 as u32));
+        let missing = |id: &NodeId| Error::argument(format!("{}: node {} has no value", program.name, id.0));
+        let wanted = wanted.iter().map(|id| value(id).ok_or_else(|| missing(id))).collect::<Result<Vec<_>>>()?;
+        Plan::lower(&outline, Some(program), batch, &wanted, target)
+    }
+
+    fn lower(
+        graph: &Graph,
+        program: Option<&Program>,
+        batch: usize,
+        wanted: &[NodeId],
+        target: Target,
+    ) -> Result<Plan> {
         let read_back: Vec<NodeId> = [graph.output()].into_iter().chain(wanted.iter().copied()).collect();
-        let layouts = layouts::assign(graph);
+        let layouts = layouts::assign(graph, program);
         let mut lowering = Lowering::new(graph, batch, target, &read_back, layouts)?;
+        if let Some(program) = program {
+            lowering = lowering.of_program(program);
+        }
         for id in graph.ids().skip(1) {
             lowering.node(id)?;
         }
@@ -79,6 +97,12 @@ impl Plan {
         let memory = Memory::assign(&steps, &tensors, input, &outputs);
         let (name, input_shape) = (graph.name.clone(), graph.input_shape());
         Ok(Plan { name, batch, steps, tensors, weights, memory, input, input_shape, outputs, decisions, places })
+    }
+
+    /// The same plan with memory of its own for every tensor: what a run leaves in them can be
+    /// [looked at](crate::gpu::GpuExecutor::read_tensor).
+    pub fn without_reuse(self) -> Plan {
+        Plan { memory: Memory::separate(&self.tensors), ..self }
     }
 
     /// Bytes of all weights.
@@ -92,6 +116,21 @@ impl Plan {
     }
 }
 
+/// Everything multiplies by the batch; a plane of four channels takes at most 16 bytes a pixel.
+fn check_size(graph: &Graph, batch: usize) -> Result<()> {
+    if batch == 0 {
+        return Err(Error::argument("a batch must hold at least one sample"));
+    }
+    for node in graph.nodes() {
+        let bytes = batch.checked_mul(node.shape.len().next_multiple_of(4)).and_then(|n| n.checked_mul(16));
+        if bytes.is_none_or(|bytes| bytes > 1 << 40) {
+            let reason = format!("a batch of {batch} × {} is too large", node.shape);
+            return Err(Error::Plan { node: node.name.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, batch, steps) = (&self.name, self.batch, self.steps.len());
@@ -99,7 +138,8 @@ impl fmt::Display for Plan {
         let held = |element| formats().any(|format| format.element == element);
         let f16 = if held(Element::F16) { ", 16-bit floats" } else { "" };
         let bytes = if held(Element::Snorm8) { ", weights of 8 bits" } else { "" };
-        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs{f16}{bytes}", self.macs())?;
+        let integers = if held(Element::I8) { ", integers of 8 bits" } else { "" };
+        writeln!(f, "{name}: batch {batch}, {steps} dispatches, {} MACs{f16}{bytes}{integers}", self.macs())?;
         let memory = &self.memory;
         let (peak, without) = (memory.bytes(), self.tensors.iter().map(TensorInfo::bytes).sum::<u64>());
         let slots = memory.slots.len();

@@ -15,7 +15,7 @@ use crate::gpu::{
     Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PipelineCache, Queue, StepTime,
 };
 use crate::graph::{Graph, NodeId};
-use crate::int8;
+use crate::int8::{self, Program};
 use crate::kernels::{Choices, MAX_TOP, Target};
 use crate::picture::Picture;
 use crate::plan::Plan;
@@ -102,20 +102,29 @@ impl Engine {
         Ok(Started { engine, device, precision, note: note.map(str::to_owned), choices: Arc::default() })
     }
 
-    /// Plans the network for the device and builds its pipelines; what is tuned is added to `device`. 16-bit
-    /// floats have to pass a test on the device; f32 takes their place if they do not.
+    /// Plans the network for the device and builds its pipelines; what is tuned is added to `device`. Integers and
+    /// 16-bit floats have to pass a test on the device; f32 takes their place if they do not.
     pub(super) async fn gpu(
         context: &GpuContext,
         mut device: DeviceInfo,
         model: &Model,
         setup: &Setup,
     ) -> Result<Started> {
-        let held = model.precision();
+        let mut held = model.precision();
         let mut note = match held {
-            Precision::F32 | Precision::F16 => None,
             Precision::W8 => Some("weights of 8 bits, activations in f32".to_owned()),
-            Precision::W8a8 => Some("weights of 8 bits, activations in f32 and not rounded".to_owned()),
+            Precision::F32 | Precision::F16 | Precision::W8a8 => None,
         };
+        if let Some(quantization) = model.quantization().filter(|_| held == Precision::W8a8) {
+            let program = int8::lower(model.graph(), quantization)?;
+            match integers(context, model, setup, program, &device).await? {
+                Ok(started) => return Ok(started),
+                Err(failed) => {
+                    let instead = "weights of 8 bits, activations in f32 and not rounded instead";
+                    (held, note) = (Precision::W8, Some(format!("{failed}: {instead}")));
+                }
+            }
+        }
         if setup.precision == Precision::F16 {
             let (mut executor, choices) = executor(context, model, setup, true, &mut device).await?;
             match self_test::f16(&mut executor, model).await? {
@@ -212,6 +221,59 @@ impl Engine {
     }
 }
 
+/// In integers, if the device computes the same as the CPU; if not, the reason.
+async fn integers(
+    context: &GpuContext,
+    model: &Model,
+    setup: &Setup,
+    program: Program,
+    device: &DeviceInfo,
+) -> Result<std::result::Result<Started, String>> {
+    let float_nodes = program.float_nodes();
+    let mut executor = match executor_of_integers(context, model, setup, &program).await {
+        Ok(executor) => executor,
+        // A device that takes no integer products may still take floats.
+        Err(error @ (Error::Gpu { .. } | Error::Plan { .. })) => {
+            return Ok(Err(format!("integers cannot be computed on it ({error})")));
+        }
+        Err(error) => return Err(error),
+    };
+    let passed = match self_test::integers(&mut executor, model, program).await? {
+        Ok(passed) => passed,
+        Err(failed) => return Ok(Err(format!("integers failed their self-test ({failed})"))),
+    };
+    let kept = match float_nodes {
+        0 => String::new(),
+        1 => ", one node in f32".to_owned(),
+        nodes => format!(", {nodes} nodes in f32"),
+    };
+    Ok(Ok(Started {
+        engine: Engine::Gpu(Box::new(executor)),
+        device: device.clone(),
+        precision: Precision::W8a8,
+        note: Some(format!("in integers{kept}; self-test passed: {passed}")),
+        choices: Arc::default(),
+    }))
+}
+
+/// The executor of an integer program, whose tiles rules choose.
+async fn executor_of_integers(
+    context: &GpuContext,
+    model: &Model,
+    setup: &Setup,
+    program: &Program,
+) -> Result<GpuExecutor> {
+    let target = Target { choices: Arc::default(), ..context.target() };
+    let plan = Plan::for_program(program, setup.batch, &setup.wanted, target)?;
+    GpuExecutor::new(context, plan, options(model, setup)).await
+}
+
+fn options(model: &Model, setup: &Setup) -> ExecutorOptions {
+    let preprocess = Some(model.preprocess().clone());
+    let (safe_shaders, pipelines) = (setup.safe_shaders, setup.pipelines.clone());
+    ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false }
+}
+
 /// The executor with the choices that it was planned by.
 async fn executor(
     context: &GpuContext,
@@ -220,12 +282,10 @@ async fn executor(
     f16: bool,
     device: &mut DeviceInfo,
 ) -> Result<(GpuExecutor, Arc<Choices>)> {
-    let Setup { batch, safe_shaders, pipelines, wanted, tuning, .. } = setup;
-    let preprocess = Some(model.preprocess().clone());
-    let (safe_shaders, pipelines) = (*safe_shaders, pipelines.clone());
-    let options = ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false };
+    let Setup { batch, safe_shaders, wanted, tuning, .. } = setup;
+    let options = options(model, setup);
     let target = Target { f16, ..context.target() };
-    let mut target = tuning.choose(target, context, model, *batch, safe_shaders).await?;
+    let mut target = tuning.choose(target, context, model, *batch, *safe_shaders).await?;
     loop {
         let plan = Plan::for_target(model.graph(), *batch, wanted, target.clone())?;
         device.tuning = describe(&plan, &target.choices);

@@ -1,19 +1,49 @@
-//! Whether 16-bit floats are enough for a network on a device: one picture through the plan that stores
-//! them and through the CPU executor in f32.
+//! Whether a device computes a network as it should: one picture through its plan and through the CPU executor.
+//! 16-bit floats have to be enough, integers the same.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::model::Model;
-use crate::cpu::CpuExecutor;
+use crate::cpu::{CpuExecutor, Int8Executor};
 use crate::error::Result;
 use crate::gpu::GpuExecutor;
+use crate::int8::Program;
 use crate::picture::Picture;
 
 /// Relative L2 distance of the outputs up to which they are enough.
 const BOUND: f64 = 5e-3;
 
-/// Runs the test. `Ok` says how far outputs are apart, `Err` why 16-bit floats are not enough.
+/// The same where nodes were kept float: they round otherwise on every device, and what they make may get to the
+/// next integer.
+const FLOAT_NODES_BOUND: f64 = 0.05;
+
+/// Tests integers. `Ok` says what was seen, `Err` what is wrong.
+///
+/// # Errors
+/// If the device fails.
+pub(super) async fn integers(
+    executor: &mut GpuExecutor,
+    model: &Model,
+    program: Program,
+) -> Result<std::result::Result<String, String>> {
+    let [height, width] = model.preprocess().crop;
+    let input = model.preprocess().apply(&picture(width, height)?)?;
+    let exact = program.float_nodes() == 0;
+    let expected = Int8Executor::new(program).run(&input)?;
+    let found = executor.run_tensor(&input).await?.into_iter().next();
+    let found = found.as_ref().map_or(&[][..], |found| found.data());
+    if !exact {
+        return Ok(compare(found, expected.data(), FLOAT_NODES_BOUND));
+    }
+    Ok(match found.iter().zip(expected.data()).position(|(a, b)| a != b) {
+        None if found.len() == expected.len() => Ok("bit for bit the CPU's".to_owned()),
+        None => Err(format!("it made {} outputs of {}", found.len(), expected.len())),
+        Some(at) => Err(format!("output {at} is {}, not {}", found[at], expected.data()[at])),
+    })
+}
+
+/// Tests 16-bit floats. `Ok` says how far outputs are apart, `Err` why 16-bit floats are not enough.
 ///
 /// # Errors
 /// If the device fails.
@@ -22,7 +52,7 @@ pub(super) async fn f16(executor: &mut GpuExecutor, model: &Model) -> Result<std
     let input = model.preprocess().apply(&picture(width, height)?)?;
     let expected = CpuExecutor::new(model.graph().clone())?.run(&input)?;
     let found = executor.run_tensor(&input).await?.into_iter().next();
-    Ok(compare(found.as_ref().map_or(&[], |found| found.data()), expected.data()))
+    Ok(compare(found.as_ref().map_or(&[], |found| found.data()), expected.data(), BOUND))
 }
 
 /// A picture with the spectrum of photographs: waves whose height goes with their length, and noise.
@@ -52,7 +82,7 @@ fn picture(width: u32, height: u32) -> Result<Picture> {
     Picture::from_rgb(width, height, &rgb)
 }
 
-fn compare(found: &[f32], expected: &[f32]) -> std::result::Result<String, String> {
+fn compare(found: &[f32], expected: &[f32], bound: f64) -> std::result::Result<String, String> {
     if found.len() != expected.len() || found.is_empty() {
         return Err(format!("it made {} outputs of {}", found.len(), expected.len()));
     }
@@ -63,13 +93,13 @@ fn compare(found: &[f32], expected: &[f32]) -> std::result::Result<String, Strin
     let apart = pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
     let size = pairs().map(|(_, b)| b * b).sum::<f64>().sqrt();
     // An expected output that is not finite fails too.
-    if apart > BOUND * size || !apart.is_finite() {
-        return Err(format!("relative error {:.1e}, at most {BOUND:.0e} is allowed", apart / size));
+    if apart > bound * size || !apart.is_finite() {
+        return Err(format!("relative error {:.1e}, at most {bound:.0e} is allowed", apart / size));
     }
     let [best, expected_best] = [found, expected].map(best);
     // Two classes may be closer than the bound; then neither is wrong.
     let largest = expected.iter().fold(0f32, |most, v| most.max(v.abs()));
-    if f64::from(expected[expected_best] - expected[best]) > BOUND * f64::from(largest) {
+    if f64::from(expected[expected_best] - expected[best]) > bound * f64::from(largest) {
         return Err(format!("class {best} comes first instead of {expected_best}"));
     }
     Ok(format!("relative error {:.1e}", apart / size.max(f64::MIN_POSITIVE)))
@@ -97,7 +127,7 @@ mod tests {
     #[test]
     fn only_close_outputs_with_the_same_best_class_pass() {
         let expected = [1.0, 3.0, -2.0];
-        assert!(compare(&[1.001, 3.001, -2.0], &expected).unwrap().starts_with("relative error 3.8e-4"));
+        assert!(compare(&[1.001, 3.001, -2.0], &expected, BOUND).unwrap().starts_with("relative error 3.8e-4"));
         for (found, reason) in [
             (&[1.0, 3.1, -2.0][..], "relative error 2.7e-2, at most 5e-3"),
             (&[1.0, f32::INFINITY, -2.0], "holds inf"),
@@ -105,17 +135,17 @@ mod tests {
             (&[1.0, 3.0], "2 outputs of 3"),
             (&[], "0 outputs of 3"),
         ] {
-            let message = compare(found, &expected).unwrap_err();
+            let message = compare(found, &expected, BOUND).unwrap_err();
             assert!(message.contains(reason), "{message}");
         }
-        assert!(compare(&expected, &[f32::NAN; 3]).is_err());
+        assert!(compare(&expected, &[f32::NAN; 3], BOUND).is_err());
         // Closer than the bound: either may come first.
-        assert!(compare(&[3.001, 3.0], &[3.0, 3.001]).is_ok());
+        assert!(compare(&[3.001, 3.0], &[3.0, 3.001], BOUND).is_ok());
         // Within the bound as a whole, but another class comes first by more than a tie.
         let mut long = vec![3.0; 5000];
         long[7] = 4.0;
         let mut other = long.clone();
         (other[7], other[9]) = (3.5, 3.8);
-        assert_eq!(compare(&other, &long).unwrap_err(), "class 9 comes first instead of 7");
+        assert_eq!(compare(&other, &long, BOUND).unwrap_err(), "class 9 comes first instead of 7");
     }
 }

@@ -10,6 +10,7 @@ mod mixers;
 pub mod mlp;
 mod networks;
 mod pointwise;
+pub mod quantized;
 
 use foveate::kernels::Target;
 use foveate::ops::*;

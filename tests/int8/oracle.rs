@@ -173,7 +173,8 @@ pub fn check(program: &Program, values: &[Data], what: &str) -> usize {
             checked += 1;
         } else if let (IntOp::Quantize, Type::I8 { scale }) = (&node.op, &node.ty) {
             let Data::F32(x) = &values[node.inputs[0].0] else { panic!("{}: floats were expected", at()) };
-            let expected = x.iter().map(|v| i128::from((v / scale).round_ties_even().clamp(-127.0, 127.0) as i32));
+            let inverse = 1.0 / scale;
+            let expected = x.iter().map(|v| i128::from((v * inverse).round_ties_even().clamp(-127.0, 127.0) as i32));
             assert!(found.unwrap().into_iter().eq(expected), "{}", at());
             checked += 1;
         }

@@ -5,6 +5,7 @@ use super::prepared::{Place, Workspace};
 use crate::cpu::kernel as float_kernel;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
+use crate::int8::arith::ToGrid;
 use crate::int8::program::{IntOp, Program, Type, ValueId};
 use crate::int8::reference::{self, Data};
 use crate::quant::grid;
@@ -52,7 +53,10 @@ pub(super) fn run(
         IntOp::Quantize => {
             let value = node.inputs.first().and_then(|id| memory.floats.get(*id)).ok_or_else(missing)?;
             let (Type::I8 { scale }, Place::Bytes(slot, map)) = (&node.ty, output) else { return Err(missing()) };
-            let integers: Vec<i8> = value.data().iter().map(|v| grid::quantize(*v, *scale)).collect();
+            let integers: Vec<i8> = {
+                let grid = ToGrid::new(*scale);
+                value.data().iter().map(|v| grid.apply(*v)).collect()
+            };
             enter(&map, &integers, &mut memory.bytes[slot]);
         }
         _ => {

@@ -9,15 +9,14 @@ use super::kernel::{Ending, Kernel, Out, Reads, Scratch};
 use super::layout::{Bytes, LANES, Rescale, Words};
 use crate::cpu::blocked::layout::Map;
 use crate::cpu::blocked::slots::Rect;
-use crate::int8::arith::shift_round;
+use crate::int8::arith::{LARGEST, ToGrid, shift_round};
 use crate::int8::program::{Add, Affine, Gate, Pool};
 use crate::int8::table::{Finish, Table};
-use crate::quant::grid;
 
 /// What is computed, value by value.
 pub(super) enum Form {
-    /// The network's input, divided by the scale.
-    Quantize(f32),
+    /// The network's input, on the grid.
+    Quantize(ToGrid),
     /// Sum of two values.
     Add { multipliers: [i32; 2], shift: u32 },
     /// Product with a value per channel.
@@ -44,7 +43,7 @@ impl Elementwise {
     }
 
     pub(super) fn quantize(scale: f32, input: Map, output: Map, threads: usize) -> Self {
-        Self::new(Form::Quantize(scale), &Finish::Clamp { low: -127 }, [input; 2], output, threads)
+        Self::new(Form::Quantize(ToGrid::new(scale)), &Finish::Clamp { low: -127 }, [input; 2], output, threads)
     }
 
     /// Of two operands.
@@ -125,7 +124,7 @@ impl Job for Row<'_, '_> {
         let Row { op, reads, at: [plane, y], row } = self;
         let read = |i: usize| &reads.values[i][op.inputs[i].at(plane, y, 0)..][..op.output.width];
         match &op.form {
-            Form::Quantize(scale) => quantize(reads.image, &op.inputs[0], [plane, y], *scale, row),
+            Form::Quantize(grid) => quantize(reads.image, &op.inputs[0], [plane, y], *grid, row),
             Form::Table => row.copy_from_slice(read(0)),
             Form::Add { multipliers, shift } => {
                 for ((out, a), b) in row.iter_mut().zip(read(0)).zip(read(1)) {
@@ -170,14 +169,14 @@ fn integer(block: &Bytes, lane: usize) -> i32 {
 
 /// A row of the image's channels that are a plane's.
 #[inline(always)]
-fn quantize(image: &[f32], map: &Map, [plane, y]: [usize; 2], scale: f32, row: &mut [Bytes]) {
+fn quantize(image: &[f32], map: &Map, [plane, y]: [usize; 2], grid: ToGrid, row: &mut [Bytes]) {
     for channel in plane * LANES..map.channels.min((plane + 1) * LANES) {
         let values = &image[(channel * map.height + y) * map.width..][..map.width];
         // In two loops, for the first to become vector instructions.
         for (blocks, values) in row.chunks_mut(64).zip(values.chunks(64)) {
             let mut bytes = [0; 64];
             for (q, v) in bytes.iter_mut().zip(values) {
-                *q = on_grid(*v, scale);
+                *q = on_grid(*v, grid);
             }
             for (block, q) in blocks.iter_mut().zip(bytes) {
                 block.0[channel % LANES] = q;
@@ -186,15 +185,17 @@ fn quantize(image: &[f32], map: &Map, [plane, y]: [usize; 2], scale: f32, row: &
     }
 }
 
-/// The byte of [`grid::quantize`], in operations that all become vector instructions: adding 1.5 · 2^23 to a number
+/// The byte of [`ToGrid::apply`], in operations that all become vector instructions: adding 1.5 · 2^23 to a number
 /// of that size leaves its nearest integer, half to even, in the lowest bits.
 #[inline(always)]
-fn on_grid(value: f32, scale: f32) -> u8 {
+fn on_grid(value: f32, grid: ToGrid) -> u8 {
     const TO_INTEGER: f32 = 12_582_912.0;
-    let x = value / scale;
-    let x = if x > grid::LARGEST as f32 { grid::LARGEST as f32 } else { x };
-    let x = if x < -(grid::LARGEST as f32) { -(grid::LARGEST as f32) } else { x };
-    let x = if x.is_nan() { 0.0 } else { x };
+    let x = if value > grid.limit { grid.limit } else { value };
+    let x = if x < -grid.limit { -grid.limit } else { x } * grid.inverse;
+    let x = if x > LARGEST as f32 { LARGEST as f32 } else { x };
+    let x = if x < -(LARGEST as f32) { -(LARGEST as f32) } else { x };
+    // False for NaN as well.
+    let x = if value.abs() >= f32::MIN_POSITIVE { x } else { 0.0 };
     ((x + TO_INTEGER).to_bits() as u8) ^ 128
 }
 
@@ -279,7 +280,8 @@ mod tests {
         let near = (-2600..=2600).map(|i| i as f32 * 0.05);
         for value in near.chain(ends) {
             for scale in [1.0, 0.1, 0.3, 1e-20] {
-                assert_eq!(on_grid(value, scale) ^ 128, grid::quantize(value, scale) as u8, "{value} {scale}");
+                let grid = ToGrid::new(scale);
+                assert_eq!(on_grid(value, grid) ^ 128, grid.apply(value) as u8, "{value} {scale}");
             }
         }
     }

@@ -92,7 +92,7 @@ fn residual_chains_agree_on_the_cuts_of_a_split() {
     let both = graph.add("both", Concat, &[left, right]).unwrap();
     let sum = graph.add("sum", Add::default(), &[a, both]).unwrap();
     graph.set_output(sum);
-    let layouts = assign(&graph);
+    let layouts = assign(&graph, None);
     assert_eq!(layouts[0], Layout::new([12]));
     for id in [a, both, sum] {
         assert_eq!(layouts[id.index()], Layout::new([6, 6]));
@@ -142,7 +142,7 @@ fn passing_cuts_on_is_as_good_as_asking_again_and_again() {
     let mut cut = 0;
     for _ in 0..500 {
         let graph = random_network(&mut rng);
-        let layouts = assign(&graph);
+        let layouts = assign(&graph, None);
         assert_eq!(layouts, by_asking(&graph), "{graph}");
         cut += layouts.iter().filter(|layout| **layout != Layout::new([layout.channels()])).count();
     }
@@ -162,7 +162,7 @@ fn hundreds_of_splits_of_thousands_of_channels() {
         last = graph.add(format!("both{n}"), Concat, &[left, right]).unwrap();
     }
     graph.set_output(last);
-    let layouts = assign(&graph);
+    let layouts = assign(&graph, None);
     // Each pair's cut reaches all others, and those that fall on a whole plane vanish.
     assert_eq!(layouts[last.index()], layouts[1]);
     assert!(layouts[1] != Layout::new([CHANNELS]) && layouts[1].channels() == CHANNELS);
