@@ -136,7 +136,7 @@ fn compare(
     };
     for (i, precision) in precisions.iter().enumerate() {
         let (time, ratio) = (median(&|times| times[i]), median(&|times| times[i] / times[0]));
-        println!("  {precision:5} median {time:8.2} ms, ratio {ratio:.2}");
+        println!("  {:5} median {time:8.2} ms, ratio {ratio:.2}", precision.to_string());
     }
     Ok(())
 }

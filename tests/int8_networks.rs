@@ -14,7 +14,7 @@ use foveate::int8::program::Output;
 use foveate::int8::reference::Data;
 use foveate::int8::table::Finish;
 use foveate::int8::{self, IntOp, Type, ValueId};
-use foveate::quant::{CalibrationSet, Options, Part, Quantized, Quantizer, Scheme};
+use foveate::quant::{self, CalibrationSet, Options, Part, Quantized, Quantizer, Scheme};
 use foveate::{DeviceChoice, Model, Picture, Precision, Session, Tensor};
 
 fn data(path: &str) -> PathBuf {
@@ -223,4 +223,27 @@ fn a_session_runs_w8a8_in_integers() {
     // In f32 the same weights run as floats.
     let floats = pollster::block_on(builder().precision(Precision::F32).load()).unwrap();
     assert!(!floats.device().to_string().contains("integers"));
+}
+
+#[test]
+fn a_session_calibrates_while_loading() {
+    let model = Model::builtin().unwrap();
+    let inputs = pictures().iter().map(|picture| model.preprocess().apply(picture).unwrap()).collect();
+    let set = CalibrationSet::new(inputs).unwrap();
+    let builder = || Session::builder().device(DeviceChoice::Cpu).precision(Precision::W8a8);
+    let mut session = pollster::block_on(builder().calibration(set.clone()).load()).unwrap();
+    assert_eq!(session.precision(), Precision::W8a8);
+    let quantized = quant::quantize(&model, set.clone(), Options::default()).unwrap();
+    let mut other = pollster::block_on(builder().model(quantized.clone()).load()).unwrap();
+    let picture = &pictures()[3];
+    let [a, b] = [&mut session, &mut other].map(|session| pollster::block_on(session.run(picture)).unwrap());
+    assert_eq!(a.logits(), b.logits());
+    // Noise does for random weights, and for nothing else.
+    let random = pollster::block_on(builder().random("mobileone-s0", 0).load()).unwrap();
+    assert!(random.precision_note().unwrap().contains("in integers"));
+    let fails = |builder: foveate::SessionBuilder| pollster::block_on(builder.load()).err().unwrap().to_string();
+    assert!(fails(builder()).contains("no ranges of activations"));
+    for unwanted in [builder().model(quantized), builder().precision(Precision::F32)] {
+        assert!(fails(unwanted.calibration(set.clone())).contains("a calibration set was given"));
+    }
 }

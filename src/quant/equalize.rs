@@ -17,6 +17,7 @@ use super::influence::Influence;
 use super::observe::Observed;
 use super::options::{Granularity, Options, Scheme};
 use super::parts::{Part, Place};
+use super::potential::Potential;
 use super::quantization::Quantization;
 use super::rescale::Factors;
 use super::ties::Ties;
@@ -29,13 +30,15 @@ const BY_RANGE: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Exponents of the readers' weights that are tried.
 const BY_WEIGHT: [f64; 4] = [0.0, 0.25, 0.5, 1.0];
 
-/// A channel's range counts for at least this part of its value's: what was nearly silent on the
-/// calibration pictures may speak up on others.
+/// A channel's range counts for at least this part of what it could be ([`Potential`], three standard deviations): what
+/// was nearly silent on the calibration pictures may speak up on others.
 const SILENT: f64 = 0.02;
 
-/// With n samples a channel's range counts for at least `PRIOR / (n + PRIOR)` of its value's: a few pictures do not tell
-/// which channels are small.
+/// With n samples it counts for at least `PRIOR / (n + PRIOR)` of that: a few pictures tell little.
 const PRIOR: f64 = 2.0;
+
+/// Ranges that are apart by more than this are as good as zero.
+const DEAD: f64 = 1e-6;
 
 /// How factors are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,6 +92,7 @@ pub fn equalize(
     let search = Search {
         observed,
         influence,
+        potential: Potential::of(&graph, observed),
         ties: &ties,
         quantized: quantization.quantized_values(&graph),
         parts: graph.ids().filter(|id| !float.contains(id)).flat_map(|id| Part::of(&graph, id)).collect(),
@@ -115,6 +119,7 @@ pub fn equalize(
 struct Search<'a> {
     observed: &'a Observed,
     influence: Influence,
+    potential: Potential,
     ties: &'a Ties,
     quantized: BTreeSet<NodeId>,
     parts: Vec<Part>,
@@ -183,10 +188,9 @@ impl Search<'_> {
             Place::Between(id) => self.observed.between(id),
         };
         let Some(seen) = seen else { return vec![0.0; self.channels(place)] };
-        let peaks: Vec<f64> = (0..self.channels(place)).map(|channel| seen.peak(channel)).collect();
-        let (largest, samples) = (peaks.iter().copied().fold(0.0, f64::max), seen.samples() as f64);
-        let least = largest * PRIOR / (samples + PRIOR);
-        peaks.into_iter().map(|peak| peak.max(least)).collect()
+        let part = (PRIOR / (seen.samples() as f64 + PRIOR)).max(SILENT);
+        let peak = |channel| seen.peak(channel).max(3.0 * part * self.potential.at(place, channel));
+        (0..self.channels(place)).map(peak).collect()
     }
 
     fn power(&self, place: Place, channel: usize) -> f64 {
@@ -339,11 +343,11 @@ impl Search<'_> {
     }
 }
 
-/// Parts of the largest, none smaller than [`SILENT`].
+/// Parts of the largest, none smaller than [`DEAD`].
 fn relative(mut values: Vec<f64>) -> Vec<f64> {
     let largest = values.iter().copied().fold(0.0, f64::max);
     for value in &mut values {
-        *value = if largest > 0.0 { (*value / largest).max(SILENT) } else { 1.0 };
+        *value = if largest > 0.0 { (*value / largest).max(DEAD) } else { 1.0 };
     }
     values
 }

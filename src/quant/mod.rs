@@ -21,6 +21,7 @@ mod noise;
 mod observe;
 mod options;
 mod parts;
+mod potential;
 mod quantization;
 mod quantizer;
 mod range;

@@ -170,9 +170,10 @@ mod tests {
         let larger = |than: f32| values.iter().filter(|v| v.abs() > than).count();
         assert!(larger(percentile) <= 10 && larger(percentile - 2.0 * histogram.width() as f32) >= 10, "{percentile}");
         // Rounding n values costs n r² / 12 · 127², saturating the one (40 − r)²; their sum is least at 40 / 1.517,
-        // where it is 0.66 of what it is at 40.
+        // where it is 0.66 of what it is at 40. Within 2.7 of there it rises by less than the 2 % that the model of the
+        // error may be off by.
         let best = range(Calibrator::Mse);
-        assert!((best - 40.0 / 1.517).abs() < 2.0 * 40.0 / CANDIDATES as f32, "{best}");
+        assert!((best - 40.0 / 1.517).abs() < 2.7, "{best}");
         assert!(mse(&values, best) < mse(&values, 40.0) * 0.7, "{best}");
         // Saturating gathers values in one level that were spread over several: never worth more than the few that
         // are out on their own, always worth the one that would leave nine tenths of the levels empty.

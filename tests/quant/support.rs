@@ -4,8 +4,9 @@ use foveate::checkpoint::{self, LoadedModel};
 use foveate::cpu::settle_batch_norms;
 use foveate::models::Form;
 use foveate::ops::Op;
+use foveate::preprocess::Resize;
 use foveate::quant::{CalibrationSet, Costs, Options, Quantized, Quantizer};
-use foveate::{Graph, Model, ParamId, Shape, Tensor};
+use foveate::{Graph, Model, ParamId, Preprocess, Shape, Tensor};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
@@ -41,11 +42,27 @@ pub fn scale(graph: &mut Graph, id: ParamId, factor: impl Fn(usize) -> f32) {
     graph.set_param(id, tensor).unwrap();
 }
 
+/// A MobileOne for CIFAR-10 at 64×64 (`tests/data/mobileone/make.py`), fused.
+pub fn mobileone() -> Model {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/mobileone/cifar.safetensors");
+    let loaded = checkpoint::load_file(file, None).unwrap();
+    let graph = loaded.graph.with_input(Shape::new(3, 64, 64)).unwrap();
+    let pictures = Model::builtin().unwrap().preprocess().clone();
+    let resize = Resize { shorter: 64, ..pictures.resize };
+    let preprocess = Preprocess { crop: [64, 64], resize, ..pictures };
+    Model::fused(LoadedModel { graph, preprocess, ..loaded }, false).unwrap()
+}
+
+/// Another graph with all else as the model has it.
+pub fn like(model: &Model, graph: Graph) -> Model {
+    Model::fused(LoadedModel { graph, ..model.details().clone() }, false).unwrap()
+}
+
 /// A graph as a fused model for 3×side×side inputs.
 pub fn fused(graph: Graph) -> Model {
     let Shape { height, width, .. } = graph.input_shape();
     let preprocess = Model::builtin().unwrap().preprocess().clone();
-    let preprocess = foveate::Preprocess { crop: [height as u32, width as u32], ..preprocess };
+    let preprocess = Preprocess { crop: [height as u32, width as u32], ..preprocess };
     let network = LoadedModel {
         architecture: graph.name.clone(),
         graph,

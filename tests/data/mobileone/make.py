@@ -22,7 +22,7 @@ MEAN = torch.tensor([0.4914, 0.4822, 0.4465]).reshape(1, 3, 1, 1)
 STD = torch.tensor([0.2470, 0.2435, 0.2616]).reshape(1, 3, 1, 1)
 STEM, STAGES = 24, [(1, 24), (2, 48), (4, 96), (1, 160)]
 BRANCHES = 4
-STEPS, BATCH = int(os.environ.get("STEPS", 6000)), 64
+STEPS, BATCH = int(os.environ.get("STEPS", 900)), 64
 
 
 def pictures(folder):
@@ -147,7 +147,7 @@ def main(calib, test, teacher, out):
     torch.manual_seed(0)
     torch.set_num_threads(1)
     (images, _), (tests, truth) = pictures(calib), pictures(test)
-    teacher, model = Teacher(teacher), MobileOne()
+    teacher, model = Teacher(teacher), MobileOne().to(memory_format=torch.channels_last)
     print("teacher", accuracy(teacher, tests, truth), flush=True)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
@@ -155,12 +155,13 @@ def main(calib, test, teacher, out):
         x = augmented(images)
         with torch.no_grad():
             target = (teacher(x) / 2).softmax(1)
+        x = x.contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(model(x) / 2, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % 500 == 499:
+        if step % 300 == 299:
             model.eval()
             print(step + 1, loss.item(), accuracy(model, tests, truth), flush=True)
             save_file(model.state(), out)

@@ -4,6 +4,8 @@
     foveate quantize tests/data/golden/repnext_tiny.train.safetensors --calib tests/data/cifar10 -o tests/data/quant/repnext.safetensors
     python tests/data/quant/make.py tests/data/quant/*.safetensors
 
+and mobileone.safetensors is tests/data/mobileone/cifar.safetensors at 64×64, quantised by default on tests/data/cifar10.
+
 For each model file MODEL.safetensors it writes MODEL.io.safetensors: `logits`, of a seeded
 input. Needs torch and safetensors. The graph is read from the file's metadata and run node by node: weights are integer · scale, every value
 with a scale goes through torch.fake_quantize_per_tensor_affine (zero point 0, -127 to 127).
