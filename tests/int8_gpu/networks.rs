@@ -72,7 +72,8 @@ fn a_session_on_a_gpu_runs_w8a8_in_integers() {
     assert_eq!(again.data(), executor.run(samples[0]).unwrap().data());
 
     // Two devices prepare a picture alike but for roundings, so the best class is the same.
-    let picture = Picture::from_rgb(40, 36, &(0..40 * 36 * 3).map(|i| (i * 7 % 251) as u8).collect::<Vec<u8>>()).unwrap();
+    let picture =
+        Picture::from_rgb(40, 36, &(0..40 * 36 * 3).map(|i| (i * 7 % 251) as u8).collect::<Vec<u8>>()).unwrap();
     let mut cpu = block_on(Session::builder().model(model.clone()).device(DeviceChoice::Cpu).load()).unwrap();
     let [on_gpu, on_cpu] =
         [block_on(session.classify(&picture, 3)).unwrap(), block_on(cpu.classify(&picture, 3)).unwrap()];
