@@ -92,6 +92,11 @@ pub fn measure(context: &GpuContext, graph: &Graph, target: &Target, options: &O
 /// If the device cannot be opened or is lost.
 pub fn before(model: &Model, args: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> Result<Store> {
     let mut store = load();
+    let precision = precision.map_or(model.precision(), Precision::from);
+    if precision == Precision::W8a8 {
+        tell("nothing is tuned: kernels of integers take the tiles that rules choose");
+        return Ok(store);
+    }
     let context = match context(&args.device, args.backend.map(Into::into)) {
         Ok(context) => context,
         // Opening the session says what is run on instead, or why nothing is.
@@ -101,7 +106,7 @@ pub fn before(model: &Model, args: &DeviceArgs, precision: Option<PrecisionArg>,
         }
         Err(error) => return Err(error),
     };
-    let f16 = precision.map_or(model.precision(), Precision::from) == Precision::F16;
+    let f16 = precision == Precision::F16;
     let target = target(&context, &store, f16);
     let options = Options { batch, budget: BUDGET, safe_shaders: args.safe_shaders, ..Options::new(&target) };
     let outcome = measure(&context, model.graph(), &target, &options)?;

@@ -143,6 +143,7 @@ pub static KERNELS: &[&Kernel] = &[
     &int8::global_pool::KERNEL,
     &int8::pool::KERNEL,
     &int8::quantize::KERNEL,
+    &int8::token_mixer::KERNEL,
     &linear::KERNEL,
     &mlp::KERNEL,
     &mlp_direct::KERNEL,

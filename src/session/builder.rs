@@ -143,9 +143,9 @@ impl SessionBuilder {
         self
     }
 
-    /// The number format; what the model holds if not called. 16-bit floats are tested while loading, on one
-    /// picture against the CPU executor, and where they are not enough or not to be had the session
-    /// computes in f32: see [`Session::precision`] and [`Session::precision_note`].
+    /// The number format; what the model holds if not called. 16-bit floats and integers are tested while
+    /// loading, on one picture against the CPU executor: integers have to be the same, bit for bit. Where they are
+    /// not, or 16-bit floats not enough, the session computes in f32: see [`Session::precision`] and [`Session::precision_note`].
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -222,7 +222,8 @@ impl SessionBuilder {
     }
 
     /// Tunes while loading, for about as long as `budget` ([`crate::tune`]); what a call of
-    /// [`tuned`](Self::tuned) before gave is tried first. [`Session::choices`] has the result.
+    /// [`tuned`](Self::tuned) before gave is tried first. [`Session::choices`] has the result. Not for networks that
+    /// run in integers, whose tiles rules choose.
     pub fn tune(mut self, budget: Duration) -> Self {
         let store = match self.tuning {
             Tuning::Store(store) | Tuning::Measure { store, .. } => store,

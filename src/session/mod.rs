@@ -263,8 +263,8 @@ impl Session {
         self.setup.batch
     }
 
-    /// The number format that it computes in: what was asked for, or f32 where 16-bit floats cannot be
-    /// had, for which [`Session::precision_note`] has the reason.
+    /// The number format that it computes in: what was asked for, or f32 where 16-bit floats and w8 where integers
+    /// cannot be had, for which [`Session::precision_note`] has the reason.
     pub fn precision(&self) -> Precision {
         self.precision.0
     }

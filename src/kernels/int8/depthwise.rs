@@ -123,7 +123,7 @@ pub(super) fn push(places: &Places<'_>, conv: &Conv, cx: &mut Lowering<'_>) -> R
 }
 
 /// Weights `[channels, taps]` as `[plane][tap]`, a word of the plane's four channels.
-fn pack(weight: &[i8], taps: usize, layout: &Layout) -> Vec<u32> {
+pub(super) fn pack(weight: &[i8], taps: usize, layout: &Layout) -> Vec<u32> {
     let lanes = layout.physical();
     let of = |lane: Option<usize>, tap: usize| lane.map_or(0, |c| weight[c * taps + tap] as u8);
     let word = |lanes: &[Option<usize>], tap: usize| u32::from_le_bytes(std::array::from_fn(|i| of(lanes[i], tap)));

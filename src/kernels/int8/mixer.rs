@@ -1,6 +1,8 @@
-//! RepNeXt's token mixers: a depthwise convolution for each part, two for the long pair.
+//! RepNeXt's token mixers: those of stride 1 in one dispatch; for others a depthwise convolution for each part, two
+//! where there is a pair.
 
 use super::depthwise::{self, Places};
+use super::token_mixer;
 use crate::error::Result;
 use crate::graph::{NodeId, Shape};
 use crate::int8::program::{Conv, Depthwise, Mixer, Output};
@@ -9,6 +11,9 @@ use crate::kernels::lowering::Piece;
 use crate::kernels::{Layout, Lowering, gather};
 
 pub(super) fn lower(mixer: &Mixer, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
+    if token_mixer::lower(mixer, id, cx)? {
+        return Ok(());
+    }
     let node = cx.get(id);
     let input = node.inputs[0];
     let (from, to) = (cx.shape(input), node.shape);

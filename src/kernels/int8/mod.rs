@@ -20,6 +20,7 @@ pub(super) mod linear;
 mod mixer;
 pub(super) mod pool;
 pub(super) mod quantize;
+pub(super) mod token_mixer;
 
 use super::argument::FACTORS;
 use super::{Lower, Lowering, Source, source};
