@@ -18,6 +18,7 @@ mod log;
 mod models;
 mod output;
 mod plan;
+mod predict;
 mod profile;
 mod progress;
 mod pull;
@@ -56,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Roofline(args) => roofline::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Models => models::run(),
     };

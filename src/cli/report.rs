@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::table::{Align, Table, shown};
 use super::{Failure, Outcome, output, say, tell};
+pub use gather::read;
 use gather::{Gathered, Named};
 
 /// What the long help ends with; clap breaks the lines.
