@@ -71,7 +71,7 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
         write!(f, "<span class=\"soft\">{} steps, {sum:.3} ms{whole}</span></li>", profile.layers.len())?;
     }
     f.write_str("</ul>\n<table class=\"bars layers\"><thead><tr><th scope=\"col\">layer</th><td></td><th scope=\"col\">µs</th><th scope=\"col\">share</th><th scope=\"col\">of roof</th><th scope=\"col\">kernel</th></tr></thead>\n<tbody>\n")?;
-    // Each device by its own total: the shape is what is compared, the numbers stand beside it.
+    // One scale for all: a bar twice as long took twice as long.
     let most = |profile: &&Profile| profile.layers.iter().map(|l| l.us).fold(0.0, f64::max);
     let most = profiles.iter().map(most).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     for node in nodes(profiles) {
