@@ -109,8 +109,9 @@ pub fn run(args: &Predict) -> Outcome {
     table(&predictions, &measured).iter().for_each(|line| say(format_args!("  {line}")));
     for by in &measured {
         let part = by.all * 100.0;
+        let caution = if by.software { "; a software driver, which says little of GPUs" } else { "" };
         say(format_args!(
-            "  expected ({}): its kernels reach {part:.0} % of its ceilings, {:.2} µs for a dispatch",
+            "  expected ({}): its kernels reach {part:.0} % of its ceilings, {:.2} µs for a dispatch{caution}",
             shown(&by.device),
             by.dispatch_us
         ));

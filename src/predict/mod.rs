@@ -59,6 +59,8 @@ impl Demand {
 pub struct Efficiency {
     /// The device that was measured.
     pub device: String,
+    /// Whether a processor does its work, which says little of GPUs.
+    pub software: bool,
     /// By kernel, 0 to 1.
     pub kernels: BTreeMap<String, f64>,
     /// Of all kernels together, for those that were not measured.
@@ -86,6 +88,7 @@ impl Efficiency {
         let all = times.values().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         (all.1 > 0.0).then(|| Efficiency {
             device: profile.device.name.clone(),
+            software: profile.device.software,
             kernels: times.into_iter().map(|(kernel, one)| (kernel, part(one))).collect(),
             all: part(all),
             dispatch_us,
@@ -194,12 +197,13 @@ mod tests {
         let work = |macs, bytes| Work { macs, bytes, integers: false };
         let steps = vec![("conv".to_owned(), work(1_000_000, 1000)), ("add".to_owned(), work(0, 300_000))];
         let demand = Demand { steps, f16: false };
-        let found = predict(&demand, &peak(), &[by.clone()]);
+        let by = [by];
+        let found = predict(&demand, &peak(), &by);
         assert!((found.floor_ms - 0.05).abs() < 1e-9 && (found.memory_part - 0.6).abs() < 1e-9, "{found:?}");
         assert!((found.arithmetic_ms - 0.02).abs() < 1e-9, "{found:?}");
         // 20 / 0.5 + 2 and 30 / 1 + 2.
         assert!((found.expected_ms[0] - 0.074).abs() < 1e-9, "{found:?}");
-        let halves = predict(&Demand { f16: true, ..demand }, &peak(), &[by]);
+        let halves = predict(&Demand { f16: true, ..demand }, &peak(), &by);
         assert!((halves.arithmetic_ms - 0.01).abs() < 1e-9 && halves.expected_ms == found.expected_ms, "{halves:?}");
     }
 
