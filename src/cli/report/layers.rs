@@ -46,8 +46,11 @@ fn nodes(profiles: &[&Profile]) -> Vec<String> {
     nodes
 }
 
+/// A node's time in microseconds, what part of it the roof is, and its first step.
+type Node<'a> = (f64, f64, &'a Layer);
+
 /// A node's steps taken together: some kernels take two dispatches.
-fn of_node<'a>(profile: &'a Profile, node: &str) -> Option<(f64, f64, &'a Layer)> {
+fn of_node<'a>(profile: &'a Profile, node: &str) -> Option<Node<'a>> {
     let steps = || profile.layers.iter().filter(|layer| layer.node == node);
     let us: f64 = steps().map(|layer| layer.us).sum();
     let best: f64 = steps().filter_map(|layer| Some(layer.roofline? * layer.us)).sum();
@@ -87,7 +90,7 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
         }
         f.write_str("</td>")?;
         let cell = |text: &dyn Fn(f64, f64, &Layer, f64) -> String| -> String {
-            let span = |(at, (layer, sum)): (usize, &(Option<(f64, f64, &Layer)>, f64))| {
+            let span = |(at, (layer, sum)): (usize, &(Option<Node<'_>>, f64))| {
                 let text = layer.map_or("–".to_owned(), |(us, roof, layer)| text(us, roof, layer, *sum));
                 format!("<span class=\"{}\">{}</span>", class(at), escape(&text))
             };
