@@ -23,6 +23,7 @@ pub mod ops;
 pub mod passes;
 pub mod picture;
 pub mod plan;
+pub mod predict;
 pub mod preprocess;
 pub mod profile;
 pub mod proof;

@@ -6,8 +6,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use foveate::{DeviceChoice, Precision, gpu};
 
 use super::{
-    adapters, analyze, bench, classify, eval, features, fuse, info, plan, profile, pull, quantize, report, roofline,
-    tune,
+    adapters, analyze, bench, classify, eval, features, fuse, info, plan, predict, profile, pull, quantize, report,
+    roofline, tune,
 };
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
@@ -52,6 +52,8 @@ pub enum Command {
     Profile(profile::Profile),
     /// Measure what a GPU can do at best: memory, arithmetic, dispatches.
     Roofline(roofline::Roofline),
+    /// Say how fast a network would be on devices that are not here, by their published rates.
+    Predict(predict::Predict),
     /// Make a page of benchmarks and profiles, or compare benchmarks with a baseline and fail if they became slower.
     Report(report::Report),
     /// List the networks that are known by name.

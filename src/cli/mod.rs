@@ -19,6 +19,7 @@ mod log;
 mod models;
 mod output;
 mod plan;
+mod predict;
 mod profile;
 mod progress;
 mod pull;
@@ -70,6 +71,7 @@ fn run(command: Command) -> Outcome {
         Command::Bench(args) => bench::run(&args),
         Command::Profile(args) => profile::run(&args),
         Command::Roofline(args) => roofline::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Models => models::run(),
     }

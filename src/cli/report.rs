@@ -8,7 +8,7 @@ mod plot;
 mod scatter;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use foveate::bench::{Change, Clock, Comparison, Median, Verdict, compare};
@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use super::table::{Align, Table, shown};
 use super::{Failure, Outcome, output, say, tell};
+pub use gather::read;
 use gather::{Gathered, Named};
 
 /// What the long help ends with; clap breaks the lines.
@@ -111,7 +112,7 @@ struct Line<'a> {
 }
 
 /// Shows what became of the baseline's results in each record; how many became slower or are gone.
-fn regressions(args: &Report, baseline: &PathBuf, gathered: &Gathered) -> Result<usize> {
+fn regressions(args: &Report, baseline: &Path, gathered: &Gathered) -> Result<usize> {
     let base = gather::record(baseline)?;
     if gathered.records.is_empty() {
         return Err(Error::argument("a baseline can be compared with benchmarks only, and none was named"));

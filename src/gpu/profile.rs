@@ -111,17 +111,11 @@ impl GpuExecutor {
             .chain(last)
     }
 
-    /// Bytes of all that a step binds: every value and weight once, whatever caches make of that.
+    /// Bytes of all that a step binds: every value and weight once, and the picture.
     fn bytes<P: Borrow<Picture>>(&self, step: &Step, pictures: &[P]) -> u64 {
-        let bound = step.bindings.iter().map(|binding| match binding {
-            Binding::Tensor(id) => self.plan.tensors.get(id.0 as usize).map_or(0, |tensor| tensor.bytes()),
-            Binding::Weights(id) => self.plan.weights.get(id.0 as usize).map_or(0, |weights| weights.bytes()),
-            // Pictures of a batch have one size as a rule.
-            Binding::Picture => pictures.first().map_or(0, |picture| picture.borrow().rgba().len() as u64),
-            // A few kilobytes.
-            Binding::Tables | Binding::Lines | Binding::Best => 0,
-        });
-        bound.sum()
+        // Pictures of a batch have one size as a rule. Tables of resampling take a few kilobytes.
+        let picture = if step.bindings.contains(&Binding::Picture) { pictures.first() } else { None };
+        self.plan.step_bytes(step) + picture.map_or(0, |picture| picture.borrow().rgba().len() as u64)
     }
 
     /// Each step's time by timestamps.
@@ -199,7 +193,7 @@ impl GpuExecutor {
             };
             let once = time(1).await?;
             // What it takes to hand over work is in the single one too, so this is too few rather than too many.
-            let more = (REPEATED.as_secs_f64() / once.as_secs_f64().max(1e-9)).clamp(4.0, MOST) as u32;
+            let more = (REPEATED.as_secs_f64() / once.as_secs_f64().max(1e-9)).clamp(1.0, MOST) as u32;
             times.push(time(1 + more).await?.saturating_sub(once) / more);
         }
         Ok(times)

@@ -9,7 +9,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, NodeId, Shape};
 use crate::int8::Program;
-use crate::kernels::{Decision, Element, Lowered, Lowering, Place, Step, Storage, Target, TensorId};
+use crate::kernels::{Binding, Decision, Element, Lowered, Lowering, Place, Step, Storage, Target, TensorId};
 
 pub use crate::kernels::{Output, TensorInfo, WeightBlob};
 
@@ -108,6 +108,17 @@ impl Plan {
     /// Bytes of all weights.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.iter().map(WeightBlob::bytes).sum()
+    }
+
+    /// Bytes of all values and weights that a step binds, each once, whatever caches make of that; of what is
+    /// not the plan's, none.
+    pub fn step_bytes(&self, step: &Step) -> u64 {
+        let bound = step.bindings.iter().map(|binding| match binding {
+            Binding::Tensor(id) => self.tensors.get(id.0 as usize).map_or(0, TensorInfo::bytes),
+            Binding::Weights(id) => self.weights.get(id.0 as usize).map_or(0, WeightBlob::bytes),
+            Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => 0,
+        });
+        bound.sum()
     }
 
     /// Multiply-accumulates of a run.

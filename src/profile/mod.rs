@@ -8,6 +8,7 @@ pub use trace::trace;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use web_time::Instant;
 
 use crate::bench::{Device, Summary, quantile};
 use crate::error::{Error, Result};
@@ -33,13 +34,15 @@ pub struct Options {
     pub warm_ups: usize,
     /// Runs whose medians are taken.
     pub runs: usize,
+    /// How long to go on; one run is finished, however long it takes.
+    pub most: Duration,
     /// How steps are told apart on a GPU; the best way that it has if `None`.
     pub stepwise: Option<Stepwise>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { warm_ups: 5, runs: 25, stepwise: None }
+        Options { warm_ups: 5, runs: 25, most: Duration::from_secs(30), stepwise: None }
     }
 }
 
@@ -190,14 +193,18 @@ pub async fn profile(
     let stepwise = on_gpu.map(|best| options.stepwise.unwrap_or(best));
     let method = stepwise.map_or(Method::Cpu, Method::from);
     let mut samples: Vec<(Layer, Vec<f64>)> = Vec::new();
-    for run in 0..options.warm_ups + options.runs.max(1) {
+    let (start, mut warm_ups, mut runs) = (Instant::now(), 0, 0);
+    while runs == 0 || (runs < options.runs && start.elapsed() < options.most) {
         let layers = match (session.gpu(), stepwise) {
             (Some(executor), Some(stepwise)) => on_the_gpu(executor, pictures, stepwise).await?,
             _ => on_the_cpu(session, pictures).await?,
         };
-        if run < options.warm_ups {
+        // Where a run takes long, so does warming up, and one is enough.
+        if warm_ups < options.warm_ups && (warm_ups == 0 || start.elapsed() < options.most / 4) {
+            warm_ups += 1;
             continue;
         }
+        runs += 1;
         if samples.is_empty() {
             samples = layers.iter().map(|(layer, _)| (layer.clone(), Vec::new())).collect();
         }
@@ -210,8 +217,7 @@ pub async fn profile(
     let rated = |(layer, times): (Layer, Vec<f64>)| rate(layer, median(&times), total, ceilings.as_ref());
     let layers = samples.into_iter().map(rated).collect();
     let frame_us = whole(session, pictures, options).await?;
-    let (schema_version, runs) = (SCHEMA_VERSION, options.runs.max(1));
-    let kind = KIND.to_owned();
+    let (kind, schema_version) = (KIND.to_owned(), SCHEMA_VERSION);
     Ok(Profile { kind, schema_version, model, precision, batch, device, method, runs, ceilings, frame_us, layers })
 }
 
@@ -253,9 +259,15 @@ async fn whole(session: &mut Session, pictures: &[Picture], options: &Options) -
         return Ok(None);
     }
     let mut us = Vec::with_capacity(options.runs);
-    for _ in 0..options.runs.max(1) {
+    let start = Instant::now();
+    while us.is_empty() || (us.len() < options.runs && start.elapsed() < options.most / 2) {
+        let before = us.len();
         session.submit(pictures, 1)?.wait().await?;
         us.extend(session.gpu_time().await?.filter(|time| !time.is_zero()).map(|time| time.as_secs_f64() * 1e6));
+        if us.len() == before {
+            // The clock stands still.
+            break;
+        }
     }
     session.stamp_runs(false).await?;
     us.sort_by(f64::total_cmp);

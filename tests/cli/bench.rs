@@ -227,7 +227,7 @@ fn a_regression_fails_and_noise_does_not() {
     let quiet = |middle: f64| move |i: u32| middle + f64::from(i % 10) / 10.0;
     let base = record(folder.path(), "base.json", quiet(1000.0));
     let slow = record(folder.path(), "slow.json", quiet(1100.0));
-    let noisy = record(folder.path(), "noisy.json", |i| 600.0 + 11.0 * f64::from(i));
+    let noisy = record(folder.path(), "noisy.json", |i| 50.0 + 21.0 * f64::from(i));
     let report = |file: &str| foveate(&["report", file, "--baseline", &base, "--fail-above", "5%"]);
     fails_and_says(&report(&slow), "became slower by 10.0 %");
     for file in [&base, &noisy] {
@@ -302,4 +302,36 @@ fn files_that_are_no_records_are_named() {
     fails(1, &["report", &good, "-o", "/nonexistent/page.html"], &["/nonexistent"]);
     fails(2, &["report", &good, "--fail-above", "5"], &["--baseline"]);
     fails(2, &["report", &good, "--baseline", &good, "--fail-above", "many"], &["--fail-above"]);
+}
+
+#[test]
+fn predictions_have_a_floor_and_what_is_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = json_lines(&foveate(&["predict", "--floor", "--json"])).remove(0);
+    let all = json["predictions"].as_array().unwrap();
+    assert!(all.len() >= 8 && all.iter().all(|one| one["expected_ms"].as_array().unwrap().is_empty()), "{json}");
+    for one in all {
+        assert!(
+            0.0 < one["arithmetic_ms"].as_f64().unwrap() && one["arithmetic_ms"].as_f64() <= one["floor_ms"].as_f64()
+        );
+        assert!(!one["on"]["sources"].as_array().unwrap().is_empty(), "{one}");
+    }
+    let m1 = ["predict", "--model", "repnext-m1", "--random", "--on", "iphone12", "--floor"];
+    let shown = text(&foveate(&m1).stdout);
+    assert!(shown.contains("0.86 ms") && shown.contains("Neural Engine") && shown.contains("https://"), "{shown}");
+    fails(1, &["predict", "--on", "pdp-11"], &["pdp-11", "iphone12"]);
+    fails(1, &["predict", "--device", "cpu"], &["--floor"]);
+    fails(1, &["predict", "--device", "no such device"], &["no such device"]);
+    let bad = folder.path().join("bad.json");
+    std::fs::write(&bad, "[1").unwrap();
+    fails(1, &["predict", "--profile", bad.to_str().unwrap()], &["bad.json", "no profile"]);
+    let Some(device) = lavapipe() else { return };
+    let file = folder.path().join("profile.json");
+    let file = file.to_str().unwrap();
+    assert!(foveate(&[&["profile", "--runs", "2", "-o", file][..], &device].concat()).status.success());
+    let json = json_lines(&foveate(&["predict", "--profile", file, "--json", "--on", "m1,H100"])).remove(0);
+    let expected = |one: &Value| one["expected_ms"][0].as_f64().unwrap();
+    let [m1, h100] = [0, 1].map(|at| &json["predictions"][at]);
+    assert!(expected(m1) >= m1["floor_ms"].as_f64().unwrap() && expected(m1) > expected(h100), "{json}");
+    assert!(foveate(&[&["predict"][..], &device].concat()).status.success());
 }

@@ -38,7 +38,7 @@ pub struct Profile {
     /// Pictures to a run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub batch: usize,
-    /// Runs whose medians are shown.
+    /// Runs whose medians are shown; fewer if they take longer than 30 seconds.
     #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub runs: u32,
     /// How steps of a GPU are told apart; the best way that it has if not given.

@@ -105,7 +105,11 @@ pub fn record(file: &Path) -> Result<Record> {
     Record::parse(&read(file)?, &file.display().to_string())
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
+/// A whole file, if it is not too large.
+///
+/// # Errors
+/// If it cannot be read, or is larger than a gigabyte.
+pub fn read(file: &Path) -> Result<Vec<u8>> {
     use std::io::Read;
     let fault = |source| Error::io("cannot read", file, source);
     let mut bytes = Vec::new();

@@ -46,8 +46,11 @@ fn nodes(profiles: &[&Profile]) -> Vec<String> {
     nodes
 }
 
+/// A node's time in microseconds, what part of it the roof is, and its first step.
+type Node<'a> = (f64, f64, &'a Layer);
+
 /// A node's steps taken together: some kernels take two dispatches.
-fn of_node<'a>(profile: &'a Profile, node: &str) -> Option<(f64, f64, &'a Layer)> {
+fn of_node<'a>(profile: &'a Profile, node: &str) -> Option<Node<'a>> {
     let steps = || profile.layers.iter().filter(|layer| layer.node == node);
     let us: f64 = steps().map(|layer| layer.us).sum();
     let best: f64 = steps().filter_map(|layer| Some(layer.roofline? * layer.us)).sum();
@@ -71,7 +74,7 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
         write!(f, "<span class=\"soft\">{} steps, {sum:.3} ms{whole}</span></li>", profile.layers.len())?;
     }
     f.write_str("</ul>\n<table class=\"bars layers\"><thead><tr><th scope=\"col\">layer</th><td></td><th scope=\"col\">µs</th><th scope=\"col\">share</th><th scope=\"col\">of roof</th><th scope=\"col\">kernel</th></tr></thead>\n<tbody>\n")?;
-    // Each device by its own total: the shape is what is compared, the numbers stand beside it.
+    // One scale for all: a bar twice as long took twice as long.
     let most = |profile: &&Profile| profile.layers.iter().map(|l| l.us).fold(0.0, f64::max);
     let most = profiles.iter().map(most).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     for node in nodes(profiles) {
@@ -87,7 +90,7 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
         }
         f.write_str("</td>")?;
         let cell = |text: &dyn Fn(f64, f64, &Layer, f64) -> String| -> String {
-            let span = |(at, (layer, sum)): (usize, &(Option<(f64, f64, &Layer)>, f64))| {
+            let span = |(at, (layer, sum)): (usize, &(Option<Node<'_>>, f64))| {
                 let text = layer.map_or("–".to_owned(), |(us, roof, layer)| text(us, roof, layer, *sum));
                 format!("<span class=\"{}\">{}</span>", class(at), escape(&text))
             };

@@ -155,7 +155,12 @@ fn machine(f: &mut fmt::Formatter<'_>, named: &Named<Record>) -> fmt::Result {
     for Measured { device, .. } in results {
         let tick = device.timestamp_ns.map_or("no timestamps".to_owned(), |ns| format!("timestamps of {ns} ns"));
         let checks = if device.safe_shaders { "; shader checks on" } else { "" };
-        let line = format!("{}, {}, {}; {}; {tick}{checks}", device.name, device.backend, device.driver, device.tuning);
+        let line = match device.kind.as_str() {
+            "gpu" => {
+                format!("{}, {}, {}; {}; {tick}{checks}", device.name, device.backend, device.driver, device.tuning)
+            }
+            _ => device.name.clone(),
+        };
         if !devices.contains(&line) {
             devices.push(line);
         }
@@ -166,8 +171,9 @@ fn machine(f: &mut fmt::Formatter<'_>, named: &Named<Record>) -> fmt::Result {
         failed.map(|(m, error)| ("error", format!("{}, {}, batch {}: {error}", m.model, m.precision, m.batch))),
     );
     let mut weights: Vec<String> = results.iter().map(|m| format!("{}: {}", m.model, m.weights)).collect();
+    weights.sort();
     weights.dedup();
-    rows.extend(weights.into_iter().map(|line| ("weights", line)));
+    rows.push(("weights", weights.join("; ")));
     writeln!(f, "<article><h3>{}</h3><dl>", escape(&named.label))?;
     rows.iter().try_for_each(|(name, text)| writeln!(f, "<dt>{name}</dt><dd>{}</dd>", escape(text)))?;
     f.write_str("</dl></article>\n")
