@@ -15,7 +15,7 @@ use cases::convolutions::{self, ConvSpec};
 use cases::quantized::{inner, lowered, quantized};
 use foveate::gpu::GpuContext;
 use foveate::int8::program::{IntOp, Output};
-use foveate::kernels::Target;
+use foveate::kernels::{KERNELS, Target};
 use foveate::ops::{Activation, Conv2d};
 use foveate::quant::{Options, Quantization};
 use foveate::{Graph, NodeId, Shape, Tensor, int8};
@@ -51,7 +51,9 @@ fn every_case_s_integers_are_those_of_the_cpu() {
         let program = lowered(case);
         everywhere(number, |context, target| seen.extend(check(context, &program, &case.input, target, &case.name)));
     }
-    assert!(device::contexts().is_empty() || seen.len() >= 11, "{seen:?}");
+    let all = KERNELS.iter().filter(|kernel| kernel.name.starts_with("int8/")).count();
+    // Long sums have cases of their own.
+    assert!(all > 12 && (device::contexts().is_empty() || seen.len() + 1 >= all), "{all}: {seen:?}");
 }
 
 /// Sizes at which other kernels are taken, with every activation.

@@ -2,7 +2,14 @@ use super::*;
 
 /// Short chains, in which one operator's output layout is the next one's input layout.
 pub(super) fn cases() -> Vec<Case> {
-    vec![repnext_block(), squeeze_excite(), training_block(), reused_values(), pooled_pieces()]
+    vec![
+        repnext_block(),
+        squeeze_excite(false),
+        squeeze_excite(true),
+        training_block(),
+        reused_values(),
+        pooled_pieces(),
+    ]
 }
 
 fn conv(b: &mut Builder, inputs: &[NodeId], out: usize, kernel: usize, activation: Activation) -> NodeId {
@@ -29,8 +36,10 @@ fn repnext_block() -> Case {
     b.finish(logits, 2)
 }
 
-fn squeeze_excite() -> Case {
-    let mut b = Builder::new("gate in a chain: squeeze and excitation", 5, 8, 6);
+/// Gated at the end, or between layers.
+fn squeeze_excite(inside: bool) -> Case {
+    let name = if inside { "gate in a chain: between layers" } else { "gate in a chain: squeeze and excitation" };
+    let mut b = Builder::new(name, 5, 8, 6);
     let input = b.input();
     let x = conv(&mut b, &[input], 14, 3, Activation::None);
     let pooled = b.add(GlobalAvgPool, &[x]);
@@ -39,6 +48,11 @@ fn squeeze_excite() -> Case {
     let up = b.linear(3, 14, true, Activation::Sigmoid);
     let up = b.add(up, &[down]);
     let gated = b.add(Gate { activation: Activation::Relu }, &[x, up]);
+    if inside {
+        let again = b.add(Gate { activation: Activation::Gelu }, &[gated, up]);
+        let last = conv(&mut b, &[again], 6, 1, Activation::None);
+        return b.finish(last, 3);
+    }
     b.finish(gated, 3)
 }
 

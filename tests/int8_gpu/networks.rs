@@ -43,6 +43,8 @@ fn every_network_s_integers_are_those_of_the_cpu() {
         let program = program(&quantized(model, Options::plain()));
         assert_eq!(program.float_nodes(), 0, "{}", model.name());
         let input = CalibrationSet::noise(model.graph().input_shape(), 1, 4).unwrap().inputs()[0].clone();
+        // Other devices than the first take long to compile so much.
+        let number = if number == 0 { 0 } else { number * 5 + 1 };
         everywhere(number, |context, target| drop(check(context, &program, &input, target, model.name())));
     }
 }
