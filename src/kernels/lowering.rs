@@ -1,7 +1,11 @@
 //! The state of planning: which tensor holds which value, and the steps so far.
 
-use std::collections::HashSet;
+mod integers;
+mod readers;
+
 use std::sync::Arc;
+
+use readers::{only_readers, shares_params};
 
 use super::{
     Binding, Decision, Element, Format, Kernel, Layout, Output, Place, Step, Storage, Target, TensorId, TensorInfo,
@@ -9,7 +13,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, ParamId, Params, Shape};
-use crate::int8::program::{IntOp, Program, Type};
+use crate::int8::Program;
 use crate::ops::Op;
 use crate::with_each_op;
 
@@ -76,9 +80,6 @@ pub struct Lowered {
     /// Where values lie.
     pub places: Vec<Place>,
 }
-
-/// How sums are stored.
-const SUMS: Format = Format { storage: Storage::Buffer, element: Element::I32 };
 
 /// The state of planning.
 pub struct Lowering<'g> {
@@ -153,18 +154,10 @@ impl<'g> Lowering<'g> {
         Ok(cx)
     }
 
-    /// The same for an integer program, whose outline the graph is: nodes that are not float become integer
-    /// kernels.
-    pub(crate) fn of_program(self, program: &'g Program) -> Self {
-        Lowering { program: Some(program), ..self }
-    }
-
     /// Lowers one node; its inputs must have been lowered.
     pub fn node(&mut self, id: NodeId) -> Result<()> {
         self.current = id;
-        if let Some(node) = self.program.and_then(|program| program.nodes.get(id.index()))
-            && !matches!(node.op, IntOp::Float(_))
-        {
+        if let Some(node) = self.integer_node(id) {
             return int8::lower(node, id, self);
         }
         lower(&self.graph.node(id).op, id, self)
@@ -294,20 +287,10 @@ impl<'g> Lowering<'g> {
         Ok(Operand { tensor: into.tensor, first_plane: 0, planes: into.planes, layout: layout.clone() })
     }
 
-    /// What a value is held in, if not in floats.
-    pub(super) fn integer_type(&self, id: NodeId) -> Option<&'g Type> {
-        self.program
-            .and_then(|program| program.nodes.get(id.index()))
-            .map(|node| &node.ty)
-            .filter(|ty| **ty != Type::F32)
-    }
-
     /// A new tensor with the pixels of `id`'s value.
     pub fn allocate(&mut self, id: NodeId, planes: usize) -> Result<Piece> {
-        match self.integer_type(id) {
-            Some(Type::I32 { .. }) => return self.allocate_in(SUMS, id, planes),
-            Some(_) => return self.allocate_in(self.integers_format(), id, planes),
-            None => {}
+        if let Some(format) = self.integer_format(id) {
+            return self.allocate_in(format, id, planes);
         }
         // What comes from the host and what goes there is copied as buffers of f32.
         let ends = id == self.graph.input() || self.read_back[id.index()];
@@ -318,31 +301,6 @@ impl<'g> Lowering<'g> {
     /// The target's number format of floats, in that kind of memory.
     fn floats_in(&self, storage: Storage) -> Format {
         Format { storage, element: if self.target.f16 { Element::F16 } else { Element::F32 } }
-    }
-
-    fn integers_format(&self) -> Format {
-        Format { storage: self.target.activations, element: Element::I8 }
-    }
-
-    /// A new tensor of integers of 8 bits between two steps of the node being lowered.
-    pub(super) fn integers(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
-        Ok(self.allocate_as(self.integers_format(), self.current, planes, pixels)?.tensor)
-    }
-
-    /// A new tensor of sums between two steps of the node being lowered.
-    pub(super) fn sums(&mut self, planes: usize, pixels: usize) -> Result<TensorId> {
-        Ok(self.allocate_as(SUMS, self.current, planes, pixels)?.tensor)
-    }
-
-    /// Weights of integers for upload.
-    pub(super) fn integer_weights(&mut self, element: Element, words: Vec<u32>) -> Binding {
-        let storage = self.target.weights.fitting(words.len() as u64 * 4 / element.bytes());
-        self.constants(words, Format { storage, element })
-    }
-
-    /// How a tensor is stored.
-    pub(super) fn tensor_format(&self, tensor: TensorId) -> Format {
-        self.format(Binding::Tensor(tensor))
     }
 
     /// A new tensor of f32 between two steps of the node being lowered.
@@ -499,9 +457,8 @@ impl<'g> Lowering<'g> {
     pub fn output(&mut self, id: NodeId) -> Result<Output> {
         let Operand { mut tensor, mut first_plane, planes, layout } = self.operand(id)?;
         if self.integer_type(id).is_some() {
-            let into = self.allocate_in(Format::HOST, id, planes)?;
-            int8::dequantize::push(id, into, self)?;
-            return Ok(Output { node: id, shape: self.shape(id), tensor: into.tensor, first_plane: 0, layout });
+            tensor = self.floats_of(id, planes)?;
+            first_plane = 0;
         }
         if self.format(Binding::Tensor(tensor)) != Format::HOST {
             let into = self.allocate_in(Format::HOST, id, planes)?;
@@ -517,24 +474,6 @@ impl<'g> Lowering<'g> {
         let Lowering { steps, tensors, weights, decisions, places, .. } = self;
         Lowered { input: TensorId(0), steps, tensors, weights, decisions, places }
     }
-}
-
-/// Of each value the node that reads it, where exactly one does, once.
-fn only_readers(graph: &Graph) -> Vec<Option<NodeId>> {
-    let mut readers = vec![None; graph.nodes().len()];
-    let mut reads = vec![0usize; graph.nodes().len()];
-    for id in graph.ids() {
-        for input in &graph.node(id).inputs {
-            readers[input.index()] = Some(id);
-            reads[input.index()] += 1;
-        }
-    }
-    readers.into_iter().zip(reads).map(|(reader, reads)| reader.filter(|_| reads == 1)).collect()
-}
-
-fn shares_params(graph: &Graph) -> bool {
-    let mut seen = HashSet::new();
-    graph.nodes().iter().flat_map(|node| node.op.params()).any(|(_, id)| !seen.insert(id.0))
 }
 
 /// f32 values as words for [`Lowering::weights`].

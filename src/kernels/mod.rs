@@ -2,7 +2,8 @@
 //!
 //! Nothing here names a wgpu type: a [`Step`] is a plain value, so that scheduling, memory reuse
 //! and dispatch sizes are tested without a device. One file per kernel, named like its WGSL file;
-//! it holds the [`Kernel`] declaration and the lowering of the operators it computes.
+//! it holds the [`Kernel`] declaration and the lowering of the operators it computes. Kernels of integers, for networks
+//! quantised as w8a8, have a folder of their own.
 //!
 //! A shader's text is put together from whole files, in this order: a generated prelude of
 //! `const NAME: u32 = …;` lines ([`Step::prelude`]), an accessor file for each argument, by the format
