@@ -187,8 +187,9 @@ mod tests {
     #[test]
     fn axes_have_a_few_round_ticks_and_take_anything() {
         let scale = Scale::log([0.31, 48.0].into_iter());
-        let ticks: Vec<String> = scale.ticks(7).into_iter().map(|(_, text)| text).collect();
-        assert_eq!(ticks, ["0.3", "1", "3", "10", "30"]);
+        let ticks = |room| -> Vec<String> { scale.ticks(room).into_iter().map(|(_, text)| text).collect() };
+        assert_eq!(ticks(7), ["0.5", "1", "2", "5", "10", "20", "50"]);
+        assert_eq!(ticks(6), ["0.3", "1", "3", "10", "30"]);
         assert!(scale.at(0.31) > 0.0 && scale.at(48.0) < 1.0 && scale.at(-1.0) == 0.0);
         let even = Scale::even([70.0, 82.0].into_iter());
         let ticks: Vec<String> = even.ticks(8).into_iter().map(|(_, text)| text).collect();
