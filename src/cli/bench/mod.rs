@@ -18,6 +18,7 @@ use foveate::checkpoint::model_file;
 use foveate::{DeviceChoice, Error, gpu};
 
 use super::args::{BackendArg, DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::calibrate::PrecisionArgs;
 use super::{Failure, Outcome, output, progress, say, tell};
 use open::Opened;
 
@@ -54,6 +55,12 @@ pub struct Bench {
     /// Number formats, separated by commas; what the model holds if not given.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub precision: Vec<PrecisionArg>,
+    /// Calibration pictures for --precision w8a8 of a float model; random weights are calibrated on noise.
+    #[arg(long, value_name = "DIR", requires = "precision")]
+    pub calib: Option<PathBuf>,
+    /// Take at most N calibration pictures, evenly spread over all.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one(), requires = "calib")]
+    pub calib_images: usize,
     /// Pictures to a run, separated by commas.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1", value_parser = at_least_one())]
     pub batch: Vec<usize>,
@@ -168,10 +175,19 @@ impl Bench {
     fn precisions(&self) -> Vec<Option<PrecisionArg>> {
         if self.precision.is_empty() { vec![None] } else { self.precision.iter().copied().map(Some).collect() }
     }
+
+    /// One of them with what it needs.
+    fn format(&self, precision: Option<PrecisionArg>) -> PrecisionArgs {
+        let calib = self.calib.clone().filter(|_| matches!(precision, Some(PrecisionArg::W8a8)));
+        PrecisionArgs { precision, calib, calib_images: self.calib_images }
+    }
 }
 
 pub fn run(args: &Bench) -> Outcome {
     args.output.as_ref().map_or(Ok(()), |path| output::check(path, args.force))?;
+    if args.calib.is_some() && !args.precision.iter().any(|precision| matches!(precision, PrecisionArg::W8a8)) {
+        return Err(Error::argument("--calib is for --precision w8a8, which is not among the number formats").into());
+    }
     let protocol = args.protocol();
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let machine = machine::here();

@@ -42,14 +42,20 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
     }
     let mut subjects = Vec::with_capacity(count);
     for (model, weights) in &models {
-        for device in &devices {
-            for &precision in &precisions {
+        for &precision in &precisions {
+            // Once for all devices and batches: calibrating takes its time.
+            let held = args.format(precision).apply(model.clone(), args.random);
+            for device in &devices {
                 for &batch in &args.batch {
                     if stop.load(Ordering::Relaxed) {
                         return Ok(subjects);
                     }
                     let wanted = Wanted { device, precision, batch };
-                    subjects.push(match open(model, weights, &wanted, frames, protocol) {
+                    let opened = match &held {
+                        Ok(held) => open(held, weights, &wanted, frames, protocol),
+                        Err(error) => Err(Error::argument(error)),
+                    };
+                    subjects.push(match opened {
                         Ok(network) => Opened::Network(Box::new(network)),
                         Err(error) if count == 1 => return Err(error),
                         Err(error) => {

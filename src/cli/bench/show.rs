@@ -49,6 +49,12 @@ fn machine(machine: &Machine) -> String {
 fn one(measured: &Measured, protocol: &Protocol) -> Vec<String> {
     let Measured { load_ms, compile_ms, first_ms, macs, steps, weight_bytes, .. } = measured;
     let mut lines = vec![subject(measured)];
+    let error = measured.error.iter().map(|error| shown(&format!("  error: {error}")));
+    if measured.steps == 0 {
+        // It could not be opened.
+        lines.extend(error);
+        return lines;
+    }
     let shaders = if measured.device.safe_shaders { "; shader checks on" } else { "" };
     if measured.device.kind == "gpu" {
         let tick =
@@ -62,7 +68,7 @@ fn one(measured: &Measured, protocol: &Protocol) -> Vec<String> {
     lines.push(format!("  load {load_ms:.1} ms, compile {compile_ms:.1} ms, first run {first_ms:.2} ms"));
     lines.extend(clocks(&measured.clocks).into_iter().map(|line| format!("  {line}")));
     lines.extend(rates(measured, protocol).into_iter().map(|line| format!("  {line}")));
-    lines.extend(measured.error.iter().map(|error| shown(&format!("  error: {error}"))));
+    lines.extend(error);
     lines
 }
 

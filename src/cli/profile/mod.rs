@@ -11,7 +11,8 @@ use foveate::gpu::Stepwise;
 use foveate::profile::{self, Options};
 use foveate::{Error, Picture, Result};
 
-use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::args::{DeviceArgs, ModelArgs, at_least_one};
+use super::calibrate::PrecisionArgs;
 use super::{Outcome, device, output, progress, roofline, say, source, tell};
 
 /// What the long help ends with; clap breaks the lines.
@@ -32,9 +33,8 @@ pub struct Profile {
     pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
-    /// Number format; what the model holds if not given.
-    #[arg(long, value_enum)]
-    pub precision: Option<PrecisionArg>,
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Pictures to a run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub batch: usize,
@@ -86,8 +86,8 @@ pub fn run(args: &Profile) -> Outcome {
     for file in [&args.output, &args.trace].into_iter().flatten() {
         output::check(file, args.force)?;
     }
-    let model = source::load(&args.model)?;
-    let mut session = device::open(model, &args.device, args.precision, args.batch)?;
+    let model = args.precision.apply(source::load(&args.model)?, args.model.random)?;
+    let mut session = device::open(model, &args.device, args.precision.precision, args.batch)?;
     let place = Device::of(&mut session, args.device.safe_shaders);
     let context = session.gpu().map(|executor| executor.context().clone()).filter(|_| !args.no_roofline);
     let ceilings = context.map(|context| roofline::ceilings(&context, false)).transpose()?;
