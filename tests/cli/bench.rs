@@ -270,6 +270,13 @@ fn the_page_holds_everything_and_fetches_nothing() {
     let other = path("other.json");
     run(&[&["bench", "--device", "cpu", "-o", &other], &model[..], &SHORT].concat());
     run(&["profile", "--device", "cpu", "--runs", "1", "-o", &profile]);
+    // A node of several dispatches, together longer than any other.
+    let mut layers: Value = serde_json::from_str(&std::fs::read_to_string(&profile).unwrap()).unwrap();
+    for layer in layers["layers"].as_array_mut().unwrap() {
+        (layer["node"], layer["us"]) = ("together".into(), 10.0.into());
+    }
+    layers["layers"][0]["node"] = "alone".into();
+    std::fs::write(&profile, layers.to_string()).unwrap();
     run(&["report", &first, &minutes, &other, &profile, "-o", &page]);
     let html = std::fs::read_to_string(&page).unwrap();
     for want in ["Latency and accuracy", "Devices", "Over minutes", "Layers", "How and where", "To copy", "repnext-m0"]
@@ -280,6 +287,9 @@ fn the_page_holds_everything_and_fetches_nothing() {
     for bad in ["<script", "http:", "https:", "@import", "url("] {
         assert!(!html.contains(bad), "{bad}");
     }
+    let bars = html.split("\"M0 4H").skip(1).map(|bar| bar.split('V').next().unwrap().parse::<f64>().unwrap());
+    let (shortest, longest) = bars.fold((f64::MAX, 0.0f64), |(low, high), bar| (low.min(bar), high.max(bar)));
+    assert!(longest == 1000.0 && shortest < 500.0, "{shortest} to {longest}: a bar is as long as its place");
     fails(1, &["report", &first, "-o", &page], &["there already", "--force"]);
 }
 

@@ -75,9 +75,10 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
     }
     f.write_str("</ul>\n<table class=\"bars layers\"><thead><tr><th scope=\"col\">layer</th><td></td><th scope=\"col\">µs</th><th scope=\"col\">share</th><th scope=\"col\">of roof</th><th scope=\"col\">kernel</th></tr></thead>\n<tbody>\n")?;
     // One scale for all: a bar twice as long took twice as long.
-    let most = |profile: &&Profile| profile.layers.iter().map(|l| l.us).fold(0.0, f64::max);
-    let most = profiles.iter().map(most).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-    for node in nodes(profiles) {
+    let nodes = nodes(profiles);
+    let times = nodes.iter().flat_map(|node| profiles.iter().filter_map(|profile| of_node(profile, node)));
+    let most = times.map(|(us, ..)| us).fold(f64::MIN_POSITIVE, f64::max);
+    for node in nodes {
         write!(f, "<tr><th scope=\"row\">{}</th><td>", escape(&node))?;
         let found: Vec<_> = profiles.iter().map(|profile| (of_node(profile, &node), profile.sum_us())).collect();
         for (at, (layer, _)) in found.iter().enumerate() {
