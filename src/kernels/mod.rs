@@ -43,6 +43,7 @@ mod winograd;
 mod winograd_input;
 mod winograd_matmul;
 mod winograd_output;
+mod workgroup;
 
 pub use argument::{Access, Accessor, Argument};
 pub use decision::Decision;
