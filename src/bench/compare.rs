@@ -171,7 +171,7 @@ fn change(key: Key, before: Median, after: Median, allowed: f64) -> Change {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{KIND, Machine, Mode, Protocol, SCHEMA_VERSION};
+    use super::super::record::{Machine, Mode, Protocol};
     use super::*;
 
     fn record(mode: Mode, results: &[(&str, &[f64])]) -> Record {
@@ -180,17 +180,8 @@ mod tests {
             clocks: Clocks { end_to_end: Samples::new(us.to_vec()), ..Clocks::default() },
             ..Measured::default()
         };
-        Record {
-            kind: KIND.to_owned(),
-            schema_version: SCHEMA_VERSION,
-            foveate: String::new(),
-            git: None,
-            started: 0,
-            complete: true,
-            machine: Machine::default(),
-            protocol: Protocol::of(mode),
-            results: results.iter().map(measured).collect(),
-        }
+        let results = results.iter().map(measured).collect();
+        Record { results, ..Record::new(Machine::default(), Protocol::of(mode), 0) }
     }
 
     /// A hundred times around a middle.

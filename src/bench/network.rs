@@ -50,6 +50,11 @@ impl Network {
         &self.described
     }
 
+    /// Says how long its model took to be quantised in memory, in milliseconds, if it was.
+    pub fn quantized_in(&mut self, ms: Option<f64>) {
+        self.described.quantize_ms = ms;
+    }
+
     /// The session.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session

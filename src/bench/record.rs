@@ -1,5 +1,8 @@
 //! The file that a benchmark leaves: everything that is needed to read its numbers without having been
-//! there. JSON of the types below, versioned.
+//! there. JSON of the types below, versioned; `assets/benchmarks/README.md` lists its fields.
+//!
+//! A field that is new is optional and comes with a new version, so that older records are read and newer ones
+//! refused by programs that would misread them.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +10,7 @@ use super::stats::Summary;
 use crate::error::{Error, Result};
 
 /// The version of the schema that this program writes. Older ones are read.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What [`Record::kind`] says, so that a file of another program is not taken for one of these.
 pub const KIND: &str = "foveate-benchmark";
@@ -30,6 +33,9 @@ pub struct Record {
     pub started: u64,
     /// Whether all that was asked for was measured; false after an interrupt.
     pub complete: bool,
+    /// What whoever measured wants readers to know; since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The machine.
     pub machine: Machine,
     /// How it was measured.
@@ -52,6 +58,9 @@ pub struct Machine {
     pub threads: usize,
     /// `mains`, `battery`, or `None` where nobody says.
     pub power: Option<String>,
+    /// The user agent of the browser that it ran in, if it did; since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub browser: Option<String>,
 }
 
 /// How it was measured.
@@ -109,6 +118,9 @@ pub struct Measured {
     pub steps: usize,
     /// Reading the model and fusing it, in milliseconds.
     pub load_ms: f64,
+    /// Quantising in memory what was loaded in floats, in milliseconds; `None` if nothing was, since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantize_ms: Option<f64>,
     /// Opening the device, uploading weights, building pipelines, in milliseconds.
     pub compile_ms: f64,
     /// The first run, end to end, in milliseconds.
@@ -175,8 +187,24 @@ impl Samples {
 }
 
 impl Record {
-    /// Reads a record from JSON. `origin` is what the bytes are called in messages. Summaries are made
-    /// anew from the samples, so that they always agree.
+    /// A record of this version of the program, which holds no results yet. `started` is in seconds since 1970.
+    pub fn new(machine: Machine, protocol: Protocol, started: u64) -> Record {
+        Record {
+            kind: KIND.to_owned(),
+            schema_version: SCHEMA_VERSION,
+            foveate: env!("CARGO_PKG_VERSION").to_owned(),
+            git: option_env!("FOVEATE_GIT").map(str::to_owned),
+            started,
+            complete: true,
+            note: None,
+            machine,
+            protocol,
+            results: Vec::new(),
+        }
+    }
+
+    /// Reads a record of this or an older version from JSON. `origin` is what the bytes are called in messages.
+    /// Summaries are made anew from the samples, so that they always agree.
     ///
     /// # Errors
     /// [`Error::Argument`] if it is none, or one of a newer version.
@@ -207,6 +235,7 @@ impl Record {
             )));
         }
         let mut record: Record = serde_json::from_slice(bytes).map_err(|error| none(&error))?;
+        record.schema_version = SCHEMA_VERSION;
         for measured in &mut record.results {
             let Clocks { gpu, submit_to_readback, end_to_end } = &mut measured.clocks;
             for samples in [gpu, submit_to_readback, end_to_end].into_iter().filter_map(Option::as_mut) {

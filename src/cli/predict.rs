@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use foveate::bench::{Device, Frames};
 use foveate::predict::{self, Demand, Efficiency, Peak, Prediction};
 use foveate::profile::{self, Profile};
-use foveate::{DeviceChoice, Error, Model, Result};
+use foveate::{DeviceChoice, Error, Model, Precision, Result, int8, quant};
 use serde::Serialize;
 
 use super::args::{BackendArg, DeviceArgs, ModelArgs, PrecisionArg, at_least_one, device};
@@ -29,9 +28,10 @@ pub struct Predict {
     /// The devices, separated by commas; all that rates are known of if not given.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub on: Vec<String>,
-    /// How values are stored.
+    /// Number format: f16 stores values as 16-bit floats, w8 weights as bytes, w8a8 computes in bytes (a float model
+    /// is calibrated on noise for that: how long it takes does not depend on its ranges).
     #[arg(long, value_enum, default_value = "f32")]
-    pub precision: Format,
+    pub precision: PrecisionArg,
     /// Pictures to a run.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub batch: usize,
@@ -53,13 +53,6 @@ pub struct Predict {
     pub json: bool,
 }
 
-/// The number formats of values.
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub enum Format {
-    F32,
-    F16,
-}
-
 /// The line of JSON.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -79,12 +72,12 @@ pub fn run(args: &Predict) -> Outcome {
         [] => predict::devices()?,
         names => names.iter().map(|name| predict::device(name)).collect::<Result<_>>()?,
     };
-    let model = source::load(&args.model)?;
-    let demand = Demand::of(model.graph(), args.batch, args.precision == Format::F16)?;
+    let model = in_format(source::load(&args.model)?, args.precision.into())?;
+    let demand = demand(&model, args.precision.into(), args.batch)?;
     let measured = efficiencies(args, &model)?;
     let predictions: Vec<Prediction> = peaks.iter().map(|on| predict::predict(&demand, on, &measured)).collect();
     let reference = predict::core_ml_on_iphone12(model.name()).filter(|_| args.batch == 1);
-    let precision = if demand.f16 { "f16" } else { "f32" };
+    let precision = &Precision::from(args.precision).to_string();
     if args.json {
         let line = Line {
             schema_version: 1,
@@ -116,15 +109,51 @@ pub fn run(args: &Predict) -> Outcome {
             by.dispatch_us
         ));
     }
+    if demand.steps.iter().any(|(_, work)| work.dot4) {
+        say("  products of bytes: the floor takes four times the f32 rate, what is expected the ratio measured here");
+    }
     if let Some(ms) = reference {
-        say(format_args!(
-            "  for reference: {} with Core ML on an iPhone 12 takes {ms:.2} ms by its authors' measurement; that ran on the \
-             Neural Engine in 16 bits, not on the GPU that the floor above is of",
-            model.name()
-        ));
+        say(format_args!("  {}", core_ml(&model, ms)?));
     }
     sources(&predictions).iter().for_each(|line| say(format_args!("  {line}")));
     Ok(())
+}
+
+/// The model as a session of that precision would hold it.
+fn in_format(model: Model, precision: Precision) -> Result<Model> {
+    match precision {
+        Precision::W8a8 if model.precision() != Precision::W8a8 => {
+            progress::during("calibrating on noise", || quant::calibrated_on_noise(&model))
+        }
+        precision => model.with_precision(precision),
+    }
+}
+
+fn demand(model: &Model, precision: Precision, batch: usize) -> Result<Demand> {
+    match model.quantization().filter(|_| precision == Precision::W8a8) {
+        Some(quantization) => Demand::of_program(&int8::lower(model.graph(), quantization)?, batch),
+        None => Demand::of(model.graph(), batch, precision == Precision::F16),
+    }
+}
+
+/// What the network's authors measured, and what it can be compared with.
+fn core_ml(model: &Model, ms: f64) -> Result<String> {
+    let phone = predict::device("iphone12")?;
+    let floor = |f16| -> Result<f64> {
+        let model = model.clone().with_precision(Precision::F32)?;
+        Ok(predict::predict(&Demand::of(model.graph(), 1, f16)?, &phone, &[]).floor_ms)
+    };
+    let Peak { memory_gb_s, f32_gflop_s, f16_gflop_s, .. } = &phone;
+    let halves = f16_gflop_s.unwrap_or(*f32_gflop_s) / 1e3;
+    Ok(format!(
+        "for reference: {} with Core ML on an iPhone 12 takes {ms:.2} ms by its authors' measurement. That ran on the Neural \
+         Engine in 16 bits; the floor of the phone's GPU ({memory_gb_s:.0} GB/s, {:.2} TFLOP/s in f32, {halves:.2} in f16) \
+         is {:.2} ms in f32 and {:.2} ms in f16",
+        model.name(),
+        f32_gflop_s / 1e3,
+        floor(false)?,
+        floor(true)?
+    ))
 }
 
 /// How well kernels do where they can be measured.
@@ -165,8 +194,7 @@ fn here(args: &Predict, model: &Model) -> Result<Profile> {
         tune: false,
         untuned: false,
     };
-    let precision = if args.precision == Format::F16 { PrecisionArg::F16 } else { PrecisionArg::F32 };
-    let mut session = open::open(model.clone(), &device, Some(precision), args.batch)?;
+    let mut session = open::open(model.clone(), &device, Some(args.precision), args.batch)?;
     let place = Device::of(&mut session, false);
     let context = session.gpu().map(|executor| executor.context().clone());
     let ceilings = context.map(|context| roofline::ceilings(&context, false)).transpose()?;

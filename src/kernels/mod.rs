@@ -119,6 +119,14 @@ pub struct Kernel {
     pub fixed: &'static [(&'static str, u32)],
 }
 
+impl Kernel {
+    /// Whether its products are those of `dot4I8Packed`. Other kernels of integers multiply one by one, in
+    /// integers or exactly in floats.
+    pub fn multiplies_bytes(&self) -> bool {
+        self.sources.iter().any(|source| source.file == int8::PRODUCTS.file)
+    }
+}
+
 /// Every kernel.
 pub static KERNELS: &[&Kernel] = &[
     &add::KERNEL,

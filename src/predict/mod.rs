@@ -6,19 +6,19 @@
 //! dispatch costs something beside its work.
 
 mod devices;
+mod efficiency;
 
 pub use devices::{Peak, device, devices};
-
-use std::collections::BTreeMap;
+pub use efficiency::Efficiency;
 
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::graph::Graph;
-use crate::kernels::Target;
+use crate::int8::Program;
+use crate::kernels::{Step, Target};
 use crate::plan::Plan;
-use crate::profile::Profile;
-use crate::roofline::{Ceilings, Work};
+use crate::roofline::{Bound, Ceilings, Work};
 
 /// What a network asks of a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,17 +30,27 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// Of a fused network, planned as for a GPU that is not software.
+    /// Of a fused network, planned as for a GPU that is not software. Weights that have scales are stored as
+    /// bytes.
     ///
     /// # Errors
     /// As [`Plan::for_target`].
     pub fn of(graph: &Graph, batch: usize, f16: bool) -> Result<Demand> {
         let plan = Plan::for_target(graph, batch, &[], Target { f16, ..Target::default() })?;
-        let work = |step: &crate::kernels::Step| {
-            let work = Work { macs: step.macs, bytes: plan.step_bytes(step), integers: false };
-            (step.kernel.name.to_owned(), work)
-        };
-        Ok(Demand { steps: plan.steps.iter().map(work).collect(), f16 })
+        Ok(Demand { f16, ..Demand::of_plan(&plan) })
+    }
+
+    /// Of a network in integers.
+    ///
+    /// # Errors
+    /// As [`Plan::for_program`].
+    pub fn of_program(program: &Program, batch: usize) -> Result<Demand> {
+        Ok(Demand::of_plan(&Plan::for_program(program, batch, &[], Target::default())?))
+    }
+
+    fn of_plan(plan: &Plan) -> Demand {
+        let work = |step: &Step| (step.kernel.name.to_owned(), Work::of(plan, step));
+        Demand { steps: plan.steps.iter().map(work).collect(), f16: false }
     }
 
     /// Multiply-accumulates.
@@ -51,52 +61,6 @@ impl Demand {
     /// Bytes that dispatches read and write, each once.
     pub fn bytes(&self) -> u64 {
         self.steps.iter().map(|(_, work)| work.bytes).sum()
-    }
-}
-
-/// What part of the ceilings kernels reach on a device.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Efficiency {
-    /// The device that was measured.
-    pub device: String,
-    /// Whether a processor does its work, which says little of GPUs.
-    pub software: bool,
-    /// By kernel, 0 to 1.
-    pub kernels: BTreeMap<String, f64>,
-    /// Of all kernels together, for those that were not measured.
-    pub all: f64,
-    /// What a dispatch costs beside its work, in microseconds.
-    pub dispatch_us: f64,
-}
-
-impl Efficiency {
-    /// From a profile on a GPU; `None` if it does not know its device's ceilings.
-    pub fn of(profile: &Profile) -> Option<Efficiency> {
-        let ceilings = profile.ceilings?;
-        let dispatch_us = ceilings.dispatch_us;
-        // By kernel: what it needs at best, and what it took less the dispatch.
-        let mut times: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-        for layer in profile.layers.iter().filter(|layer| layer.us > 0.0 && layer.bytes > 0) {
-            let Some(part) = layer.roofline else { continue };
-            let (floor, took) = times.entry(layer.kernel.clone()).or_default();
-            let best = part * layer.us;
-            *floor += best;
-            // Nothing is faster than the ceilings because of a clock's noise.
-            *took += (layer.us - dispatch_us).max(best);
-        }
-        let part = |(floor, took): (f64, f64)| if took > 0.0 { (floor / took).clamp(1e-4, 1.0) } else { 1.0 };
-        let all = times.values().fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        (all.1 > 0.0).then(|| Efficiency {
-            device: profile.device.name.clone(),
-            software: profile.device.software,
-            kernels: times.into_iter().map(|(kernel, one)| (kernel, part(one))).collect(),
-            all: part(all),
-            dispatch_us,
-        })
-    }
-
-    fn part(&self, kernel: &str) -> f64 {
-        self.kernels.get(kernel).copied().unwrap_or(self.all)
     }
 }
 
@@ -116,33 +80,39 @@ pub struct Prediction {
     pub expected_ms: Vec<f64>,
 }
 
+/// What `dot4I8Packed` does in the place of a multiply-add of floats: four of them. No GPU is known that starts more of
+/// them than multiply-adds, so this many times the f32 rate bounds what is not published.
+const DOT4: f64 = 4.0;
+
 /// Predicts the GPU's time of a run.
 pub fn predict(demand: &Demand, on: &Peak, measured: &[Efficiency]) -> Prediction {
-    let rate = on.f16_gflop_s.filter(|_| demand.f16).unwrap_or(on.f32_gflop_s);
-    let at = |rate: f64| Ceilings {
+    let at = |f32_gflop_s: f64, dot4_gop_s: f64| Ceilings {
         read_gb_s: on.memory_gb_s,
         copy_gb_s: on.memory_gb_s,
-        f32_gflop_s: rate,
-        dot4_gop_s: rate,
+        f32_gflop_s,
+        dot4_gop_s,
         ..Ceilings::default()
     };
-    let (best, ours) = (at(rate), at(on.f32_gflop_s));
-    let mut floor = 0.0;
-    let mut memory = 0.0;
+    let rate = on.f16_gflop_s.filter(|_| demand.f16).unwrap_or(on.f32_gflop_s);
+    let best = at(rate, DOT4 * on.f32_gflop_s);
+    let (mut floor, mut memory, mut arithmetic) = (0.0, 0.0, 0.0);
     for (_, work) in &demand.steps {
         let (us, bound) = best.floor(*work);
         floor += us;
-        memory += if bound == crate::roofline::Bound::Memory { us } else { 0.0 };
+        memory += if bound == Bound::Memory { us } else { 0.0 };
+        arithmetic += best.arithmetic_us(*work);
     }
-    // Kernels store 16-bit floats and compute in 32.
-    let step =
-        |by: &Efficiency, (kernel, work): &(String, Work)| ours.floor(*work).0 / by.part(kernel) + by.dispatch_us;
-    let expected = |by: &Efficiency| demand.steps.iter().map(|one| step(by, one)).sum::<f64>() / 1e3;
+    let expected = |by: &Efficiency| {
+        // Kernels store 16-bit floats and compute in 32.
+        let ours = at(on.f32_gflop_s, by.dot4_per_f32.min(DOT4) * on.f32_gflop_s);
+        let step = |(kernel, work): &(String, Work)| ours.floor(*work).0 / by.part(kernel) + by.dispatch_us;
+        demand.steps.iter().map(step).sum::<f64>() / 1e3
+    };
     Prediction {
         on: on.clone(),
         floor_ms: floor / 1e3,
         memory_part: if floor > 0.0 { memory / floor } else { 0.0 },
-        arithmetic_ms: 2.0 * demand.macs() as f64 / (rate * 1e3) / 1e3,
+        arithmetic_ms: arithmetic / 1e3,
         expected_ms: measured.iter().map(expected).collect(),
     }
 }
@@ -159,7 +129,7 @@ pub fn core_ml_on_iphone12(model: &str) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::bench::Device;
-    use crate::profile::{KIND, Layer, Method, SCHEMA_VERSION};
+    use crate::profile::{KIND, Layer, Method, Profile, SCHEMA_VERSION};
 
     fn peak() -> Peak {
         let (name, device, sources) = ("x".to_owned(), "x".to_owned(), vec![]);
@@ -180,7 +150,7 @@ mod tests {
             device: Device { name: "here".into(), ..Device::default() },
             method: Method::Passes,
             runs: 1,
-            ceilings: Some(Ceilings { dispatch_us: 2.0, ..Ceilings::default() }),
+            ceilings: Some(Ceilings { dispatch_us: 2.0, f32_gflop_s: 10.0, dot4_gop_s: 30.0, ..Ceilings::default() }),
             frame_us: None,
             // 5 of 10 µs at best, 2 of them the dispatch; and one that is nothing but its dispatch.
             layers: vec![layer("conv", 12.0, 5.0 / 12.0), layer("add", 2.0, 0.5)],
@@ -194,9 +164,10 @@ mod tests {
         assert!((by.all - 6.0 / 11.0).abs() < 1e-12, "{by:?}");
         assert_eq!(Efficiency::of(&Profile { ceilings: None, ..profile() }), None);
         // 1 M multiply-accumulates are 20 µs of arithmetic; 300 kB are 30 µs of memory.
-        let work = |macs, bytes| Work { macs, bytes, integers: false };
+        let work = |macs, bytes| Work { macs, bytes, dot4: false };
         let steps = vec![("conv".to_owned(), work(1_000_000, 1000)), ("add".to_owned(), work(0, 300_000))];
         let demand = Demand { steps, f16: false };
+        assert_eq!(by.dot4_per_f32, 3.0);
         let by = [by];
         let found = predict(&demand, &peak(), &by);
         assert!((found.floor_ms - 0.05).abs() < 1e-9 && (found.memory_part - 0.6).abs() < 1e-9, "{found:?}");
@@ -205,6 +176,20 @@ mod tests {
         assert!((found.expected_ms[0] - 0.074).abs() < 1e-9, "{found:?}");
         let halves = predict(&Demand { f16: true, ..demand }, &peak(), &by);
         assert!((halves.arithmetic_ms - 0.01).abs() < 1e-9 && halves.expected_ms == found.expected_ms, "{halves:?}");
+    }
+
+    #[test]
+    fn bytes_are_multiplied_faster_by_what_was_measured() {
+        let work = Work { macs: 1_000_000, bytes: 0, dot4: true };
+        let demand = Demand { steps: vec![("other".to_owned(), work)], f16: false };
+        let mut by = Efficiency::of(&profile()).unwrap();
+        (by.all, by.dispatch_us) = (0.5, 0.0);
+        let faster = Efficiency { dot4_per_f32: 9.0, ..by.clone() };
+        let found = predict(&demand, &peak(), &[by, faster]);
+        // 20 µs at the rate of floats: a quarter at best; a third, or a quarter, of which half is reached.
+        assert!((found.floor_ms - 0.005).abs() < 1e-9 && found.arithmetic_ms == found.floor_ms, "{found:?}");
+        let expected = [0.02 / 3.0 / 0.5, 0.005 / 0.5];
+        assert!(found.expected_ms.iter().zip(expected).all(|(ms, want)| (ms - want).abs() < 1e-9), "{found:?}");
     }
 
     #[test]
@@ -220,5 +205,12 @@ mod tests {
         let demand = Demand::of(&graph, 2, false).unwrap();
         assert!(demand.macs() > 0 && demand.bytes() > 0 && demand.steps.len() > 5);
         assert!(Demand::of(&graph, 2, true).unwrap().bytes() < demand.bytes());
+        assert!(demand.steps.iter().all(|(_, work)| !work.dot4));
+        let model = crate::quant::calibrated_on_noise(&crate::Model::builtin().unwrap()).unwrap();
+        let program = crate::int8::lower(model.graph(), model.quantization().unwrap()).unwrap();
+        let integers = Demand::of_program(&program, 2).unwrap();
+        assert!(integers.bytes() < demand.bytes() / 2 && integers.macs() == demand.macs());
+        let dot4: u64 = integers.steps.iter().filter(|(_, work)| work.dot4).map(|(_, work)| work.macs).sum();
+        assert!(dot4 > integers.macs() / 2, "{integers:?}");
     }
 }

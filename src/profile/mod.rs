@@ -13,13 +13,13 @@ use web_time::Instant;
 use crate::bench::{Device, Summary, quantile};
 use crate::error::{Error, Result};
 use crate::gpu::{GpuExecutor, StepTime, Stepwise, TimedStep};
-use crate::kernels::Step;
+use crate::kernels::{KERNELS, Step};
 use crate::picture::Picture;
 use crate::roofline::{Bound, Ceilings, Work};
 use crate::session::Session;
 
-/// Version of the JSON.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The version of the schema that this program writes. Older ones are read.
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// What [`Profile::kind`] says, so that a file of another program is not taken for one of these.
 pub const KIND: &str = "foveate-profile";
@@ -118,6 +118,8 @@ pub struct Layer {
     pub macs: u64,
     /// Bytes of all that it reads and writes, once; 0 if not known.
     pub bytes: u64,
+    /// Whether it multiplies with `dot4I8Packed`, and is held to that ceiling; since version 2.
+    pub dot4: bool,
     /// Operations in 10⁹ a second, two to a multiply-accumulate.
     pub gflop_s: f64,
     /// Bytes in 10⁹ a second.
@@ -148,13 +150,13 @@ impl Profile {
         if head.kind != KIND {
             return Err(none(&format_args!("its kind is {:?}", head.kind)));
         }
-        if head.schema_version != SCHEMA_VERSION {
+        if !(1..=SCHEMA_VERSION).contains(&head.schema_version) {
             let version = head.schema_version;
             return Err(Error::argument(format!(
-                "{origin} has schema version {version}, this program reads version {SCHEMA_VERSION}"
+                "{origin} has schema version {version}, this program reads versions 1 to {SCHEMA_VERSION}"
             )));
         }
-        let profile: Profile = serde_json::from_slice(bytes).map_err(|error| none(&error))?;
+        let mut profile: Profile = serde_json::from_slice(bytes).map_err(|error| none(&error))?;
         let sane = |layer: &Layer| {
             let numbers = [layer.us, layer.share, layer.gflop_s, layer.gb_s, layer.roofline.unwrap_or(0.0)];
             numbers.iter().all(|number| (0.0..1e18).contains(number))
@@ -165,7 +167,22 @@ impl Profile {
         if profile.ceilings.is_some_and(|ceilings| !ceilings.is_sane()) {
             return Err(none(&"its ceilings are none that can be measured"));
         }
+        if head.schema_version == 1 {
+            profile.hold_to_ceilings_anew();
+        }
+        profile.schema_version = SCHEMA_VERSION;
         Ok(profile)
+    }
+
+    /// Version 1 held every kernel of integers to the ceiling of `dot4I8Packed`, also those that multiply one
+    /// by one.
+    fn hold_to_ceilings_anew(&mut self) {
+        let total = self.sum_us();
+        for layer in &mut self.layers {
+            let dot4 = KERNELS.iter().any(|kernel| kernel.name == layer.kernel && kernel.multiplies_bytes());
+            let us = layer.us;
+            *layer = rate(Layer { dot4, ..std::mem::take(layer) }, us, total, self.ceilings.as_ref());
+        }
     }
 
     /// All steps' time, in microseconds.
@@ -236,6 +253,7 @@ async fn on_the_gpu(
             formats: formats.iter().map(|format| format.key()).collect(),
             macs,
             bytes: timed.bytes,
+            dot4: kernel.multiplies_bytes(),
             ..Layer::default()
         };
         (layer, timed.time)
@@ -277,7 +295,7 @@ async fn whole(session: &mut Session, pictures: &[Picture], options: &Options) -
 fn rate(layer: Layer, us: f64, total: f64, ceilings: Option<&Ceilings>) -> Layer {
     // 10⁹ a second are 10³ a microsecond.
     let per = |count: f64| if us > 0.0 { count / us / 1e3 } else { 0.0 };
-    let work = Work { macs: layer.macs, bytes: layer.bytes, integers: layer.kernel.contains("int8") };
+    let work = Work { macs: layer.macs, bytes: layer.bytes, dot4: layer.dot4 };
     let floor = ceilings.filter(|_| layer.bytes > 0 && us > 0.0).map(|ceilings| ceilings.floor(work));
     Layer {
         us,
@@ -303,7 +321,7 @@ mod tests {
         let rated = rate(layer.clone(), 40.0, 160.0, Some(&ceilings));
         assert_eq!((rated.share, rated.gflop_s, rated.gb_s), (0.25, 50.0, 2.5));
         assert_eq!((rated.roofline, rated.bound), (Some(0.5), Some(Bound::Compute)));
-        let integers = rate(Layer { kernel: "conv_int8".into(), ..layer.clone() }, 40.0, 160.0, Some(&ceilings));
+        let integers = rate(Layer { dot4: true, ..layer.clone() }, 40.0, 160.0, Some(&ceilings));
         assert_eq!((integers.roofline, integers.bound), (Some(0.25), Some(Bound::Memory)));
         let stopped = rate(layer, 0.0, 0.0, Some(&ceilings));
         assert_eq!((stopped.share, stopped.gflop_s, stopped.roofline), (0.0, 0.0, None));

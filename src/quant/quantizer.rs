@@ -49,6 +49,8 @@ pub type OnStage<'a> = &'a mut dyn FnMut(Stage, usize, usize);
 #[derive(Clone, Debug)]
 pub struct Quantizer {
     pub(super) network: LoadedModel,
+    /// How long the model that is quantised took to load.
+    pub(super) loading: std::time::Duration,
     pub(super) options: Options,
     pub(super) set: Option<Arc<CalibrationSet>>,
     pub(super) observed: Option<Observed>,
@@ -91,6 +93,7 @@ impl Quantizer {
         weights::separate(&mut network.graph)?;
         let mut quantizer = Quantizer {
             network,
+            loading: model.loading(),
             options,
             set: set.map(Arc::new),
             observed: None,
@@ -222,7 +225,7 @@ impl Quantizer {
         }
         let simulation = Simulation::new(graph.clone(), quantized.clone(), quantization.clone())?;
         let network = LoadedModel { graph: quantized, quantization: Some(quantization), ..self.network.clone() };
-        Ok(Quantized { model: Model::quantized(network, std::time::Duration::ZERO)?, simulation, notes })
+        Ok(Quantized { model: Model::quantized(network, self.loading)?, simulation, notes })
     }
 }
 

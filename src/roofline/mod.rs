@@ -13,6 +13,9 @@ pub use measure::{Options, measure};
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::Step;
+use crate::plan::Plan;
+
 /// The rates that a device reaches, and its fixed costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ceilings {
@@ -42,8 +45,15 @@ pub struct Work {
     pub macs: u64,
     /// Bytes of all that it reads and writes, once.
     pub bytes: u64,
-    /// Whether it computes with packed bytes.
-    pub integers: bool,
+    /// Whether it multiplies with `dot4I8Packed`.
+    pub dot4: bool,
+}
+
+impl Work {
+    /// Of a plan's step.
+    pub fn of(plan: &Plan, step: &Step) -> Work {
+        Work { macs: step.macs, bytes: plan.step_bytes(step), dot4: step.kernel.multiplies_bytes() }
+    }
 }
 
 /// What holds a step back.
@@ -66,9 +76,14 @@ impl Ceilings {
     pub fn floor(&self, work: Work) -> (f64, Bound) {
         // 10⁹ a second are 10³ a microsecond.
         let memory = work.bytes as f64 / (self.memory_gb_s() * 1e3).max(f64::MIN_POSITIVE);
-        let rate = if work.integers { self.dot4_gop_s } else { self.f32_gflop_s };
-        let compute = 2.0 * work.macs as f64 / (rate * 1e3).max(f64::MIN_POSITIVE);
+        let compute = self.arithmetic_us(work);
         if compute > memory { (compute, Bound::Compute) } else { (memory, Bound::Memory) }
+    }
+
+    /// The least time that a step's arithmetic can take, in microseconds.
+    pub fn arithmetic_us(&self, work: Work) -> f64 {
+        let rate = if work.dot4 { self.dot4_gop_s } else { self.f32_gflop_s };
+        2.0 * work.macs as f64 / (rate * 1e3).max(f64::MIN_POSITIVE)
     }
 
     /// Whether all numbers can be those of a device.
@@ -94,7 +109,7 @@ mod tests {
             ..Ceilings::default()
         };
         // 100 GB/s are 100,000 bytes a microsecond; 1000 GFLOP/s 500,000 multiply-accumulates.
-        let floor = |macs, bytes, integers| ceilings.floor(Work { macs, bytes, integers });
+        let floor = |macs, bytes, dot4| ceilings.floor(Work { macs, bytes, dot4 });
         assert_eq!(floor(1_000_000, 100_000, false), (2.0, Bound::Compute));
         assert_eq!(floor(1_000_000, 100_000, true), (1.0, Bound::Memory));
         assert_eq!(floor(0, 300_000, false), (3.0, Bound::Memory));

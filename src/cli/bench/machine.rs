@@ -12,8 +12,9 @@ pub fn here() -> Machine {
         os: sysinfo::System::long_os_version().unwrap_or_else(|_| std::env::consts::OS.to_owned()),
         arch: std::env::consts::ARCH.to_owned(),
         cpu: if brand.is_empty() { "unknown".to_owned() } else { brand },
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: rayon::current_num_threads(),
         power: power(),
+        browser: None,
     }
 }
 

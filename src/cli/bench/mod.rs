@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use foveate::bench::{self, Frames, KIND, Measured, Mode, Network, Protocol, Record, SCHEMA_VERSION};
+use foveate::bench::{self, Frames, Measured, Mode, Network, Protocol, Record};
 use foveate::checkpoint::model_file;
 use foveate::{DeviceChoice, Error, gpu};
 
@@ -98,6 +98,9 @@ pub struct Bench {
     /// Size of the camera's frames.
     #[arg(long, value_name = "W×H", default_value = "640x480", value_parser = size)]
     pub frame: [u32; 2],
+    /// What readers of the record should know, such as what else the machine was doing.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
     /// Write the record, with all samples, to a file.
     #[arg(short, long, value_name = "FILE.json")]
     pub output: Option<PathBuf>,
@@ -201,17 +204,8 @@ pub fn run(args: &Bench) -> Outcome {
         let reason = if interrupted { "interrupted before anything was measured" } else { "nothing could be opened" };
         return Err(Error::argument(reason).into());
     }
-    let record = Record {
-        kind: KIND.to_owned(),
-        schema_version: SCHEMA_VERSION,
-        foveate: env!("CARGO_PKG_VERSION").to_owned(),
-        git: option_env!("FOVEATE_GIT").map(str::to_owned),
-        started,
-        complete: !interrupted && !failed,
-        machine,
-        protocol,
-        results,
-    };
+    let complete = !interrupted && !failed;
+    let record = Record { complete, results, note: args.note.clone(), ..Record::new(machine, protocol, started) };
     let json = record.to_json()?;
     if args.json {
         say(&json);

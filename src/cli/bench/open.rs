@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use foveate::bench::{Device, Frames, Measured, Network, Protocol};
 use foveate::{DeviceChoice, Error, Model, Precision, Result};
@@ -44,7 +45,11 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
     for (model, weights) in &models {
         for &precision in &precisions {
             // Once for all devices and batches: calibrating takes its time.
+            let start = Instant::now();
             let held = args.format(precision).apply(model.clone(), args.random);
+            let quantised = held.as_ref().is_ok_and(|held| held.precision() == Precision::W8a8)
+                && model.precision() != Precision::W8a8;
+            let quantize_ms = quantised.then(|| start.elapsed().as_secs_f64() * 1e3);
             for device in &devices {
                 for &batch in &args.batch {
                     if stop.load(Ordering::Relaxed) {
@@ -52,7 +57,10 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
                     }
                     let wanted = Wanted { device, precision, batch };
                     let opened = match &held {
-                        Ok(held) => open(held, weights, &wanted, frames, protocol),
+                        Ok(held) => open(held, weights, &wanted, frames, protocol).map(|mut network| {
+                            network.quantized_in(quantize_ms);
+                            network
+                        }),
                         Err(error) => Err(Error::argument(error)),
                     };
                     subjects.push(match opened {

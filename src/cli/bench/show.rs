@@ -7,6 +7,7 @@ use crate::cli::table::{Align, Table, rounded, shown};
 /// All lines.
 pub fn lines(record: &Record) -> Vec<String> {
     let mut lines = vec![protocol(record), machine(&record.machine)];
+    lines.extend(record.note.iter().map(|note| shown(&format!("note: {note}"))));
     for measured in &record.results {
         lines.push(String::new());
         lines.extend(one(measured, &record.protocol));
@@ -41,7 +42,7 @@ fn protocol(record: &Record) -> String {
 }
 
 fn machine(machine: &Machine) -> String {
-    let Machine { os, arch, cpu, threads, power } = machine;
+    let Machine { os, arch, cpu, threads, power, .. } = machine;
     let power = power.as_deref().unwrap_or("unknown");
     shown(&format!("machine: {os}, {arch}, {cpu}, {threads} threads, power: {power}"))
 }
@@ -65,7 +66,8 @@ fn one(measured: &Measured, protocol: &Protocol) -> Vec<String> {
     lines.extend(measured.note.iter().map(|note| shown(&format!("  {note}"))));
     let (macs, bytes) = (rounded(*macs), rounded(*weight_bytes));
     lines.push(shown(&format!("  weights: {} ({bytes}B); {macs}MACs in {steps} steps a run", measured.weights)));
-    lines.push(format!("  load {load_ms:.1} ms, compile {compile_ms:.1} ms, first run {first_ms:.2} ms"));
+    let quantised = measured.quantize_ms.map_or(String::new(), |ms| format!("quantise {ms:.1} ms, "));
+    lines.push(format!("  load {load_ms:.1} ms, {quantised}compile {compile_ms:.1} ms, first run {first_ms:.2} ms"));
     lines.extend(clocks(&measured.clocks).into_iter().map(|line| format!("  {line}")));
     lines.extend(rates(measured, protocol).into_iter().map(|line| format!("  {line}")));
     lines.extend(error);

@@ -129,8 +129,8 @@ fn escape_lines(text: &str) -> String {
 }
 
 fn machine(f: &mut fmt::Formatter<'_>, named: &Named<Record>) -> fmt::Result {
-    let Record { foveate, git, started, complete, machine, protocol, results, .. } = &named.item;
-    let Machine { os, arch, cpu, threads, power } = machine;
+    let Record { foveate, git, started, complete, note, machine, protocol, results, .. } = &named.item;
+    let Machine { os, arch, cpu, threads, power, browser } = machine;
     let Protocol { mode, warm_ups, runs, seconds, frame: [width, height] } = protocol;
     let how = match mode {
         Mode::Latency => "latency, one frame in flight",
@@ -148,6 +148,8 @@ fn machine(f: &mut fmt::Formatter<'_>, named: &Named<Record>) -> fmt::Result {
         ),
         ("program", format!("foveate {foveate}{git}, begun {}", utc(*started))),
     ];
+    rows.extend(note.clone().map(|note| ("note", note)));
+    rows.extend(browser.clone().map(|browser| ("browser", browser)));
     if !complete {
         rows.push(("incomplete", "it was interrupted, or something failed: see below".to_owned()));
     }

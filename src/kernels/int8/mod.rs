@@ -32,7 +32,7 @@ use crate::ops;
 /// Rounding, rescaling, tables.
 static ARITH: Source = source!("int8/arith.wgsl");
 /// `products(w, x)`: dot products of bytes.
-static PRODUCTS: Source = source!("int8/products.wgsl");
+pub(super) static PRODUCTS: Source = source!("int8/products.wgsl");
 /// `ended(plane, pixel, sum)`: residual, rescaling, activation.
 static ENDING: Source = source!("int8/ending.wgsl");
 
