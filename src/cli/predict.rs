@@ -1,9 +1,10 @@
 //! `foveate predict`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use foveate::bench::{Device, Frames};
-use foveate::predict::{self, Demand, Efficiency, Peak, Prediction};
+use foveate::predict::{self, Demand, Efficiency, Peak, Prediction, Source};
 use foveate::profile::{self, Profile};
 use foveate::{DeviceChoice, Error, Model, Precision, Result, int8, quant};
 use serde::Serialize;
@@ -200,7 +201,8 @@ fn here(args: &Predict, model: &Model) -> Result<Profile> {
     let ceilings = context.map(|context| roofline::ceilings(&context, false)).transpose()?;
     let frames = Frames::new([640, 480])?;
     let pictures = (0..args.batch).map(|at| frames.picture(at)).collect::<Result<Vec<_>>>()?;
-    let options = profile::Options::default();
+    // What kernels reach is a rough number: a few runs tell it.
+    let options = profile::Options { warm_ups: 2, runs: 10, most: Duration::from_secs(10), ..Default::default() };
     progress::during("profiling the network here", || {
         pollster::block_on(profile::profile(&mut session, place, &pictures, ceilings, &options))
     })
@@ -229,5 +231,9 @@ fn table(predictions: &[Prediction], measured: &[Efficiency]) -> Vec<String> {
 
 /// Where the rates are from.
 fn sources(predictions: &[Prediction]) -> Vec<String> {
-    predictions.iter().map(|one| format!("{}: {}", one.on.name, one.on.sources.join("; "))).collect()
+    let of = |on: &Peak| {
+        let one = |Source { figure, url, says }: &Source| format!("  {figure}: {says} ({url})");
+        std::iter::once(format!("rates of {}:", on.name)).chain(on.sources.iter().map(one)).collect::<Vec<_>>()
+    };
+    predictions.iter().flat_map(|one| of(&one.on)).collect()
 }

@@ -1,9 +1,12 @@
 //! `foveate report`.
 
 mod bars;
+mod flame;
 mod gather;
+mod labels;
 mod layers;
 mod page;
+mod picture;
 mod plot;
 mod scatter;
 mod table;
@@ -37,8 +40,11 @@ pub struct Report {
     /// Write a page that shows all of it and fetches nothing.
     #[arg(short, long, value_name = "FILE.html")]
     pub output: Option<PathBuf>,
-    /// Overwrite the page.
-    #[arg(long, requires = "output")]
+    /// Write a picture of latency against accuracy and of the devices' bars, for a README.
+    #[arg(long, value_name = "FILE.svg")]
+    pub picture: Option<PathBuf>,
+    /// Overwrite files that are there.
+    #[arg(long)]
     pub force: bool,
     /// Compare the benchmarks with this one.
     #[arg(long, value_name = "FILE.json")]
@@ -82,15 +88,21 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: &Report) -> Outcome {
-    if args.output.is_none() && args.baseline.is_none() {
-        let what = "nothing to do: -o FILE.html writes a page, --baseline FILE.json compares";
+    if args.output.is_none() && args.picture.is_none() && args.baseline.is_none() {
+        let what =
+            "nothing to do: -o FILE.html writes a page, --picture FILE.svg a picture, --baseline FILE.json compares";
         return Err(Error::argument(what).into());
     }
-    args.output.as_ref().map_or(Ok(()), |path| output::check(path, args.force))?;
+    for path in [&args.output, &args.picture].into_iter().flatten() {
+        output::check(path, args.force)?;
+    }
     let gathered = Gathered::read(&args.files)?;
     let slower = args.baseline.as_ref().map(|baseline| regressions(args, baseline, &gathered)).transpose()?;
-    if let Some(path) = &args.output {
-        model_file::write_file(path, page::Page(&gathered).to_string().as_bytes())?;
+    let page = args.output.as_ref().map(|path| (path, page::Page(&gathered).to_string()));
+    let draw = |path| -> Result<(&PathBuf, String)> { Ok((path, picture::svg(&gathered)?)) };
+    let picture = args.picture.as_ref().map(draw).transpose()?;
+    for (path, text) in page.into_iter().chain(picture) {
+        model_file::write_file(path, text.as_bytes())?;
         tell(format_args!("wrote {}", path.display()));
     }
     match slower.unwrap_or(0) {

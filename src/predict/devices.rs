@@ -22,8 +22,20 @@ pub struct Peak {
     pub f32_gflop_s: f64,
     /// The same on 16-bit floats; `None` where none was found published.
     pub f16_gflop_s: Option<f64>,
-    /// Where these numbers are from.
-    pub sources: Vec<String>,
+    /// Where each of these numbers is from.
+    pub sources: Vec<Source>,
+}
+
+/// Where a number is from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `memory`, `f32` or `f16`.
+    pub figure: String,
+    /// The page.
+    pub url: String,
+    /// What the page says, and on whose authority.
+    pub says: String,
 }
 
 /// All devices of the table.
@@ -57,7 +69,9 @@ mod tests {
             let Peak { name, memory_gb_s, f32_gflop_s, f16_gflop_s, sources, .. } = peak;
             assert!((10.0..10_000.0).contains(memory_gb_s) && (100.0..1e6).contains(f32_gflop_s), "{name}");
             assert!(f16_gflop_s.is_none_or(|rate| rate >= *f32_gflop_s), "{name}");
-            assert!(sources.iter().any(|source| source.contains("://")), "{name}");
+            let of = |figure: &str| sources.iter().filter(|source| source.figure == figure).count();
+            assert_eq!((of("memory"), of("f32"), of("f16")), (1, 1, usize::from(f16_gflop_s.is_some())), "{name}");
+            assert!(sources.iter().all(|source| source.url.contains("://") && !source.says.is_empty()), "{name}");
             assert_eq!(device(&name.to_uppercase()).unwrap(), *peak);
         }
         assert!(device("pdp-11").unwrap_err().to_string().contains("iphone12"));

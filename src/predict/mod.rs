@@ -8,7 +8,7 @@
 mod devices;
 mod efficiency;
 
-pub use devices::{Peak, device, devices};
+pub use devices::{Peak, Source, device, devices};
 pub use efficiency::Efficiency;
 
 use serde::Serialize;

@@ -1,8 +1,10 @@
 //! Where a network's time goes: every step with its time, its work, and how far that is from what the
 //! device can do.
 
+mod spans;
 mod trace;
 
+pub use spans::{Span, spans};
 pub use trace::trace;
 
 use std::time::Duration;

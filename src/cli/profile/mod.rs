@@ -1,5 +1,6 @@
 //! `foveate profile`.
 
+mod flame;
 mod show;
 
 use std::path::PathBuf;

@@ -3,7 +3,11 @@
 use foveate::profile::{Layer, Method, Profile};
 use foveate::roofline::Bound;
 
+use super::flame;
 use crate::cli::table::{Align, Table, rounded, shown};
+
+/// Columns of the flames.
+const COLUMNS: usize = 110;
 
 /// The widest bar.
 const WIDTH: f64 = 20.0;
@@ -16,6 +20,8 @@ pub fn lines(profile: &Profile) -> Vec<String> {
     lines.extend(steps(profile).into_iter().map(|line| format!("  {line}")));
     lines.push(String::new());
     lines.extend(parts(profile).into_iter().map(|line| format!("  {line}")));
+    lines.push(String::new());
+    lines.extend(flame::rows(profile, COLUMNS).into_iter().map(|line| format!("  {line}")));
     lines.push(String::new());
     lines.extend(summary(profile).into_iter().map(|line| format!("  {line}")));
     lines

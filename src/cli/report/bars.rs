@@ -14,12 +14,24 @@ use crate::cli::html::escape;
 pub struct Bars<'a>(pub &'a Gathered);
 
 /// Results of one network, precision and batch.
-struct Group<'a> {
-    name: String,
-    results: Vec<Found<'a>>,
+pub struct Group<'a> {
+    pub name: String,
+    pub results: Vec<Found<'a>>,
 }
 
-fn groups<'a>(gathered: &'a Gathered) -> Vec<Group<'a>> {
+impl Group<'_> {
+    /// What a result's bar is called: its device, and its file where another's is of the same.
+    pub fn bar(&self, gathered: &Gathered, found: &Found) -> String {
+        let name = gathered.devices.get(found.device).map_or("", String::as_str);
+        match self.results.iter().filter(|other| other.device == found.device).count() {
+            0 | 1 => name.to_owned(),
+            _ => format!("{name} ({})", found.file),
+        }
+    }
+}
+
+/// All results, in the order of the first of each group.
+pub fn groups<'a>(gathered: &'a Gathered) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for found in gathered.results() {
         let batch = if found.key.batch == 1 { String::new() } else { format!(", batch {}", found.key.batch) };
@@ -33,7 +45,7 @@ fn groups<'a>(gathered: &'a Gathered) -> Vec<Group<'a>> {
 }
 
 /// p50, p90 and p99 from a camera's bytes to labels, and the medians of the other two clocks.
-fn summaries(found: &Found) -> Option<(Summary, Option<f64>, Option<f64>)> {
+pub fn summaries(found: &Found) -> Option<(Summary, Option<f64>, Option<f64>)> {
     let clocks = &found.measured.clocks;
     let median = |samples: &Option<foveate::bench::Samples>| samples.as_ref().map(|samples| samples.summary.p50);
     Some((clocks.end_to_end.as_ref()?.summary, median(&clocks.submit_to_readback), median(&clocks.gpu)))
@@ -42,7 +54,7 @@ fn summaries(found: &Found) -> Option<(Summary, Option<f64>, Option<f64>)> {
 impl fmt::Display for Bars<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups = groups(self.0);
-        for group in groups {
+        for group in &groups {
             let most = group.results.iter().filter_map(|found| Some(summaries(found)?.0.p99 / 1e3));
             let scale = Scale::from_zero(most);
             write!(
@@ -57,7 +69,7 @@ impl fmt::Display for Bars<'_> {
             f.write_str("</div></td>")?;
             COLUMNS.iter().try_for_each(|column| write!(f, "<th scope=\"col\">{column}</th>"))?;
             f.write_str("</tr></thead>\n<tbody>\n")?;
-            group.results.iter().try_for_each(|found| self.row(f, found, &scale))?;
+            group.results.iter().try_for_each(|found| self.row(f, group, found, &scale))?;
             f.write_str("</tbody></table>\n")?;
         }
         Ok(())
@@ -68,15 +80,15 @@ impl fmt::Display for Bars<'_> {
 const COLUMNS: [&str; 5] = ["GPU", "submit to readback", "end to end p50", "p99", "pictures/s"];
 
 impl Bars<'_> {
-    fn row(&self, f: &mut fmt::Formatter<'_>, found: &Found, scale: &Scale) -> fmt::Result {
+    fn row(&self, f: &mut fmt::Formatter<'_>, group: &Group<'_>, found: &Found, scale: &Scale) -> fmt::Result {
         let Some((whole, network, gpu)) = summaries(found) else { return Ok(()) };
-        let name = self.0.devices.get(found.device).map_or("", String::as_str);
+        let name = group.bar(self.0, found);
         let x = |us: f64| scale.at(us / 1e3) * 1000.0;
         write!(
             f,
             "<tr><th scope=\"row\"><span class=\"key {}\"></span>{}</th><td>",
             class(found.device),
-            escape(name)
+            escape(&name)
         )?;
         write!(
             f,

@@ -30,6 +30,8 @@ pub struct Gathered {
 pub struct Found<'a> {
     pub key: Key,
     pub measured: &'a Measured,
+    /// What its file is called.
+    pub file: &'a str,
     /// Index into [`Gathered::devices`].
     pub device: usize,
 }
@@ -69,10 +71,11 @@ impl Gathered {
 
     /// All results that have times.
     pub fn results(&self) -> impl Iterator<Item = Found<'_>> {
-        let all = self.records.iter().flat_map(|record| &record.item.results);
-        all.filter(|measured| measured.clocks.end_to_end.is_some()).map(|measured| Found {
+        let all = self.records.iter().flat_map(|Named { label, item }| item.results.iter().map(move |m| (label, m)));
+        all.filter(|(_, measured)| measured.clocks.end_to_end.is_some()).map(|(file, measured)| Found {
             key: Key::of(measured),
             measured,
+            file,
             device: self.device(&measured.device),
         })
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use foveate::profile::{Layer, Profile};
 
+use super::flame::Flame;
 use super::gather::{Gathered, Named};
 use super::plot::{Line, Plot, Point, Scale, class};
 use crate::cli::html::escape;
@@ -73,7 +74,9 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
         )?;
         write!(f, "<span class=\"soft\">{} steps, {sum:.3} ms{whole}</span></li>", profile.layers.len())?;
     }
-    f.write_str("</ul>\n<table class=\"bars layers\"><thead><tr><th scope=\"col\">layer</th><td></td><th scope=\"col\">µs</th><th scope=\"col\">share</th><th scope=\"col\">of roof</th><th scope=\"col\">kernel</th></tr></thead>\n<tbody>\n")?;
+    f.write_str("</ul>\n")?;
+    profiles.iter().try_for_each(|profile| write!(f, "{}", Flame(profile)))?;
+    f.write_str("<table class=\"bars layers\"><thead><tr><th scope=\"col\">layer</th><td></td><th scope=\"col\">µs</th><th scope=\"col\">share</th><th scope=\"col\">of roof</th><th scope=\"col\">kernel</th></tr></thead>\n<tbody>\n")?;
     // One scale for all: a bar twice as long took twice as long.
     let nodes = nodes(profiles);
     let times = nodes.iter().flat_map(|node| profiles.iter().filter_map(|profile| of_node(profile, node)));

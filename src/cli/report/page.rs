@@ -87,8 +87,9 @@ impl Page<'_> {
         if self.0.profiles.is_empty() {
             return Ok(());
         }
-        let about = "Where the time goes. Of roof is the least time that the device's memory or its arithmetic would need \
-                     for the layer, as a part of the time taken.";
+        let about = "Where the time goes. Each picture is a network from left to right, its parts above their layers, as wide as \
+                     their time; the darker a layer, the nearer it is to the roof. Of roof is the least time that the \
+                     device's memory or its arithmetic would need for the layer, as a part of the time taken.";
         open(f, "Layers", about)?;
         writeln!(f, "<figure>{}</figure>\n</section>", Layers { gathered: self.0 })
     }

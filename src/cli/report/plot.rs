@@ -123,6 +123,9 @@ pub struct Point {
     pub title: String,
 }
 
+/// From where on names stand to the left of their points.
+pub const WEST: f64 = 0.7;
+
 /// A plot.
 pub struct Plot {
     pub x: Scale,
@@ -161,7 +164,7 @@ impl fmt::Display for Plot {
         f.write_char('\n')?;
         for Point { series, x, y, label, title } in &self.points {
             let (x, y) = (self.x.at(*x), self.y.at(*y));
-            let side = if x > 0.7 { " west" } else { "" };
+            let side = if x > WEST { " west" } else { "" };
             write!(
                 f,
                 "<span class=\"point {}{side}\" style=\"left:{:.2}%;top:{:.2}%\" ",

@@ -1,37 +1,86 @@
 //! Latency against published accuracy, and latency over minutes.
 
+use std::collections::BTreeSet;
+
 use foveate::bench::sustained;
 
-use super::gather::Gathered;
-use super::plot::{Line, Plot, Point, Scale};
-use crate::cli::bench::ms;
+use super::gather::{Found, Gathered};
+use super::labels::{Place, with_room};
+use super::plot::{Line, Plot, Point, Scale, WEST};
 
-/// Published top-1 against latency, for results of one picture to a run; `None` if no network of these has
-/// a published accuracy.
-pub fn accuracy(gathered: &Gathered) -> Option<Plot> {
-    let point = |found: super::gather::Found| {
+/// A result of one picture to a run, of a network whose accuracy was published.
+pub struct Dot {
+    /// Index into [`Gathered::devices`].
+    pub series: usize,
+    pub model: String,
+    pub precision: String,
+    /// Median from submission until the result is in memory, in milliseconds.
+    pub ms: f64,
+    /// In percent.
+    pub top1: f64,
+}
+
+impl Dot {
+    /// `repnext-m1` is of `repnext`.
+    pub fn family(&self) -> &str {
+        self.model.split('-').next().unwrap_or_default()
+    }
+
+    /// What is written beside it: its network; of the network's other number formats, those.
+    pub fn name(&self) -> &str {
+        if self.precision == "f32" { &self.model } else { &self.precision }
+    }
+}
+
+/// All dots: those in f32 first, which are to be named first, by device and latency.
+pub fn dots(gathered: &Gathered) -> Vec<Dot> {
+    let dot = |found: Found| {
         let samples = found.measured.clocks.submit_to_readback.as_ref().filter(|_| found.key.batch == 1)?;
-        let (us, top1) = (samples.summary.p50, gathered.top1(&found.key.model)?);
-        let precision = if found.key.precision == "f32" { String::new() } else { format!(" {}", found.key.precision) };
-        let title = format!("{}: {} ms, {top1} %", found.key, ms(us));
-        Some(Point { series: found.device, x: us / 1e3, y: top1, label: found.key.model + &precision, title })
+        let (ms, top1) = (samples.summary.p50 / 1e3, gathered.top1(&found.key.model)?);
+        Some(Dot { series: found.device, model: found.key.model, precision: found.key.precision, ms, top1 })
     };
-    let mut points: Vec<Point> = gathered.results().filter_map(point).collect();
-    if points.is_empty() {
+    let mut dots: Vec<Dot> = gathered.results().filter_map(dot).collect();
+    let rank = |dot: &Dot| (dot.precision != "f32", dot.series);
+    dots.sort_by(|a, b| rank(a).cmp(&rank(b)).then(a.ms.total_cmp(&b.ms)));
+    dots
+}
+
+/// A line through each family in f32 on each device, as in the papers' figures: series and points.
+pub fn families(dots: &[Dot]) -> Vec<(usize, Vec<(f64, f64)>)> {
+    let of = |dot: &Dot| (dot.series, dot.family().to_owned());
+    let f32s = || dots.iter().filter(|dot| dot.precision == "f32");
+    let families: BTreeSet<(usize, String)> = f32s().map(of).collect();
+    let line = |family: (usize, String)| {
+        let points = f32s().filter(|dot| of(dot) == family).map(|dot| (dot.ms, dot.top1)).collect();
+        (family.0, points)
+    };
+    families.into_iter().map(line).filter(|(_, points): &(_, Vec<_>)| points.len() > 1).collect()
+}
+
+/// Published top-1 against latency; `None` if no network of these has a published accuracy.
+pub fn accuracy(gathered: &Gathered) -> Option<Plot> {
+    /// Parts of a wide screen's plot that a letter takes, across and up.
+    const LETTER: [f64; 2] = [0.0072, 0.055];
+    let dots = dots(gathered);
+    if dots.is_empty() {
         return None;
     }
-    points.sort_by(|a, b| a.series.cmp(&b.series).then(a.x.total_cmp(&b.x)));
-    let (x, y) = (Scale::log(points.iter().map(|p| p.x)), Scale::even(points.iter().map(|p| p.y)));
-    // One line through each family on each device, as in the papers' figures.
-    let family = |point: &Point| (point.series, point.label.split('-').next().unwrap_or_default().to_owned());
-    let mut families: Vec<(usize, String)> = points.iter().map(family).collect();
-    families.sort();
-    families.dedup();
-    let line = |wanted: (usize, String)| {
-        let of = |point: &&Point| family(point) == wanted && !point.label.contains(' ');
-        Line { series: wanted.0, points: points.iter().filter(of).map(|p| (p.x, p.y)).collect(), faint: true }
+    let (x, y) = (Scale::log(dots.iter().map(|dot| dot.ms)), Scale::even(dots.iter().map(|dot| dot.top1)));
+    let place = |dot: &Dot| {
+        let (at, above) = (x.at(dot.ms), if dot.series % 2 == 0 { 0.03 } else { -0.03 });
+        let size = [(dot.name().chars().count() + 2) as f64 * LETTER[0], LETTER[1]];
+        Place { x: at, y: y.at(dot.top1), size, west: at > WEST, above }
     };
-    let lines = families.into_iter().map(line).filter(|line| line.points.len() > 1).collect();
+    let room = with_room(&dots.iter().map(place).collect::<Vec<_>>());
+    let point = |(dot, room): (&Dot, bool)| {
+        let Dot { series, model, precision, ms, top1 } = dot;
+        let device = gathered.devices.get(*series).map_or("", String::as_str);
+        let title = format!("{model}, {precision}, {device}: {ms:.3} ms, {top1} %");
+        let label = if room { dot.name().to_owned() } else { String::new() };
+        Point { series: *series, x: *ms, y: *top1, label, title }
+    };
+    let points = dots.iter().zip(room).map(point).collect();
+    let lines = families(&dots).into_iter().map(|(series, points)| Line { series, points, faint: true }).collect();
     let (x_title, y_title) = ("ms, submit to readback, median", "published top-1 on ImageNet-1k, %");
     Some(Plot { x, y, x_title, y_title, lines, points })
 }
