@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use foveate::bench::{Device, Frames, Measured, Network, Protocol};
+use foveate::bench::{Device, Frames, Key, Measured, Network, Protocol};
 use foveate::{DeviceChoice, Error, Model, Precision, Result};
 
 use super::Bench;
@@ -63,6 +63,10 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
                         }),
                         Err(error) => Err(Error::argument(error)),
                     };
+                    if let Some(same) = opened.as_ref().ok().and_then(|network| measured_already(network, &subjects)) {
+                        tell(format_args!("left out: that is {same} once more"));
+                        continue;
+                    }
                     subjects.push(match opened {
                         Ok(network) => Opened::Network(Box::new(network)),
                         Err(error) if count == 1 => return Err(error),
@@ -97,6 +101,16 @@ fn open(model: &Model, weights: &str, wanted: &Wanted, frames: &Rc<Frames>, prot
     let session = device::open(model.clone(), wanted.device, wanted.precision, wanted.batch)?;
     let network = Network::new(session, weights, wanted.device.safe_shaders, frames.clone(), protocol.mode);
     pollster::block_on(network)
+}
+
+/// What a network is, if the same is among the subjects: devices fall back to other number formats.
+fn measured_already(network: &Network, subjects: &[Opened]) -> Option<String> {
+    let key = Key::of(network.described());
+    let same = |subject: &Opened| match subject {
+        Opened::Network(other) => Key::of(other.described()) == key,
+        Opened::Failed(_) => false,
+    };
+    subjects.iter().any(same).then(|| super::show::subject(network.described()))
 }
 
 /// What is known of a subject that could not be opened.
