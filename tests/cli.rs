@@ -4,6 +4,8 @@
 mod analyze;
 #[path = "cli/bench.rs"]
 mod bench;
+#[path = "cli/browser.rs"]
+mod browser;
 #[path = "cli/contract.rs"]
 mod contract;
 #[path = "cli/eval.rs"]

@@ -6,6 +6,8 @@ pub mod frames;
 pub mod network;
 pub mod protocol;
 pub mod record;
+#[cfg(test)]
+mod record_tests;
 pub mod stats;
 mod sustained;
 

@@ -28,7 +28,7 @@ fn samples(result: &Value, clock: &str) -> Vec<f64> {
 #[test]
 fn the_record_says_how_and_where_it_was_measured() {
     let record = bench(&["--device", "cpu", "--batch", "1,2"]);
-    assert_eq!((&record["kind"], &record["schema_version"]), (&"foveate-benchmark".into(), &1.into()));
+    assert_eq!((&record["kind"], &record["schema_version"]), (&"foveate-benchmark".into(), &2.into()));
     assert_eq!(record["complete"], true);
     for key in ["os", "arch", "cpu"] {
         assert!(!record["machine"][key].as_str().unwrap().is_empty(), "{key}: {record}");
@@ -173,7 +173,7 @@ fn every_way_to_tell_steps_apart_names_the_same_steps() {
         let args = [&["profile", "--json", "--runs", "1", "--method", method][..], &device].concat();
         let files = ["--trace", trace.to_str().unwrap(), "-o", file.to_str().unwrap(), "--force"];
         let profile = json_lines(&foveate(&[&args[..], &files].concat())).remove(0);
-        assert_eq!((&profile["schema_version"], &profile["method"]), (&1.into(), &said.into()));
+        assert_eq!((&profile["schema_version"], &profile["method"]), (&2.into(), &said.into()));
         assert_eq!(profile, serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap());
         let layers = profile["layers"].as_array().unwrap();
         nodes.push(layers.iter().map(|layer| layer["node"].as_str().unwrap().to_owned()).collect());
@@ -224,7 +224,7 @@ fn ceilings_are_measured_once_and_remembered() {
 }
 
 /// A record whose runs took these times in microseconds.
-fn record(folder: &std::path::Path, name: &str, us: impl Fn(u32) -> f64) -> String {
+pub fn record(folder: &std::path::Path, name: &str, us: impl Fn(u32) -> f64) -> String {
     let mut record = bench(&["--device", "cpu"]);
     let us: Vec<f64> = (0..100).map(us).collect();
     for clock in ["submit_to_readback", "end_to_end"] {
@@ -277,7 +277,19 @@ fn the_page_holds_everything_and_fetches_nothing() {
     }
     layers["layers"][0]["node"] = "alone".into();
     std::fs::write(&profile, layers.to_string()).unwrap();
-    run(&["report", &first, &minutes, &other, &profile, "-o", &page]);
+    // Files of older versions beside new ones.
+    let [old, old_profile] = ["tests/data/bench/v1.json", "tests/data/bench/profile-v1.json"];
+    let picture = path("picture.svg");
+    run(&["report", &first, &minutes, &other, &profile, old, old_profile, "-o", &page, "--picture", &picture]);
+    let svg = std::fs::read_to_string(&picture).unwrap();
+    for want in
+        ["<svg xmlns=\"http://www.w3.org/2000/svg\"", "repnext-m0", "CPU executor", "llvmpipe", "w8a8", "&lt;b&gt;evil"]
+    {
+        assert!(svg.contains(want), "{want}: {svg}");
+    }
+    for bad in ["<script", "https:", "<image", "@import", "url(", "<b>"] {
+        assert!(!svg.contains(bad), "{bad}");
+    }
     let html = std::fs::read_to_string(&page).unwrap();
     for want in ["Latency and accuracy", "Devices", "Over minutes", "Layers", "How and where", "To copy", "repnext-m0"]
     {
@@ -291,6 +303,8 @@ fn the_page_holds_everything_and_fetches_nothing() {
     let (shortest, longest) = bars.fold((f64::MAX, 0.0f64), |(low, high), bar| (low.min(bar), high.max(bar)));
     assert!(longest == 1000.0 && shortest < 500.0, "{shortest} to {longest}: a bar is as long as its place");
     fails(1, &["report", &first, "-o", &page], &["there already", "--force"]);
+    fails(1, &["report", &first, "--picture", &picture], &["there already", "--force"]);
+    fails(1, &["report", &profile, "--picture", "/tmp/none.svg"], &["picture shows benchmarks"]);
 }
 
 #[test]
@@ -298,7 +312,7 @@ fn files_that_are_no_records_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let good = record(folder.path(), "good.json", |_| 1.0);
     let record = std::fs::read_to_string(&good).unwrap();
-    let newer = record.replace("\"schema_version\":1", "\"schema_version\":99");
+    let newer = record.replace("\"schema_version\":2", "\"schema_version\":99");
     let foreign = record.replace("foveate-benchmark", "other");
     let profile = r#"{"kind": "foveate-profile", "schema_version": 1, "layers": 3}"#;
     let old_profile = r#"{"kind": "foveate-profile", "schema_version": 0}"#;
@@ -340,9 +354,24 @@ fn predictions_have_a_floor_and_what_is_expected() {
         );
         assert!(!one["on"]["sources"].as_array().unwrap().is_empty(), "{one}");
     }
+    let bytes = |precision: &str| {
+        let line =
+            json_lines(&foveate(&["predict", "--floor", "--json", "--on", "m1", "--precision", precision])).remove(0);
+        assert_eq!(line["precision"], precision);
+        (line["bytes"].as_u64().unwrap(), line["predictions"][0]["arithmetic_ms"].as_f64().unwrap())
+    };
+    let formats = ["f32", "f16", "w8", "w8a8"].map(bytes);
+    assert!(formats[3].0 < formats[1].0 && formats[1].0 < formats[0].0 && formats[2].0 < formats[0].0, "{formats:?}");
+    assert!(formats[3].1 < formats[0].1 / 2.0, "{formats:?}");
     let m1 = ["predict", "--model", "repnext-m1", "--random", "--on", "iphone12", "--floor"];
     let shown = text(&foveate(&m1).stdout);
-    assert!(shown.contains("0.86 ms") && shown.contains("Neural Engine") && shown.contains("https://"), "{shown}");
+    assert!(
+        shown.contains("0.86 ms")
+            && shown.contains("Neural Engine")
+            && shown.contains("1.31 in f16")
+            && shown.contains("https://"),
+        "{shown}"
+    );
     fails(1, &["predict", "--on", "pdp-11"], &["pdp-11", "iphone12"]);
     fails(1, &["predict", "--device", "cpu"], &["--floor"]);
     fails(1, &["predict", "--device", "no such device"], &["no such device"]);

@@ -213,7 +213,14 @@ pub fn run(args: &Bench) -> Outcome {
         show::lines(&record).iter().for_each(say);
     }
     if let Some(path) = &args.output {
-        model_file::write_file(path, json.as_bytes())?;
+        if let Err(error) = model_file::write_file(path, json.as_bytes()) {
+            // What took minutes to measure is not lost with a full disk.
+            if !args.json {
+                tell("the record is on stdout instead of in its file");
+                say(&json);
+            }
+            return Err(error.into());
+        }
         tell(format_args!("wrote {}{}", path.display(), if record.complete { "" } else { ", marked incomplete" }));
     }
     if interrupted {

@@ -42,6 +42,7 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
         return Err(Error::argument(format!("{what}; {count} were named: measure them one after the other")));
     }
     let mut subjects = Vec::with_capacity(count);
+    let mut seen: Vec<(usize, Key)> = Vec::new();
     for (model, weights) in &models {
         for &precision in &precisions {
             // Once for all devices and batches: calibrating takes its time.
@@ -50,7 +51,7 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
             let quantised = held.as_ref().is_ok_and(|held| held.precision() == Precision::W8a8)
                 && model.precision() != Precision::W8a8;
             let quantize_ms = quantised.then(|| start.elapsed().as_secs_f64() * 1e3);
-            for device in &devices {
+            for (at, device) in devices.iter().enumerate() {
                 for &batch in &args.batch {
                     if stop.load(Ordering::Relaxed) {
                         return Ok(subjects);
@@ -63,9 +64,15 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
                         }),
                         Err(error) => Err(Error::argument(error)),
                     };
-                    if let Some(same) = opened.as_ref().ok().and_then(|network| measured_already(network, &subjects)) {
-                        tell(format_args!("left out: that is {same} once more"));
-                        continue;
+                    if let Ok(network) = &opened {
+                        // Devices fall back to other number formats; two of one name are two devices.
+                        let key = (at, Key::of(network.described()));
+                        if seen.contains(&key) {
+                            let same = super::show::subject(network.described());
+                            tell(format_args!("left out: that is {same} once more"));
+                            continue;
+                        }
+                        seen.push(key);
                     }
                     subjects.push(match opened {
                         Ok(network) => Opened::Network(Box::new(network)),
@@ -101,16 +108,6 @@ fn open(model: &Model, weights: &str, wanted: &Wanted, frames: &Rc<Frames>, prot
     let session = device::open(model.clone(), wanted.device, wanted.precision, wanted.batch)?;
     let network = Network::new(session, weights, wanted.device.safe_shaders, frames.clone(), protocol.mode);
     pollster::block_on(network)
-}
-
-/// What a network is, if the same is among the subjects: devices fall back to other number formats.
-fn measured_already(network: &Network, subjects: &[Opened]) -> Option<String> {
-    let key = Key::of(network.described());
-    let same = |subject: &Opened| match subject {
-        Opened::Network(other) => Key::of(other.described()) == key,
-        Opened::Failed(_) => false,
-    };
-    subjects.iter().any(same).then(|| super::show::subject(network.described()))
 }
 
 /// What is known of a subject that could not be opened.

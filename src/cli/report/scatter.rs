@@ -67,7 +67,7 @@ pub fn accuracy(gathered: &Gathered) -> Option<Plot> {
     }
     let (x, y) = (Scale::log(dots.iter().map(|dot| dot.ms)), Scale::even(dots.iter().map(|dot| dot.top1)));
     let place = |dot: &Dot| {
-        let (at, above) = (x.at(dot.ms), if dot.series % 2 == 0 { 0.03 } else { -0.03 });
+        let (at, above) = (x.at(dot.ms), if dot.series.is_multiple_of(2) { 0.03 } else { -0.03 });
         let size = [(dot.name().chars().count() + 2) as f64 * LETTER[0], LETTER[1]];
         Place { x: at, y: y.at(dot.top1), size, west: at > WEST, above }
     };
