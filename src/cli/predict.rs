@@ -81,7 +81,7 @@ pub fn run(args: &Predict) -> Outcome {
     let precision = &Precision::from(args.precision).to_string();
     if args.json {
         let line = Line {
-            schema_version: 1,
+            schema_version: 2,
             model: model.name(),
             precision,
             batch: args.batch,

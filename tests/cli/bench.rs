@@ -388,3 +388,17 @@ fn predictions_have_a_floor_and_what_is_expected() {
     assert!(expected(m1) >= m1["floor_ms"].as_f64().unwrap() && expected(m1) > expected(h100), "{json}");
     assert!(foveate(&[&["predict"][..], &device].concat()).status.success());
 }
+
+/// The CPU executor computes f16 in f32: what would be measured twice is measured once.
+#[test]
+fn what_falls_back_to_another_format_is_measured_once() {
+    let args = ["bench", "--json", "--device", "cpu", "--precision", "f32,f16"];
+    let output = foveate(&[&args[..], &SHORT].concat());
+    assert!(text(&output.stderr).contains("left out: that is qarepvgg-cifar, f32"), "{}", text(&output.stderr));
+    let record = json_lines(&output).remove(0);
+    assert_eq!((record["results"].as_array().unwrap().len(), &record["complete"]), (1, &Value::Bool(true)));
+    // Two models of one name are two.
+    let file = "assets/cifar10-qarepvgg.safetensors";
+    let models = ["--device", "cpu", "--model", &format!("{file},./{file}")];
+    assert_eq!(bench(&models)["results"].as_array().unwrap().len(), 2);
+}

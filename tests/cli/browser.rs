@@ -66,7 +66,7 @@ fn the_page_and_the_picture_are_at_home_in_a_browser() {
     run(&["report", &first, &minutes, &networks, &profile, "-o", &to, "--picture", &drawn]);
 
     let (dom, log) = shown(&browser, &page, 1280);
-    assert!(dom.contains("To copy") && dom.contains("class=\"flame\""), "{dom:.500}");
+    assert!(dom.contains("To copy") && dom.contains("class=\"flame s0\""), "{dom:.500}");
     assert_eq!(console(&log), Vec::<&str>::new());
     let (dom, log) = shown(&browser, &picture, 1280);
     assert!(dom.contains("repnext-m0") && !dom.contains("parsererror"), "{dom:.2000}");

@@ -42,8 +42,8 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
         return Err(Error::argument(format!("{what}; {count} were named: measure them one after the other")));
     }
     let mut subjects = Vec::with_capacity(count);
-    let mut seen: Vec<(usize, Key)> = Vec::new();
-    for (model, weights) in &models {
+    let mut seen: Vec<(usize, usize, Key)> = Vec::new();
+    for (of, (model, weights)) in models.iter().enumerate() {
         for &precision in &precisions {
             // Once for all devices and batches: calibrating takes its time.
             let start = Instant::now();
@@ -65,8 +65,8 @@ pub fn all(args: &Bench, protocol: &Protocol, frames: &Rc<Frames>, stop: &Atomic
                         Err(error) => Err(Error::argument(error)),
                     };
                     if let Ok(network) = &opened {
-                        // Devices fall back to other number formats; two of one name are two devices.
-                        let key = (at, Key::of(network.described()));
+                        // Devices fall back to other number formats; two models or devices of one name are two.
+                        let key = (of, at, Key::of(network.described()));
                         if seen.contains(&key) {
                             let same = super::show::subject(network.described());
                             tell(format_args!("left out: that is {same} once more"));

@@ -4,10 +4,11 @@ use std::fmt;
 
 use foveate::profile::{Layer, Profile, Span, spans};
 
+use super::plot::class;
 use crate::cli::html::escape;
 
-/// A profile's flames.
-pub struct Flame<'a>(pub &'a Profile);
+/// A profile's flames, in the colour of its series.
+pub struct Flame<'a>(pub &'a Profile, pub usize);
 
 /// What part of the whole is drawn: a fraction of a pixel.
 const LEAST: f64 = 2e-4;
@@ -17,7 +18,7 @@ impl fmt::Display for Flame<'_> {
         let (profile, total) = (self.0, self.0.sum_us());
         let spans: Vec<Span> = spans(profile).into_iter().filter(|span| span.us > total * LEAST).collect();
         let depths = spans.iter().map(|span| span.depth + 1).max().unwrap_or(0);
-        f.write_str("<div class=\"flame\">\n")?;
+        writeln!(f, "<div class=\"flame {}\">", class(self.1))?;
         for depth in 0..depths {
             f.write_str("<div>")?;
             for span in spans.iter().filter(|span| span.depth == depth) {
@@ -73,7 +74,7 @@ mod tests {
             frame_us: None,
             layers: vec![layer("a.0.<b>", 30.0, Some(0.5)), layer("c", 10.0, None), layer("gone", 0.0, None)],
         };
-        let flame = Flame(&profile).to_string();
+        let flame = Flame(&profile, 1).to_string();
         for want in [
             "<span class=\"part\" style=\"left:0.000%;width:75.000%\" title=\"a: 30.0 µs, 75.0 %\">a</span>",
             "class=\"step r2\" style=\"left:0.000%;width:75.000%\"",
@@ -83,6 +84,6 @@ mod tests {
         }
         assert!(!flame.contains("<b>") && !flame.contains("gone"), "{flame}");
         let nothing = Profile { layers: Vec::new(), ..profile };
-        assert_eq!(Flame(&nothing).to_string(), "<div class=\"flame\">\n</div>\n");
+        assert_eq!(Flame(&nothing, 1).to_string(), "<div class=\"flame s1\">\n</div>\n");
     }
 }

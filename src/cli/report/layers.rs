@@ -75,7 +75,7 @@ fn table(f: &mut fmt::Formatter<'_>, profiles: &[&Profile]) -> fmt::Result {
         write!(f, "<span class=\"soft\">{} steps, {sum:.3} ms{whole}</span></li>", profile.layers.len())?;
     }
     f.write_str("</ul>\n")?;
-    profiles.iter().try_for_each(|profile| write!(f, "{}", Flame(profile)))?;
+    profiles.iter().enumerate().try_for_each(|(at, profile)| write!(f, "{}", Flame(profile, at)))?;
     f.write_str("<table class=\"bars layers\"><thead><tr><th scope=\"col\">layer</th><td></td><th scope=\"col\">µs</th><th scope=\"col\">share</th><th scope=\"col\">of roof</th><th scope=\"col\">kernel</th></tr></thead>\n<tbody>\n")?;
     // One scale for all: a bar twice as long took twice as long.
     let nodes = nodes(profiles);
@@ -128,7 +128,7 @@ pub fn roofline(gathered: &Gathered) -> Option<(Plot, Vec<(usize, String)>)> {
             let x = 2.0 * layer.macs as f64 / layer.bytes as f64;
             let title =
                 format!("{}: {:.1} µs, {:.1} GFLOP/s, {:.1} GB/s", layer.node, layer.us, layer.gflop_s, layer.gb_s);
-            Point { series, x, y: layer.gflop_s, label: String::new(), title }
+            Point { series, x, y: layer.gflop_s, label: String::new(), title, minor: false }
         }));
     }
     if points.is_empty() {

@@ -33,7 +33,7 @@ const RIGHT: f64 = 880.0;
 /// Height of the plot.
 const PLOT: f64 = 330.0;
 /// Where bars begin and end.
-const BARS: f64 = 150.0;
+const BARS: f64 = 165.0;
 const ENDS: f64 = 760.0;
 /// From one bar to the next.
 const BAR: f64 = 15.0;

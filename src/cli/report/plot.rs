@@ -121,6 +121,8 @@ pub struct Point {
     pub label: String,
     /// What it says when pointed at.
     pub title: String,
+    /// Whether what is written beside it is left out where there is little room.
+    pub minor: bool,
 }
 
 /// From where on names stand to the left of their points.
@@ -162,12 +164,13 @@ impl fmt::Display for Plot {
             write!(f, "<span class=\"across\" style=\"left:{:.2}%\">{text}</span>", at * 100.0)?;
         }
         f.write_char('\n')?;
-        for Point { series, x, y, label, title } in &self.points {
+        for Point { series, x, y, label, title, minor } in &self.points {
             let (x, y) = (self.x.at(*x), self.y.at(*y));
             let side = if x > WEST { " west" } else { "" };
+            let minor = if *minor { " minor" } else { "" };
             write!(
                 f,
-                "<span class=\"point {}{side}\" style=\"left:{:.2}%;top:{:.2}%\" ",
+                "<span class=\"point {}{side}{minor}\" style=\"left:{:.2}%;top:{:.2}%\" ",
                 class(*series),
                 x * 100.0,
                 (1.0 - y) * 100.0
@@ -209,7 +212,7 @@ mod tests {
 
     #[test]
     fn names_cannot_break_out() {
-        let point = Point { series: 0, x: 1.0, y: 1.0, label: "<b>".into(), title: "\"><script>".into() };
+        let point = Point { series: 0, x: 1.0, y: 1.0, label: "<b>".into(), title: "\"><script>".into(), minor: false };
         let scale = Scale::even([0.0, 2.0].into_iter());
         let plot =
             Plot { x: scale, y: scale, x_title: "x", y_title: "y", lines: Vec::new(), points: vec![point] }.to_string();

@@ -77,7 +77,7 @@ pub fn accuracy(gathered: &Gathered) -> Option<Plot> {
         let device = gathered.devices.get(*series).map_or("", String::as_str);
         let title = format!("{model}, {precision}, {device}: {ms:.3} ms, {top1} %");
         let label = if room { dot.name().to_owned() } else { String::new() };
-        Point { series: *series, x: *ms, y: *top1, label, title }
+        Point { series: *series, x: *ms, y: *top1, label, title, minor: precision != "f32" }
     };
     let points = dots.iter().zip(room).map(point).collect();
     let lines = families(&dots).into_iter().map(|(series, points)| Line { series, points, faint: true }).collect();
