@@ -105,7 +105,9 @@ fn summary(profile: &Profile) -> Vec<String> {
     let mut lines = vec![format!("{count} steps, {sum:.3} ms together: medians of {} runs by {clock}", profile.runs)];
     if let Some(frame) = profile.frame_us.map(|us| us / 1e3) {
         let more = 100.0 * (sum / frame - 1.0);
-        lines.push(format!("the same run in one piece: {frame:.3} ms; taking it apart makes {more:+.1} % of it"));
+        let how = if profile.method == Method::Passes { "with a pass for each step" } else { "taken apart" };
+        let word = if more < 0.0 { "less" } else { "more" };
+        lines.push(format!("the same run in one piece: {frame:.3} ms; {how} it takes {:.1} % {word}", more.abs()));
     }
     if let Some(ceilings) = &profile.ceilings {
         let at_best: f64 = profile.layers.iter().filter_map(|layer| Some(layer.roofline? * layer.us)).sum();
