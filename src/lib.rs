@@ -33,6 +33,8 @@ pub mod roofline;
 pub mod session;
 pub mod tensor;
 pub mod tune;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub mod web;
 
 pub use error::{Error, Result};
 pub use features::{Feature, Features};

@@ -17,6 +17,7 @@ use super::pipeline_cache::{OpenCache, PipelineCache};
 use super::pipelines::Pipelines;
 use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TensorId, TopRecord, top_step};
@@ -39,6 +40,8 @@ pub struct ExecutorOptions {
     /// What compiled pipelines are kept in from one process to the next; used where the device can
     /// (Vulkan), no error elsewhere.
     pub pipelines: Option<PipelineCache>,
+    /// Is told how far compiling is.
+    pub watch: Watch,
     /// Fill all activation memory with NaN before each run and put a pattern behind every buffer,
     /// for [`GpuExecutor::check_canaries`]. For tests.
     pub canaries: bool,
@@ -61,8 +64,8 @@ pub struct GpuExecutor {
     pub(super) context: GpuContext,
     pub(super) plan: Plan,
     input_layout: Layout,
-    buffers: Buffers,
-    pipelines: Pipelines,
+    pub(super) buffers: Buffers,
+    pub(super) pipelines: Pipelines,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) pictures: Option<PictureInput>,
     /// The way out for the outputs.
@@ -115,8 +118,8 @@ impl GpuExecutor {
         let start = Instant::now();
         let cache = options.pipelines.and_then(|kept| OpenCache::new(context, kept));
         let steps = plan.steps.iter().chain(beside());
-        let pipelines =
-            Pipelines::compile(context, steps, options.safe_shaders, cache.as_ref().map(OpenCache::cache)).await?;
+        let kept = cache.as_ref().map(OpenCache::cache);
+        let pipelines = Pipelines::compile(context, steps, options.safe_shaders, kept, &options.watch).await?;
         if let Some(cache) = &cache {
             cache.keep();
         }
@@ -323,12 +326,16 @@ impl GpuExecutor {
         self.buffers.check_canaries(&self.context, &self.plan).await
     }
 
-    fn frame_whole(&mut self, samples: usize, upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>) -> Result<Pending> {
+    pub(super) fn frame_whole(
+        &mut self,
+        samples: usize,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+    ) -> Result<Pending> {
         let frame = self.frame(upload, |executor| &executor.whole)?;
         Ok(Pending { frame, outputs: self.outputs.clone(), batch: self.plan.batch, samples })
     }
 
-    fn frame_top(
+    pub(super) fn frame_top(
         &mut self,
         samples: usize,
         upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
@@ -368,6 +375,8 @@ impl GpuExecutor {
 
     fn record(&self, on_gpu: &[usize], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
         let mut encoder = self.context.encoder("frame");
+        #[cfg(all(target_arch = "wasm32", feature = "web"))]
+        self.pictures.iter().for_each(|input| on_gpu.iter().for_each(|sample| input.copy(*sample, &mut encoder)));
         let timestamp_writes = self.clock.as_ref().map(Clock::writes);
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes };
         let mut pass = encoder.begin_compute_pass(&descriptor);

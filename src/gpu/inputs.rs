@@ -17,18 +17,30 @@ use crate::preprocess::Preprocess;
 pub(super) struct PictureInput {
     spec: Preprocess,
     steps: PreprocessSteps,
-    samples: Vec<Option<Sample>>,
+    pub(super) samples: Vec<Option<Sample>>,
     /// Lines between two passes. Samples take turns in it: one is done with it before the next begins.
     lines: Option<wgpu::Buffer>,
 }
 
 /// What is kept for one sample of the batch; grown when a larger picture comes.
-struct Sample {
-    picture: wgpu::Buffer,
+pub(super) struct Sample {
+    pub picture: wgpu::Buffer,
     tables: wgpu::Buffer,
     /// The dispatches for pictures of `size`, which the tables are for.
     passes: Vec<(Step, Dispatch)>,
-    size: [u32; 2],
+    frame: Frame,
+    /// Where pictures arrive that the browser holds.
+    #[cfg(all(target_arch = "wasm32", feature = "web"))]
+    pub texture: Option<wgpu::Texture>,
+}
+
+/// How a picture's pixels lie in its buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// Columns and rows.
+    pub size: [u32; 2],
+    /// Pixels from one row to the next.
+    pub pitch: u32,
 }
 
 /// Sizes of a picture's buffers.
@@ -73,28 +85,34 @@ impl PictureInput {
     /// Uploads the picture of one sample; `true` if its dispatches are then to be recorded. A picture
     /// beyond the device's limits is preprocessed on the CPU instead.
     pub fn upload(&mut self, sample: usize, picture: &Picture, place: Place<'_>) -> Result<bool> {
-        let size = [picture.width(), picture.height()];
-        let known = self.samples.get(sample).and_then(Option::as_ref);
-        if known.is_none_or(|known| known.size != size) && !self.prepare(sample, picture, size, place)? {
+        let frame = Frame { size: [picture.width(), picture.height()], pitch: picture.width() };
+        if !self.prepare(sample, frame, place)? {
             self.upload_from_cpu(sample, picture, place)?;
             return Ok(false);
         }
-        let Some(Some(slot)) = self.samples.get(sample) else {
+        let Some(Some(slot)) = self.samples.get_mut(sample) else {
             return Err(Error::argument(format!("sample {sample} is beyond the batch of {}", place.plan.batch)));
         };
+        #[cfg(all(target_arch = "wasm32", feature = "web"))]
+        slot.texture.take().iter().for_each(wgpu::Texture::destroy);
         place.context.queue.write_buffer(&slot.picture, 0, picture.rgba());
         Ok(true)
     }
 
-    /// Tables, buffers and dispatches for a picture of another size than the sample's last; `false` if
+    /// Tables, buffers and dispatches for a picture that lies otherwise than the sample's last; `false` if
     /// the device cannot take it.
-    fn prepare(&mut self, sample: usize, picture: &Picture, size: [u32; 2], place: Place<'_>) -> Result<bool> {
+    pub(super) fn prepare(&mut self, sample: usize, frame: Frame, place: Place<'_>) -> Result<bool> {
+        let known = self.samples.get(sample).and_then(Option::as_ref);
+        if known.is_some_and(|known| known.frame == frame) {
+            return Ok(true);
+        }
+        let Frame { size, pitch } = frame;
         let limits = &place.context.limits;
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let taps = self.spec.tables(size[0], size[1])?;
         let Some(passes) = Passes::best(&taps) else { return Ok(false) };
-        let words = preprocess_words(&self.spec, &taps, size, sample as u32);
-        let (picture, tables) = (picture.rgba().len() as u64, words.len() as u64 * 4);
+        let words = preprocess_words(&self.spec, &taps, size, pitch, sample as u32);
+        let (picture, tables) = (u64::from(pitch) * u64::from(size[1]) * 4, words.len() as u64 * 4);
         let bytes = Bytes { picture, tables, lines: passes.line_bytes(self.spec.crop[1]) };
         let steps = self.steps.of(passes);
         let groups = steps.iter().flat_map(|step| step.grid).max().unwrap_or(0);
@@ -102,7 +120,7 @@ impl PictureInput {
         if most > limit || groups > limits.max_compute_workgroups_per_dimension {
             return Ok(false);
         }
-        let made = self.allocate(sample, bytes, steps, size, limit, place)?;
+        let made = self.allocate(sample, bytes, steps, frame, limit, place)?;
         place.context.queue.write_buffer(&made.tables, 0, bytemuck::cast_slice(&words));
         if let Some(slot) = self.samples.get_mut(sample) {
             *slot = Some(made);
@@ -132,7 +150,7 @@ impl PictureInput {
         sample: usize,
         bytes: Bytes,
         steps: Vec<Step>,
-        size: [u32; 2],
+        frame: Frame,
         limit: u64,
         place: Place<'_>,
     ) -> Result<Sample> {
@@ -159,7 +177,14 @@ impl PictureInput {
             Ok((step, dispatch))
         };
         let passes = steps.into_iter().map(bind).collect::<Result<Vec<_>>>()?;
-        Ok(Sample { picture, tables, passes, size })
+        Ok(Sample {
+            picture,
+            tables,
+            passes,
+            frame,
+            #[cfg(all(target_arch = "wasm32", feature = "web"))]
+            texture: None,
+        })
     }
 }
 

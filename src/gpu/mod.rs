@@ -13,6 +13,8 @@ mod clock;
 mod context;
 mod executor;
 mod exit;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod external;
 mod inputs;
 mod limits;
 mod micro;
@@ -24,6 +26,7 @@ mod pipelines;
 mod profile;
 mod readback;
 mod scopes;
+mod watch;
 
 pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
@@ -37,4 +40,7 @@ pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
 pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
+pub use watch::Watch;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use wgpu::ExternalImageSource;
 pub use wgpu::{Backend, Device, Queue};

@@ -11,8 +11,10 @@ use super::self_test;
 use super::tuning::{Tuning, describe};
 use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+use crate::gpu::ExternalImageSource;
 use crate::gpu::{
-    Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PipelineCache, Queue, StepTime,
+    Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PipelineCache, Queue, StepTime, Watch,
 };
 use crate::graph::{Graph, NodeId};
 use crate::int8::{self, Program};
@@ -58,6 +60,8 @@ pub(super) struct Setup {
     pub safe_shaders: bool,
     /// Pipelines that were compiled before.
     pub pipelines: Option<PipelineCache>,
+    /// Who is told how far compiling is.
+    pub watch: Watch,
     /// Which tuned choices to take.
     pub tuning: Tuning,
     /// The nodes whose values every run returns beside the output.
@@ -186,6 +190,20 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::submit`], of a picture that the browser holds, which only GPUs take.
+    #[cfg(all(target_arch = "wasm32", feature = "web"))]
+    pub(super) fn submit_external(&mut self, picture: &ExternalImageSource, count: usize) -> Result<Underway> {
+        match self {
+            Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
+                executor.submit_top_external(picture).map(Underway::Ranked)
+            }
+            Engine::Gpu(executor) => executor.submit_external(picture).map(Underway::Whole),
+            Engine::Cpu { .. } | Engine::Int8 { .. } => {
+                Err(Error::argument("the CPU executor cannot see what the browser holds: give its pixels"))
+            }
+        }
+    }
+
     /// The GPU's executor, if it is one.
     pub(super) fn as_gpu(&mut self) -> Option<&mut GpuExecutor> {
         match self {
@@ -271,7 +289,8 @@ async fn executor_of_integers(
 fn options(model: &Model, setup: &Setup) -> ExecutorOptions {
     let preprocess = Some(model.preprocess().clone());
     let (safe_shaders, pipelines) = (setup.safe_shaders, setup.pipelines.clone());
-    ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false }
+    let watch = setup.watch.clone();
+    ExecutorOptions { preprocess, safe_shaders, pipelines, watch, top: true, canaries: false }
 }
 
 /// The executor with the choices that it was planned by.

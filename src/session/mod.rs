@@ -23,7 +23,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
-use crate::gpu::{Device, GpuExecutor, Queue, StepTime};
+use crate::gpu::{Backend, Device, GpuExecutor, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
 use crate::picture::Picture;
@@ -57,6 +57,8 @@ pub struct Session {
     factors: Vec<Option<Vec<f32>>>,
     /// The tuned choices that it was planned with.
     choices: Arc<Choices>,
+    /// How the device was chosen, unless it is the caller's.
+    opened: Option<(DeviceChoice, Option<Backend>)>,
 }
 
 impl Session {
@@ -96,6 +98,19 @@ impl Session {
         let underway = self.engine.submit(pictures, count)?;
         let (network, labels, samples) = (self.model.name().to_owned(), self.labels.clone(), pictures.len());
         Ok(Flight { underway, network, labels, samples, classes: self.model.classes(), count })
+    }
+
+    /// As [`Session::submit`], of one picture that the browser holds: a video frame, a bitmap, a canvas. Its pixels
+    /// are taken before this returns.
+    ///
+    /// # Errors
+    /// As [`Session::submit`]; [`Error::Argument`] on the CPU executor, and for pictures larger than the device's
+    /// textures.
+    #[cfg(all(target_arch = "wasm32", feature = "web"))]
+    pub fn submit_external(&mut self, picture: &crate::gpu::ExternalImageSource, count: usize) -> Result<Flight> {
+        let underway = self.engine.submit_external(picture, count)?;
+        let (network, labels) = (self.model.name().to_owned(), self.labels.clone());
+        Ok(Flight { underway, network, labels, samples: 1, classes: self.model.classes(), count })
     }
 
     /// Has the GPU stamp every run from now on, for [`Session::gpu_time`], or no longer. `false` if it has no
@@ -242,6 +257,16 @@ impl Session {
         &self.model
     }
 
+    /// A name for each class: the model's label, or `class N` without labels.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The names of the values that it keeps for [`Session::features`]: nodes of the fused graph.
+    pub fn kept(&self) -> impl Iterator<Item = &str> {
+        self.kept.iter().map(|kept| kept.node.as_str())
+    }
+
     /// Where it runs, and why there.
     pub fn device(&self) -> &DeviceInfo {
         &self.device
@@ -288,12 +313,33 @@ impl Session {
     /// As [`SessionBuilder::load`]; the session stays as it was.
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let Started { engine, device, precision, note, choices } =
-            Engine::borrowed(device, queue, &self.model, &self.setup).await?;
+        let started = Engine::borrowed(device, queue, &self.model, &self.setup).await?;
+        self.restarted(started, start);
+        self.opened = None;
+        Ok(())
+    }
+
+    /// Brings a session whose device was lost back to life on a device that is chosen as the first was. Weights come
+    /// from the host's copy; no file is read again.
+    ///
+    /// # Errors
+    /// As [`SessionBuilder::load`], and [`Error::Argument`] if the device was the caller's, who has
+    /// [`Session::rebuild`]; the session stays as it was.
+    pub async fn reopen(&mut self) -> Result<()> {
+        let Some((choice, backend)) = &self.opened else {
+            return Err(Error::argument("the device was the caller's: give another with Session::rebuild"));
+        };
+        let start = Instant::now();
+        let started = builder::open(choice, *backend, &self.model, &self.setup).await?;
+        self.restarted(started, start);
+        Ok(())
+    }
+
+    fn restarted(&mut self, started: Started, start: Instant) {
+        let Started { engine, device, precision, note, choices } = started;
         (self.engine, self.device, self.precision) = (engine, device, (precision, note));
         self.choices = choices;
         self.timing.compile = milliseconds(start);
-        Ok(())
     }
 
     /// The node of that name in the network's graph.
