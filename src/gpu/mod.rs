@@ -24,10 +24,11 @@ mod pipelines;
 mod profile;
 mod readback;
 mod scopes;
+mod source;
 
 pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
-    select_adapter,
+    select_adapter, select_adapter_of,
 };
 pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
@@ -37,4 +38,5 @@ pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
 pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
+pub use source::PictureSource;
 pub use wgpu::{Backend, Device, Queue};
