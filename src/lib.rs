@@ -38,6 +38,7 @@ pub mod web;
 
 pub use error::{Error, Result};
 pub use features::{Feature, Features};
+pub use gpu::PictureSource;
 pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;

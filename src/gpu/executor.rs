@@ -1,6 +1,5 @@
 //! Runs a plan: one encoder, one pass and one submission per frame.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::buffers::Buffers;
 use super::clock::Clock;
 use super::context::GpuContext;
 use super::exit::{self, Exit};
-use super::inputs::{PictureInput, Place};
+use super::inputs::{Entering, PictureInput, Place};
 use super::limits;
 use super::pack;
 use super::pipeline_cache::{OpenCache, PipelineCache};
@@ -18,10 +17,10 @@ use super::pipelines::Pipelines;
 use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
 use super::watch::Watch;
+use super::source::PictureSource;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TensorId, TopRecord, top_step};
-use crate::picture::Picture;
 use crate::plan::{Output, Plan};
 use crate::preprocess::Preprocess;
 use crate::tensor::Tensor;
@@ -64,8 +63,8 @@ pub struct GpuExecutor {
     pub(super) context: GpuContext,
     pub(super) plan: Plan,
     input_layout: Layout,
-    pub(super) buffers: Buffers,
-    pub(super) pipelines: Pipelines,
+    buffers: Buffers,
+    pipelines: Pipelines,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) pictures: Option<PictureInput>,
     /// The way out for the outputs.
@@ -204,7 +203,10 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`submit_pictures`](Self::submit_pictures) and [`Pending::wait`].
-    pub async fn run_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<Tensor>> {
+    pub async fn run_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Tensor>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.submit_pictures(pictures)?.wait().await
     }
 
@@ -213,7 +215,10 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`submit_top_pictures`](Self::submit_top_pictures) and [`PendingTop::wait`].
-    pub async fn top_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<Ranking>> {
+    pub async fn top_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Ranking>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.submit_top_pictures(pictures)?.wait().await
     }
 
@@ -247,7 +252,10 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::Argument`] if there are none or too many, if the executor was made without
     /// preprocessing, or if it cannot be applied to one of them; [`Error::DeviceLost`].
-    pub fn submit_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Pending> {
+    pub fn submit_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Pending>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.frame_whole(pictures.len(), |executor| executor.upload_pictures(pictures))
     }
 
@@ -256,7 +264,10 @@ impl GpuExecutor {
     /// # Errors
     /// As [`submit_pictures`](Self::submit_pictures); [`Error::Argument`] if the executor does not
     /// [rank](Self::ranks).
-    pub fn submit_top_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<PendingTop> {
+    pub fn submit_top_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<PendingTop>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.frame_top(pictures.len(), |executor| executor.upload_pictures(pictures))
     }
 
@@ -275,15 +286,18 @@ impl GpuExecutor {
     }
 
     /// Hands a tensor to the queue; no sample is to be preprocessed.
-    fn upload_tensor(&mut self, input: &Tensor) -> Result<Vec<usize>> {
+    fn upload_tensor(&mut self, input: &Tensor) -> Result<Vec<Entering>> {
         pack::pack(input, &self.input_layout, self.plan.batch, &mut self.packed);
         let buffer = self.buffers.tensor(&self.plan, self.plan.input)?;
         self.context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&self.packed));
         Ok(Vec::new())
     }
 
-    /// Hands pictures to the queue; returns the samples that are to be preprocessed on the GPU.
-    pub(super) fn upload_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<usize>> {
+    /// Hands pictures in memory to the queue; returns the samples that are to be preprocessed on the GPU.
+    pub(super) fn upload_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Entering>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         let (batch, name) = (self.plan.batch, &self.plan.name);
         if !(1..=batch).contains(&pictures.len()) {
             let count = pictures.len();
@@ -293,16 +307,14 @@ impl GpuExecutor {
             return Err(Error::argument(format!("{name}: the executor was made without preprocessing")));
         }
         let GpuExecutor { context, plan, buffers, pipelines, pictures: input, .. } = self;
-        let mut on_gpu = Vec::with_capacity(pictures.len());
+        let mut entering = Vec::with_capacity(pictures.len());
         let place = Place { context, plan, buffers, pipelines };
         if let Some(input) = input {
             for (sample, picture) in pictures.iter().enumerate() {
-                if input.upload(sample, picture.borrow(), place)? {
-                    on_gpu.push(sample);
-                }
+                entering.extend(input.upload(sample, picture.into(), place)?);
             }
         }
-        Ok(on_gpu)
+        Ok(entering)
     }
 
     /// What the last run left in a tensor, in the words of its format and with the rest of a texture's last row; that
@@ -326,19 +338,19 @@ impl GpuExecutor {
         self.buffers.check_canaries(&self.context, &self.plan).await
     }
 
-    pub(super) fn frame_whole(
+    fn frame_whole(
         &mut self,
         samples: usize,
-        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
     ) -> Result<Pending> {
         let frame = self.frame(upload, |executor| &executor.whole)?;
         Ok(Pending { frame, outputs: self.outputs.clone(), batch: self.plan.batch, samples })
     }
 
-    pub(super) fn frame_top(
+    fn frame_top(
         &mut self,
         samples: usize,
-        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
     ) -> Result<PendingTop> {
         let Some((_, record)) = self.best else {
             let name = &self.plan.name;
@@ -352,17 +364,17 @@ impl GpuExecutor {
     /// are to be preprocessed on the GPU; the results take the way out that `exit` names.
     fn frame(
         &mut self,
-        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
         exit: impl FnOnce(&Self) -> &Exit,
     ) -> Result<Frame> {
         self.context.check()?;
         let device = self.context.device.clone();
         let (submitted, scope) = guarded(&device, || {
             self.buffers.poison(&self.context, &self.plan);
-            let on_gpu = upload(self)?;
+            let entering = upload(self)?;
             let exit = exit(self);
             let buffer = exit.ring.take(&self.context);
-            let commands = self.record(&on_gpu, exit, &buffer);
+            let commands = self.record(&entering, exit, &buffer);
             let submitted = Instant::now();
             Ok((self.context.submit(Some(commands)), buffer, exit.ring.clone(), submitted))
         });
@@ -373,15 +385,14 @@ impl GpuExecutor {
         Ok(Frame { context: self.context.clone(), ring, buffer, submission, submitted, scope })
     }
 
-    fn record(&self, on_gpu: &[usize], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
+    fn record(&self, entering: &[Entering], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
         let mut encoder = self.context.encoder("frame");
-        #[cfg(all(target_arch = "wasm32", feature = "web"))]
-        self.pictures.iter().for_each(|input| on_gpu.iter().for_each(|sample| input.copy(*sample, &mut encoder)));
+        self.pictures.iter().for_each(|pictures| pictures.record_copies(entering, &mut encoder));
         let timestamp_writes = self.clock.as_ref().map(Clock::writes);
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
-            let passes = on_gpu.iter().flat_map(|sample| pictures.passes(*sample));
+            let passes = entering.iter().flat_map(|entering| pictures.passes(entering));
             passes.for_each(|(_, dispatch)| dispatch.record(&mut pass));
         }
         self.dispatches.iter().chain(exit.dispatch()).for_each(|dispatch| dispatch.record(&mut pass));

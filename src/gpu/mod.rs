@@ -27,10 +27,11 @@ mod profile;
 mod readback;
 mod scopes;
 mod watch;
+mod source;
 
 pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
-    select_adapter,
+    select_adapter, select_adapter_of,
 };
 pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
@@ -42,5 +43,8 @@ pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
 pub use watch::Watch;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use external::Arrival;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub use wgpu::ExternalImageSource;
+pub use source::PictureSource;
 pub use wgpu::{Backend, Device, Queue};

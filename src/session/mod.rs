@@ -23,10 +23,9 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
-use crate::gpu::{Backend, Device, GpuExecutor, Queue, StepTime};
+use crate::gpu::{Backend, Device, GpuExecutor, PictureSource, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
-use crate::picture::Picture;
 use crate::quant;
 use crate::tensor::Tensor;
 use engine::{Engine, Outputs, Setup, Started};
@@ -67,14 +66,15 @@ impl Session {
         SessionBuilder::default()
     }
 
-    /// The `count` most probable classes of a picture, best first: crop, resize, normalise, run. Where
+    /// The `count` most probable classes of a picture (a [`Picture`](crate::Picture), or a texture of the session's
+    /// device: [`PictureSource`]), best first: crop, resize, normalise, run. Where
     /// the device can find them ([`MAX_TOP`](crate::kernels::MAX_TOP) at most), a few hundred bytes are
     /// read back instead of all logits.
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub async fn classify(&mut self, picture: &Picture, count: usize) -> Result<Vec<Top>> {
-        let answers = self.classify_batch(std::slice::from_ref(picture), count).await?;
+    pub async fn classify<'a>(&mut self, picture: impl Into<PictureSource<'a>>, count: usize) -> Result<Vec<Top>> {
+        let answers = self.classify_batch(&[picture.into()], count).await?;
         answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
     }
 
@@ -83,7 +83,10 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run_batch`].
-    pub async fn classify_batch(&mut self, pictures: &[Picture], count: usize) -> Result<Vec<Vec<Top>>> {
+    pub async fn classify_batch<'a, P>(&mut self, pictures: &'a [P], count: usize) -> Result<Vec<Vec<Top>>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         Ok(self.submit(pictures, count)?.wait().await?.answers)
     }
 
@@ -93,24 +96,14 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run_batch`]; some come from [`Flight::wait`].
-    pub fn submit(&mut self, pictures: &[Picture], count: usize) -> Result<Flight> {
+    pub fn submit<'a, P>(&mut self, pictures: &'a [P], count: usize) -> Result<Flight>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.check_count(pictures.len())?;
-        let underway = self.engine.submit(pictures, count)?;
+        let underway = self.engine.submit(&sources(pictures), count)?;
         let (network, labels, samples) = (self.model.name().to_owned(), self.labels.clone(), pictures.len());
         Ok(Flight { underway, network, labels, samples, classes: self.model.classes(), count })
-    }
-
-    /// As [`Session::submit`], of one picture that the browser holds: a video frame, a bitmap, a canvas. Its pixels
-    /// are taken before this returns.
-    ///
-    /// # Errors
-    /// As [`Session::submit`]; [`Error::Argument`] on the CPU executor, and for pictures larger than the device's
-    /// textures.
-    #[cfg(all(target_arch = "wasm32", feature = "web"))]
-    pub fn submit_external(&mut self, picture: &crate::gpu::ExternalImageSource, count: usize) -> Result<Flight> {
-        let underway = self.engine.submit_external(picture, count)?;
-        let (network, labels) = (self.model.name().to_owned(), self.labels.clone());
-        Ok(Flight { underway, network, labels, samples: 1, classes: self.model.classes(), count })
     }
 
     /// Has the GPU stamp every run from now on, for [`Session::gpu_time`], or no longer. `false` if it has no
@@ -146,8 +139,8 @@ impl Session {
     /// # Errors
     /// [`Error::DeviceLost`] if the GPU went away (see [`Session::rebuild`]), [`Error::Gpu`] if it
     /// failed otherwise.
-    pub async fn run(&mut self, picture: &Picture) -> Result<Answer> {
-        let answers = self.run_batch(std::slice::from_ref(picture)).await?;
+    pub async fn run<'a>(&mut self, picture: impl Into<PictureSource<'a>>) -> Result<Answer> {
+        let answers = self.run_batch(&[picture.into()]).await?;
         answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
     }
 
@@ -155,9 +148,12 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also if there are no pictures, or more than the batch.
-    pub async fn run_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Answer>> {
+    pub async fn run_batch<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Answer>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.check_count(pictures.len())?;
-        let logits = self.engine.run_pictures(pictures).await?.output;
+        let logits = self.engine.run_pictures(&sources(pictures)).await?.output;
         let rows = logits.data().chunks(self.model.classes()).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
@@ -168,8 +164,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also if the GPU has no timestamps.
-    pub async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
-        self.engine.profile(picture).await
+    pub async fn profile<'a>(&mut self, picture: impl Into<PictureSource<'a>>) -> Result<Vec<StepTime>> {
+        self.engine.profile(picture.into()).await
     }
 
     /// Runs the network on a tensor that is already preprocessed, `[n, channels, height, width]` as
@@ -188,8 +184,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also if the session keeps none. A NaN or an infinity is no error here.
-    pub async fn features(&mut self, picture: &Picture) -> Result<Features> {
-        self.features_batch(std::slice::from_ref(picture)).await
+    pub async fn features<'a>(&mut self, picture: impl Into<PictureSource<'a>>) -> Result<Features> {
+        self.features_batch(&[picture.into()]).await
     }
 
     /// The values that the session keeps for up to [`Session::batch`] pictures, each
@@ -197,10 +193,13 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::features`] and [`Session::run_batch`].
-    pub async fn features_batch(&mut self, pictures: &[Picture]) -> Result<Features> {
+    pub async fn features_batch<'a, P>(&mut self, pictures: &'a [P]) -> Result<Features>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.check_kept()?;
         self.check_count(pictures.len())?;
-        let outputs = self.engine.run_pictures(pictures).await?;
+        let outputs = self.engine.run_pictures(&sources(pictures)).await?;
         self.features_from(outputs)
     }
 
@@ -346,6 +345,13 @@ impl Session {
     pub fn node(&self, name: &str) -> Option<NodeId> {
         self.model.graph().find(name)
     }
+}
+
+fn sources<'a, P>(pictures: &'a [P]) -> Vec<PictureSource<'a>>
+where
+    PictureSource<'a>: From<&'a P>,
+{
+    pictures.iter().map(PictureSource::from).collect()
 }
 
 fn milliseconds(since: Instant) -> f64 {

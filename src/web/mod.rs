@@ -12,7 +12,7 @@ use js_sys::{Function, Object};
 use wasm_bindgen::prelude::*;
 
 use crate::error::Error;
-use crate::gpu::{ExternalImageSource, Watch};
+use crate::gpu::{Arrival, ExternalImageSource, Watch};
 use crate::kernels::MAX_TOP;
 use crate::session::{Flight, Session};
 use crate::{Features, Picture};
@@ -23,6 +23,7 @@ use options::Options;
 #[wasm_bindgen]
 pub struct Engine {
     session: RefCell<Session>,
+    arrival: RefCell<Arrival>,
 }
 
 /// What every function here returns to JavaScript, where errors are thrown.
@@ -43,7 +44,7 @@ impl Engine {
         tell("fuse", 1, 1);
         let watch = Watch::new(move |done, all| tell("compile", done, all));
         let session = options.session(model).watch(watch).load().await.map_err(failed)?;
-        Ok(Engine { session: RefCell::new(session) })
+        Ok(Engine { session: RefCell::new(session), arrival: RefCell::default() })
     }
 
     /// What there is to know of model and device.
@@ -61,7 +62,13 @@ impl Engine {
     /// pixels are taken before this returns; the promise is for the answer.
     pub fn frame(&self, frame: JsValue, top: usize, logits: bool) -> Outcome<js_sys::Promise> {
         let source = external(frame)?;
-        let flight = self.borrowed()?.submit_external(&source, wanted(top, logits)).map_err(failed)?;
+        let mut session = self.borrowed()?;
+        let context = session.gpu().map(|executor| executor.context().clone());
+        let Some(context) = context else {
+            return Err(failed(Error::argument("the CPU executor cannot see what the browser holds: give its pixels")));
+        };
+        let texture = self.arrival.borrow_mut().take(&context, &source).map_err(failed)?;
+        let flight = session.submit(&[texture], wanted(top, logits)).map_err(failed)?;
         Ok(landing(flight, top, logits))
     }
 
