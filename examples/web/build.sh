@@ -40,7 +40,7 @@ else
 fi
 
 mkdir -p "$out"
-cp "$made"/foveate.js "$wasm" src/web/*.js src/web/index.d.ts src/web/package.json src/web/README.md \
+cp "$made"/foveate.js "$wasm" examples/web/package/* examples/web/README.md \
     LICENSE-MIT LICENSE-APACHE assets/cifar10-qarepvgg.safetensors "$out"/
 size() { for file in "$@"; do gzip -9 -c "$file"; done | wc -c; }
 say "$out: $(size "$out"/*.wasm) bytes of wasm and $(size "$out"/*.js) of scripts, gzipped"

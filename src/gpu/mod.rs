@@ -26,8 +26,8 @@ mod pipelines;
 mod profile;
 mod readback;
 mod scopes;
-mod watch;
 mod source;
+mod watch;
 
 pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
@@ -36,15 +36,15 @@ pub use adapter::{
 pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use external::Arrival;
 pub use micro::{Micro, Ran};
 pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
 pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
+pub use source::PictureSource;
 pub use watch::Watch;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
-pub use external::Arrival;
-#[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub use wgpu::ExternalImageSource;
-pub use source::PictureSource;
 pub use wgpu::{Backend, Device, Queue};

@@ -1,5 +1,5 @@
 //! The browser's side: what `examples/web/build.sh` makes a package of. JavaScript holds an [`Engine`]; everything
-//! that the web has of its own (fetching, caching, workers, video) is in the scripts beside this file.
+//! that the web has of its own (fetching, caching, workers, video) is in the scripts of `examples/web/package`.
 
 mod answer;
 mod console;

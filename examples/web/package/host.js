@@ -96,7 +96,18 @@ export class Host {
       const { width, height, data } = pixels(frame);
       return this.#engine.pixels(width, height, data, top, logits);
     }
-    return this.#engine.frame(frame, top, logits);
+    return this.#bitmap(frame, (bitmap) => this.#engine.frame(bitmap, top, logits));
+  }
+
+  /** Video frames go by way of a bitmap: what a browser cannot copy is an error here, and a trap in the engine. */
+  async #bitmap(frame, work) {
+    const converts = globalThis.VideoFrame && frame instanceof VideoFrame;
+    const bitmap = converts ? await createImageBitmap(frame) : frame;
+    try {
+      return await work(bitmap);
+    } finally {
+      if (converts) bitmap.close();
+    }
   }
 
   /** The values that the session keeps, for one frame. */
@@ -150,6 +161,12 @@ export class Host {
     const engine = this.#engine;
     this.#engine = undefined;
     // Runs that are under way hold on to the engine: it goes when they are done.
-    this.#gate.enter({ alone: true }).then(() => engine?.free());
+    this.#gate.enter({ alone: true }).then(() => {
+      try {
+        engine?.free();
+      } catch {
+        // One that trapped cannot be freed: it goes with its memory.
+      }
+    });
   }
 }
