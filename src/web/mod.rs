@@ -52,6 +52,12 @@ impl Engine {
         Ok(answer::info(&*self.borrowed()?))
     }
 
+    /// How many objects were made on the GPU so far; 0 on the CPU executor.
+    #[wasm_bindgen(js_name = gpuObjects)]
+    pub fn gpu_objects(&self) -> Outcome<f64> {
+        Ok(self.borrowed()?.gpu().map_or(0.0, |executor| executor.context().counts().objects as f64))
+    }
+
     /// The longest side of a frame that [`Engine::frame`] takes; 0 on the CPU executor, which takes none.
     #[wasm_bindgen(js_name = frameLimit)]
     pub fn frame_limit(&self) -> Outcome<u32> {

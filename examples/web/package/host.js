@@ -76,8 +76,12 @@ export class Host {
       device: { ...device, reason, code },
       source: this.#source,
       recovered: this.recovered,
-      wasmBytes: memory.buffer.byteLength,
     };
+  }
+
+  /** What it holds: for seeing that nothing grows. */
+  memory() {
+    return { wasm: memory.buffer.byteLength, gpuObjects: this.#engine.gpuObjects() };
   }
 
   /** `{ top, logits, ms, gpuMs }` of a frame. */

@@ -165,8 +165,6 @@ export interface SessionInfo {
   source: { from: "network" | "cache" | "memory" | "random"; bytes: number; url?: string; name?: string; sha256?: string };
   /** How often the GPU was lost and had again. */
   recovered: number;
-  /** Size of the wasm heap. */
-  wasmBytes: number;
 }
 
 export type ErrorCode =
@@ -215,6 +213,8 @@ export class Session {
   features(source: PictureSource, options?: { signal?: AbortSignal }): Promise<Features>;
   readonly info: SessionInfo;
   readonly device: DeviceInfo;
+  /** Bytes of the wasm heap, and how many objects were ever made on the GPU: both stand still from frame to frame. */
+  memory(): Promise<{ wasm: number; gpuObjects: number }>;
   /** Gives memory and device back. Calls under way are rejected with the code `closed`. */
   free(): void;
   [Symbol.dispose](): void;

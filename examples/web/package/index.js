@@ -71,6 +71,11 @@ export class Session {
     return this.#info.device;
   }
 
+  /** Bytes of the wasm heap, and how many objects were ever made on the GPU: both stand still from frame to frame. */
+  async memory() {
+    return this.#host.memory();
+  }
+
   /** Gives everything back. */
   free() {
     this.#host.free();
@@ -123,6 +128,7 @@ async function local(source, options, onProgress, signal) {
   return {
     copies: false,
     info: () => host.info(),
+    memory: () => host.memory(),
     run: ({ frame }, asked, abort) => counted(host.run(frame, asked, abort)),
     features: ({ frame }, abort) => counted(host.features(frame, abort)),
     free: () => host.free(),
@@ -204,6 +210,10 @@ class Remote {
 
   info() {
     return this.call("info");
+  }
+
+  memory() {
+    return this.call("memory");
   }
 
   run(captured, options, signal) {

@@ -15,6 +15,7 @@ const calls = {
   run: ({ captured, options }, signal) => used(captured, () => host.run(captured.frame, options, signal)),
   features: ({ captured }, signal) => used(captured, () => host.features(captured.frame, signal)),
   info: () => host.info(),
+  memory: () => host.memory(),
   names: () => names(),
 };
 
