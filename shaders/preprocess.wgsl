@@ -1,10 +1,10 @@
 // Crop, resize and normalise one RGBA8 picture into a sample of the network's input:
 // v = Σ wy · clamp(Σ wx · p, 0, 255), clamped again, then (v / 255 − mean) / std.
 //
-// Layout   picture: rows of RGBA8, one u32 a pixel. tables: a header of HEADER_WORDS words (at WIDTH,
-//          HEIGHT, SAMPLE, TAPS_X, TAPS_Y, FIRST_ROW, ROWS; three each from MEAN and INVERSE_STD), then for each
-//          axis, horizontal first, the first source index of every output and the weights of every
-//          output's taps. The tables hold only the cropped range.
+// Layout   picture: rows of RGBA8, one u32 a pixel, STRIDE pixels from one to the next. tables: a header
+//          of HEADER_WORDS words (at WIDTH, HEIGHT, SAMPLE, TAPS_X, TAPS_Y, FIRST_ROW, ROWS, STRIDE; three
+//          each from MEAN and INVERSE_STD), then for each axis, horizontal first, the first source index of
+//          every output and the weights of every output's taps. The tables hold only the cropped range.
 //          y: [batch][row][column] of vec4: red, green, blue, zero.
 // Grid     x: output pixels.
 //
@@ -38,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     var color = vec3<f32>(0.0);
     for (var j = 0u; j < taps_y; j++) {
         // Outputs with fewer taps than the table is wide have zero weights at its end.
-        let row = min(first_y + j, height - 1u) * width;
+        let row = min(first_y + j, height - 1u) * tables[STRIDE];
         var line = vec3<f32>(0.0);
         for (var i = 0u; i < taps_x; i++) {
             let rgba = picture[row + min(first_x + i, width - 1u)];

@@ -21,7 +21,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let taps = tables[TAPS_X];
     let first = tables[HEADER_WORDS + id.x];
     let weights = HEADER_WORDS + OUT_W + id.x * taps;
-    let row = min(tables[FIRST_ROW] + id.y, tables[HEIGHT] - 1u) * width;
+    let row = min(tables[FIRST_ROW] + id.y, tables[HEIGHT] - 1u) * tables[STRIDE];
     var line = vec3<f32>(0.0);
     for (var i = 0u; i < taps; i++) {
         let rgba = picture[row + min(first + i, width - 1u)];

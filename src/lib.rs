@@ -33,9 +33,12 @@ pub mod roofline;
 pub mod session;
 pub mod tensor;
 pub mod tune;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub mod web;
 
 pub use error::{Error, Result};
 pub use features::{Feature, Features};
+pub use gpu::PictureSource;
 pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;

@@ -222,7 +222,7 @@ fn wrong_names_and_sizes_are_refused_with_a_way_out() {
     let error = block_on(session.features(&picture("cat.png"))).unwrap_err();
     assert!(matches!(&error, Error::Argument(m) if m.contains("stage_features")), "{error}");
     let mut session = block_on(Session::builder().device(DeviceChoice::Cpu).stage_features().load()).unwrap();
-    assert!(block_on(session.features_batch(&[])).is_err());
+    assert!(block_on(session.features_batch::<Picture>(&[])).is_err());
     assert!(block_on(session.features_of_tensor(&Tensor::zeros([2, 3, 32, 32]))).is_err());
 }
 

@@ -6,7 +6,7 @@ use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
 use foveate::ops::Scale;
 use foveate::plan::Plan;
 use foveate::preprocess::{Filter, Preprocess, Resize};
-use foveate::{Graph, Picture, Shape, Tensor, wgpu};
+use foveate::{Graph, Picture, PictureSource, Shape, Tensor, wgpu};
 use pollster::block_on;
 
 const CROP: [u32; 2] = [30, 22];
@@ -123,4 +123,79 @@ fn pictures_beyond_the_buffer_limit_are_preprocessed_on_the_cpu() {
     assert!(distance(&spec, &found, &expected) <= 0.5);
     let pixels = 3 * (CROP[0] * CROP[1]) as usize;
     assert_eq!(found.data()[pixels..2 * pixels], expected.data()[pixels..2 * pixels], "the CPU's own values");
+}
+
+/// The picture in a texture of the context's device.
+fn texture_of(context: &GpuContext, picture: &Picture, format: wgpu::TextureFormat) -> wgpu::Texture {
+    let size = wgpu::Extent3d { width: picture.width(), height: picture.height(), depth_or_array_layers: 1 };
+    let (device, queue) = (context.device(), context.queue());
+    let texture = device.create_texture(&wgpu::TextureDescriptor {
+        label: Some("picture"),
+        size,
+        mip_level_count: 1,
+        sample_count: 1,
+        dimension: wgpu::TextureDimension::D2,
+        format,
+        usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC,
+        view_formats: &[],
+    });
+    let bytes_per_row = Some(4 * picture.width());
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
+    queue.write_texture(texture.as_image_copy(), picture.rgba(), layout, size);
+    texture
+}
+
+#[test]
+fn textures_give_what_the_same_pictures_in_memory_give() {
+    for context in device::contexts() {
+        let spec = spec(Filter::Bilinear);
+        let mut executor = executor(context, 2, Some(spec)).unwrap();
+        // Rows of 64 pixels need no padding, others do; the last two are resized in two passes.
+        for sizes in [[(64, 48), (65, 48)], [(1, 1), (300, 200)], [(1300, 900), (401, 337)]] {
+            let pictures = sizes.map(|(width, height)| noise(width, height));
+            let expected = block_on(executor.run_pictures(&pictures)).unwrap().swap_remove(0);
+            let formats = [wgpu::TextureFormat::Rgba8Unorm, wgpu::TextureFormat::Rgba8UnormSrgb];
+            let textures: Vec<_> = (0..2).map(|i| texture_of(context, &pictures[i], formats[i])).collect();
+            let found = block_on(executor.run_pictures(&textures)).unwrap().swap_remove(0);
+            assert_eq!(found, expected, "{}: {sizes:?}", context.summary());
+            // One of each kind, and the tables of padded rows must not stay for those without.
+            let mixed = [PictureSource::from(&pictures[0]), PictureSource::from(&textures[1])];
+            let found = block_on(executor.run_pictures(&mixed)).unwrap().swap_remove(0);
+            assert_eq!(found, expected, "{}: {sizes:?}, mixed", context.summary());
+            block_on(executor.check_canaries()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn textures_that_are_no_pictures_are_refused() {
+    for context in device::contexts().iter().take(1) {
+        let mut executor = executor(context, 1, Some(spec(Filter::Bilinear))).unwrap();
+        let picture = noise(40, 40);
+        let good = texture_of(context, &picture, wgpu::TextureFormat::Rgba8Unorm);
+        let make = |change: &dyn Fn(&mut wgpu::TextureDescriptor<'_>)| {
+            let mut descriptor = wgpu::TextureDescriptor {
+                label: None,
+                size: good.size(),
+                mip_level_count: 1,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format: wgpu::TextureFormat::Rgba8Unorm,
+                usage: wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::RENDER_ATTACHMENT,
+                view_formats: &[],
+            };
+            change(&mut descriptor);
+            context.device().create_texture(&descriptor)
+        };
+        let wrong = [
+            (make(&|d| d.format = wgpu::TextureFormat::Bgra8Unorm), "format Bgra8Unorm"),
+            (make(&|d| d.size.depth_or_array_layers = 2), "layers"),
+            (make(&|d| d.usage = wgpu::TextureUsages::TEXTURE_BINDING), "COPY_SRC"),
+        ];
+        for (texture, why) in &wrong {
+            let refused = block_on(executor.run_pictures(&[texture])).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+        block_on(executor.run_pictures(&[&good])).unwrap();
+    }
 }

@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Runs a cargo command on the library for the browser: `bash tests/wasm.sh check`.
+# Compiles the library for the browser: `bash tests/wasm.sh check`, or `package` as examples/web/build.sh wants it.
 # With rustup the target is added; where rustup cannot fetch it, Debian's rustc-web and its
 # sources build the standard library.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command=${1:-check}
 target=wasm32-unknown-unknown
-common=("$command" --locked --lib --target "$target" --target-dir target/wasm)
+case $command in
+check) common=(check --locked --lib --features web --target "$target" --target-dir target/wasm) ;;
+package)
+    common=(rustc --locked --lib --crate-type cdylib --profile web --no-default-features --features web
+        --target "$target" --target-dir target/web)
+    # Every browser with WebGPU has these instructions, and every other of today.
+    export RUSTFLAGS="-Ctarget-feature=+simd128"
+    ;;
+*) echo "usage: bash tests/wasm.sh [check | package]" >&2 && exit 2 ;;
+esac
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; }
 if ! has_target && command -v rustup >/dev/null; then

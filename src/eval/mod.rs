@@ -5,21 +5,21 @@
 //! Counting ([`Tally`], [`Agreement`], [`Paired`]) takes logits from anywhere; [`evaluate`] and
 //! [`agreement`] run sessions over pictures on disk, natively only.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 mod feed;
 mod paired;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 mod run;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 mod speed;
 pub mod statistics;
 mod tally;
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(all(test, feature = "decode", not(target_arch = "wasm32")))]
 mod tests;
 
 pub use paired::{Agreement, Paired};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 pub use run::{Evaluation, Progress, Unreadable, agreement, evaluate};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 pub use speed::{Limit, Speed};
 pub use tally::{ClassCount, Confusion, Tally};

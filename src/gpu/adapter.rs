@@ -166,7 +166,14 @@ pub fn parse_backend(name: &str) -> Result<wgpu::Backend> {
 
 /// All adapters, in wgpu's order. `WGPU_BACKEND` and wgpu's other variables are honoured.
 pub async fn adapters() -> Vec<AdapterChoice> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    adapters_of(&instance()).await
+}
+
+fn instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+async fn adapters_of(instance: &wgpu::Instance) -> Vec<AdapterChoice> {
     let dot4 = instance.wgsl_language_features().contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct);
     let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     let describe = |(index, adapter): (usize, wgpu::Adapter)| {
@@ -186,7 +193,22 @@ pub async fn adapters() -> Vec<AdapterChoice> {
 /// # Errors
 /// [`Error::Device`], with a list of what there is, if nothing fits.
 pub async fn select_adapter(request: &DeviceRequest, backend: Option<wgpu::Backend>) -> Result<AdapterChoice> {
-    let all = adapters().await;
+    select_adapter_of(&instance(), request, backend, &|_| true).await
+}
+
+/// As [`select_adapter`], of the caller's instance and among those that `fits` takes: for programs that draw with the
+/// device too, which has to support their surface.
+///
+/// # Errors
+/// As [`select_adapter`].
+pub async fn select_adapter_of(
+    instance: &wgpu::Instance,
+    request: &DeviceRequest,
+    backend: Option<wgpu::Backend>,
+    fits: &dyn Fn(&wgpu::Adapter) -> bool,
+) -> Result<AdapterChoice> {
+    let mut all = adapters_of(instance).await;
+    all.retain(|choice| fits(&choice.adapter));
     let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
     let request = match (request, from_env) {
         (DeviceRequest::Auto | DeviceRequest::Gpu, Some(name)) => &DeviceRequest::Named(name),
@@ -217,13 +239,13 @@ fn select(
         let kind = gpus.iter().position(|kind| *kind == summary.kind).unwrap_or(gpus.len());
         (kind, summary.backend == "gl")
     };
-    let wanted = |(at, summary): &(usize, &&AdapterSummary)| {
+    let wanted = |(_, summary): &(usize, &&AdapterSummary)| {
         let holds = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         backend.is_none_or(|backend| summary.backend == backend)
             && match request {
                 DeviceRequest::Auto | DeviceRequest::Gpu => !summary.is_software(),
                 DeviceRequest::Named(part) => holds(&summary.name, part) || holds(&summary.driver, part),
-                DeviceRequest::Index(index) => at == index,
+                DeviceRequest::Index(index) => summary.index == Some(*index),
             }
     };
     let best = all.iter().enumerate().filter(wanted).min_by_key(|(_, summary)| rank(summary));

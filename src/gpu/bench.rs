@@ -15,6 +15,7 @@ use super::limits;
 use super::passes::Record;
 use super::pipelines::Pipelines;
 use super::scopes::{guarded, settle};
+use super::watch::Watch;
 use crate::error::Result;
 use crate::kernels::{Step, TensorId};
 use crate::plan::Plan;
@@ -102,7 +103,7 @@ impl Bench {
         self.context.check()?;
         steps.iter().try_for_each(|step| limits::check_step(step, &self.context))?;
         let start = Instant::now();
-        let pipelines = Pipelines::compile(&self.context, steps, self.safe_shaders, None).await?;
+        let pipelines = Pipelines::compile(&self.context, steps, self.safe_shaders, None, &Watch::default()).await?;
         let bind = |step: &Step| dispatch(&self.context, &self.plan, step, &self.buffers, &pipelines, &|_| None);
         let (dispatches, scope) = guarded(&self.context.device, || steps.iter().map(bind).collect::<Result<Vec<_>>>());
         settle(scope, || format!("binding the buffers of {}", self.plan.name)).await?;

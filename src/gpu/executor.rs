@@ -1,6 +1,5 @@
 //! Runs a plan: one encoder, one pass and one submission per frame.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +9,18 @@ use super::buffers::Buffers;
 use super::clock::Clock;
 use super::context::GpuContext;
 use super::exit::{self, Exit};
-use super::inputs::{PictureInput, Place};
+use super::inputs::{Entering, PictureInput, Place};
 use super::limits;
 use super::pack;
 use super::pipeline_cache::{OpenCache, PipelineCache};
 use super::pipelines::Pipelines;
 use super::readback::{Frame, Pending, PendingTop};
 use super::scopes::{guarded, settle};
+use super::source::PictureSource;
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::kernels::{Argument, Binding, Layout, Ranking, Step, TensorId, TopRecord, top_step};
-use crate::picture::Picture;
 use crate::plan::{Output, Plan};
 use crate::preprocess::Preprocess;
 use crate::tensor::Tensor;
@@ -39,6 +39,8 @@ pub struct ExecutorOptions {
     /// What compiled pipelines are kept in from one process to the next; used where the device can
     /// (Vulkan), no error elsewhere.
     pub pipelines: Option<PipelineCache>,
+    /// Is told how far compiling is.
+    pub watch: Watch,
     /// Fill all activation memory with NaN before each run and put a pattern behind every buffer,
     /// for [`GpuExecutor::check_canaries`]. For tests.
     pub canaries: bool,
@@ -115,8 +117,8 @@ impl GpuExecutor {
         let start = Instant::now();
         let cache = options.pipelines.and_then(|kept| OpenCache::new(context, kept));
         let steps = plan.steps.iter().chain(beside());
-        let pipelines =
-            Pipelines::compile(context, steps, options.safe_shaders, cache.as_ref().map(OpenCache::cache)).await?;
+        let kept = cache.as_ref().map(OpenCache::cache);
+        let pipelines = Pipelines::compile(context, steps, options.safe_shaders, kept, &options.watch).await?;
         if let Some(cache) = &cache {
             cache.keep();
         }
@@ -201,7 +203,10 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`submit_pictures`](Self::submit_pictures) and [`Pending::wait`].
-    pub async fn run_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<Tensor>> {
+    pub async fn run_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Tensor>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.submit_pictures(pictures)?.wait().await
     }
 
@@ -210,7 +215,10 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// As [`submit_top_pictures`](Self::submit_top_pictures) and [`PendingTop::wait`].
-    pub async fn top_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<Ranking>> {
+    pub async fn top_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Ranking>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.submit_top_pictures(pictures)?.wait().await
     }
 
@@ -244,7 +252,10 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::Argument`] if there are none or too many, if the executor was made without
     /// preprocessing, or if it cannot be applied to one of them; [`Error::DeviceLost`].
-    pub fn submit_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Pending> {
+    pub fn submit_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Pending>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.frame_whole(pictures.len(), |executor| executor.upload_pictures(pictures))
     }
 
@@ -253,7 +264,10 @@ impl GpuExecutor {
     /// # Errors
     /// As [`submit_pictures`](Self::submit_pictures); [`Error::Argument`] if the executor does not
     /// [rank](Self::ranks).
-    pub fn submit_top_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<PendingTop> {
+    pub fn submit_top_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<PendingTop>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.frame_top(pictures.len(), |executor| executor.upload_pictures(pictures))
     }
 
@@ -272,15 +286,18 @@ impl GpuExecutor {
     }
 
     /// Hands a tensor to the queue; no sample is to be preprocessed.
-    fn upload_tensor(&mut self, input: &Tensor) -> Result<Vec<usize>> {
+    fn upload_tensor(&mut self, input: &Tensor) -> Result<Vec<Entering>> {
         pack::pack(input, &self.input_layout, self.plan.batch, &mut self.packed);
         let buffer = self.buffers.tensor(&self.plan, self.plan.input)?;
         self.context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&self.packed));
         Ok(Vec::new())
     }
 
-    /// Hands pictures to the queue; returns the samples that are to be preprocessed on the GPU.
-    pub(super) fn upload_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<usize>> {
+    /// Hands pictures in memory to the queue; returns the samples that are to be preprocessed on the GPU.
+    pub(super) fn upload_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Entering>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         let (batch, name) = (self.plan.batch, &self.plan.name);
         if !(1..=batch).contains(&pictures.len()) {
             let count = pictures.len();
@@ -290,16 +307,14 @@ impl GpuExecutor {
             return Err(Error::argument(format!("{name}: the executor was made without preprocessing")));
         }
         let GpuExecutor { context, plan, buffers, pipelines, pictures: input, .. } = self;
-        let mut on_gpu = Vec::with_capacity(pictures.len());
+        let mut entering = Vec::with_capacity(pictures.len());
         let place = Place { context, plan, buffers, pipelines };
         if let Some(input) = input {
             for (sample, picture) in pictures.iter().enumerate() {
-                if input.upload(sample, picture.borrow(), place)? {
-                    on_gpu.push(sample);
-                }
+                entering.extend(input.upload(sample, picture.into(), place)?);
             }
         }
-        Ok(on_gpu)
+        Ok(entering)
     }
 
     /// What the last run left in a tensor, in the words of its format and with the rest of a texture's last row; that
@@ -323,7 +338,11 @@ impl GpuExecutor {
         self.buffers.check_canaries(&self.context, &self.plan).await
     }
 
-    fn frame_whole(&mut self, samples: usize, upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>) -> Result<Pending> {
+    fn frame_whole(
+        &mut self,
+        samples: usize,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
+    ) -> Result<Pending> {
         let frame = self.frame(upload, |executor| &executor.whole)?;
         Ok(Pending { frame, outputs: self.outputs.clone(), batch: self.plan.batch, samples })
     }
@@ -331,7 +350,7 @@ impl GpuExecutor {
     fn frame_top(
         &mut self,
         samples: usize,
-        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
     ) -> Result<PendingTop> {
         let Some((_, record)) = self.best else {
             let name = &self.plan.name;
@@ -345,17 +364,17 @@ impl GpuExecutor {
     /// are to be preprocessed on the GPU; the results take the way out that `exit` names.
     fn frame(
         &mut self,
-        upload: impl FnOnce(&mut Self) -> Result<Vec<usize>>,
+        upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
         exit: impl FnOnce(&Self) -> &Exit,
     ) -> Result<Frame> {
         self.context.check()?;
         let device = self.context.device.clone();
         let (submitted, scope) = guarded(&device, || {
             self.buffers.poison(&self.context, &self.plan);
-            let on_gpu = upload(self)?;
+            let entering = upload(self)?;
             let exit = exit(self);
             let buffer = exit.ring.take(&self.context);
-            let commands = self.record(&on_gpu, exit, &buffer);
+            let commands = self.record(&entering, exit, &buffer);
             let submitted = Instant::now();
             Ok((self.context.submit(Some(commands)), buffer, exit.ring.clone(), submitted))
         });
@@ -366,13 +385,14 @@ impl GpuExecutor {
         Ok(Frame { context: self.context.clone(), ring, buffer, submission, submitted, scope })
     }
 
-    fn record(&self, on_gpu: &[usize], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
+    fn record(&self, entering: &[Entering], exit: &Exit, readback: &wgpu::Buffer) -> wgpu::CommandBuffer {
         let mut encoder = self.context.encoder("frame");
+        self.pictures.iter().for_each(|pictures| pictures.record_copies(entering, &mut encoder));
         let timestamp_writes = self.clock.as_ref().map(Clock::writes);
         let descriptor = wgpu::ComputePassDescriptor { label: Some("network"), timestamp_writes };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         if let Some(pictures) = &self.pictures {
-            let passes = on_gpu.iter().flat_map(|sample| pictures.passes(*sample));
+            let passes = entering.iter().flat_map(|entering| pictures.passes(entering));
             passes.for_each(|(_, dispatch)| dispatch.record(&mut pass));
         }
         self.dispatches.iter().chain(exit.dispatch()).for_each(|dispatch| dispatch.record(&mut pass));

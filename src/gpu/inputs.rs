@@ -1,4 +1,4 @@
-//! Pictures on their way in: per sample a buffer of pixels, a buffer of resampling tables, and the
+//! Pictures on their way in, from memory or a texture: per sample a buffer of pixels, a buffer of resampling tables, and the
 //! dispatches that make the network's input of them.
 
 use super::buffers::Buffers;
@@ -6,10 +6,10 @@ use super::context::GpuContext;
 use super::executor::{Dispatch, dispatch};
 use super::pack;
 use super::pipelines::Pipelines;
+use super::source::PictureSource;
 use crate::error::{Error, Result};
 use crate::graph::Shape;
 use crate::kernels::{Binding, Layout, Passes, PreprocessSteps, Step, preprocess_words};
-use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
 
@@ -26,9 +26,34 @@ pub(super) struct PictureInput {
 struct Sample {
     picture: wgpu::Buffer,
     tables: wgpu::Buffer,
-    /// The dispatches for pictures of `size`, which the tables are for.
+    /// The dispatches for pictures of `measures`, which the tables are for.
     passes: Vec<(Step, Dispatch)>,
+    measures: Measures,
+}
+
+/// How the pixels of a picture lie in its buffer.
+#[derive(Clone, Copy, PartialEq)]
+struct Measures {
     size: [u32; 2],
+    /// In pixels.
+    stride: u32,
+}
+
+impl Measures {
+    fn of(picture: PictureSource<'_>) -> Self {
+        Measures { size: picture.size(), stride: picture.stride() }
+    }
+
+    fn bytes(self) -> u64 {
+        u64::from(self.stride) * u64::from(self.size[1]) * 4
+    }
+}
+
+/// A sample that is to be preprocessed on the GPU.
+pub(super) struct Entering {
+    sample: usize,
+    /// What is to be copied into its buffer first, where that is not done yet.
+    texture: Option<wgpu::Texture>,
 }
 
 /// Sizes of a picture's buffers.
@@ -70,31 +95,50 @@ impl PictureInput {
         self.steps.all()
     }
 
-    /// Uploads the picture of one sample; `true` if its dispatches are then to be recorded. A picture
-    /// beyond the device's limits is preprocessed on the CPU instead.
-    pub fn upload(&mut self, sample: usize, picture: &Picture, place: Place<'_>) -> Result<bool> {
-        let size = [picture.width(), picture.height()];
+    /// Uploads the picture of one sample, or says that it is to be copied out of its texture; what it returns is to be
+    /// [recorded](Self::record). A picture beyond the device's limits is preprocessed on the CPU instead.
+    pub fn upload(&mut self, sample: usize, picture: PictureSource<'_>, place: Place<'_>) -> Result<Option<Entering>> {
+        picture.check()?;
+        let measures = Measures::of(picture);
         let known = self.samples.get(sample).and_then(Option::as_ref);
-        if known.is_none_or(|known| known.size != size) && !self.prepare(sample, picture, size, place)? {
+        if known.is_none_or(|known| known.measures != measures) && !self.prepare(sample, measures, place)? {
             self.upload_from_cpu(sample, picture, place)?;
-            return Ok(false);
+            return Ok(None);
         }
         let Some(Some(slot)) = self.samples.get(sample) else {
             return Err(Error::argument(format!("sample {sample} is beyond the batch of {}", place.plan.batch)));
         };
-        place.context.queue.write_buffer(&slot.picture, 0, picture.rgba());
-        Ok(true)
+        let texture = match picture {
+            PictureSource::Memory(picture) => {
+                place.context.queue.write_buffer(&slot.picture, 0, picture.rgba());
+                None
+            }
+            PictureSource::Texture(texture) => Some(texture.clone()),
+        };
+        Ok(Some(Entering { sample, texture }))
+    }
+
+    /// Records the copies out of textures, which come before any pass.
+    pub fn record_copies(&self, entering: &[Entering], encoder: &mut wgpu::CommandEncoder) {
+        for Entering { sample, texture } in entering {
+            let (Some(texture), Some(Some(slot))) = (texture, self.samples.get(*sample)) else { continue };
+            let bytes_per_row = Some(slot.measures.stride * 4);
+            let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
+            let to = wgpu::TexelCopyBufferInfo { buffer: &slot.picture, layout };
+            encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture.size());
+        }
     }
 
     /// Tables, buffers and dispatches for a picture of another size than the sample's last; `false` if
     /// the device cannot take it.
-    fn prepare(&mut self, sample: usize, picture: &Picture, size: [u32; 2], place: Place<'_>) -> Result<bool> {
+    fn prepare(&mut self, sample: usize, measures: Measures, place: Place<'_>) -> Result<bool> {
+        let Measures { size, stride } = measures;
         let limits = &place.context.limits;
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let taps = self.spec.tables(size[0], size[1])?;
         let Some(passes) = Passes::best(&taps) else { return Ok(false) };
-        let words = preprocess_words(&self.spec, &taps, size, sample as u32);
-        let (picture, tables) = (picture.rgba().len() as u64, words.len() as u64 * 4);
+        let words = preprocess_words(&self.spec, &taps, size, stride, sample as u32);
+        let (picture, tables) = (measures.bytes(), words.len() as u64 * 4);
         let bytes = Bytes { picture, tables, lines: passes.line_bytes(self.spec.crop[1]) };
         let steps = self.steps.of(passes);
         let groups = steps.iter().flat_map(|step| step.grid).max().unwrap_or(0);
@@ -102,7 +146,7 @@ impl PictureInput {
         if most > limit || groups > limits.max_compute_workgroups_per_dimension {
             return Ok(false);
         }
-        let made = self.allocate(sample, bytes, steps, size, limit, place)?;
+        let made = self.allocate(sample, bytes, steps, measures, limit, place)?;
         place.context.queue.write_buffer(&made.tables, 0, bytemuck::cast_slice(&words));
         if let Some(slot) = self.samples.get_mut(sample) {
             *slot = Some(made);
@@ -111,12 +155,18 @@ impl PictureInput {
     }
 
     /// The dispatches of one sample, whose picture was uploaded.
-    pub fn passes(&self, sample: usize) -> impl Iterator<Item = &(Step, Dispatch)> {
-        self.samples.get(sample).into_iter().flatten().flat_map(|slot| &slot.passes)
+    pub fn passes(&self, entering: &Entering) -> impl Iterator<Item = &(Step, Dispatch)> {
+        self.samples.get(entering.sample).into_iter().flatten().flat_map(|slot| &slot.passes)
     }
 
-    fn upload_from_cpu(&self, sample: usize, picture: &Picture, place: Place<'_>) -> Result<()> {
+    fn upload_from_cpu(&self, sample: usize, picture: PictureSource<'_>, place: Place<'_>) -> Result<()> {
         let Place { context, plan, buffers, .. } = place;
+        let PictureSource::Memory(picture) = picture else {
+            let [width, height] = picture.size();
+            return Err(Error::argument(format!(
+                "a texture of {width}×{height} is more than this device can preprocess; draw it into a smaller one first"
+            )));
+        };
         let input = self.spec.apply(picture)?;
         let mut packed = Vec::new();
         pack::pack(&input, &Layout::new([plan.input_shape.channels]), 1, &mut packed);
@@ -132,7 +182,7 @@ impl PictureInput {
         sample: usize,
         bytes: Bytes,
         steps: Vec<Step>,
-        size: [u32; 2],
+        measures: Measures,
         limit: u64,
         place: Place<'_>,
     ) -> Result<Sample> {
@@ -159,7 +209,7 @@ impl PictureInput {
             Ok((step, dispatch))
         };
         let passes = steps.into_iter().map(bind).collect::<Result<Vec<_>>>()?;
-        Ok(Sample { picture, tables, passes, size })
+        Ok(Sample { picture, tables, passes, measures })
     }
 }
 

@@ -13,6 +13,8 @@ mod clock;
 mod context;
 mod executor;
 mod exit;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod external;
 mod inputs;
 mod limits;
 mod micro;
@@ -24,17 +26,25 @@ mod pipelines;
 mod profile;
 mod readback;
 mod scopes;
+mod source;
+mod watch;
 
 pub use adapter::{
     AdapterChoice, AdapterFeatures, AdapterLimits, AdapterSummary, DeviceRequest, adapters, parse_backend,
-    select_adapter,
+    select_adapter, select_adapter_of,
 };
 pub use bench::{Bench, Compiled};
 pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use external::Arrival;
 pub use micro::{Micro, Ran};
 pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
 pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
+pub use source::PictureSource;
+pub use watch::Watch;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+pub use wgpu::ExternalImageSource;
 pub use wgpu::{Backend, Device, Queue};

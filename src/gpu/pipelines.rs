@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::context::GpuContext;
 use super::scopes::{ScopeError, guarded, settle};
+use super::watch::Watch;
 use crate::error::Result;
 use crate::kernels::{Access, Argument, Element, Format, Step, Storage};
 
@@ -12,6 +13,10 @@ pub(super) struct Pipelines {
     built: Vec<Built>,
     index: HashMap<String, usize>,
 }
+
+/// Pipelines that are begun before the first is waited for: natively all. A browser's page gets its turn while one
+/// is waited for, and its driver is busy with the others meanwhile.
+const AT_ONCE: usize = if cfg!(target_arch = "wasm32") { 4 } else { usize::MAX };
 
 struct Built {
     pipeline: wgpu::ComputePipeline,
@@ -28,6 +33,7 @@ impl Pipelines {
         steps: impl IntoIterator<Item = &'a Step>,
         safe_shaders: bool,
         cache: Option<&wgpu::PipelineCache>,
+        watch: &Watch,
     ) -> Result<Self> {
         let mut index = HashMap::new();
         let mut distinct: Vec<(&Step, String)> = Vec::new();
@@ -41,11 +47,15 @@ impl Pipelines {
         let compile = |(step, shader): &(&Step, String)| {
             guarded(&context.device, || build(context, step, shader, safe_shaders, cache))
         };
-        let results = each(&distinct, compile);
-        let mut built = Vec::with_capacity(results.len());
-        for ((pipeline, scope), (step, _)) in results.into_iter().zip(&distinct) {
-            settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
-            built.push(pipeline);
+        let mut built = Vec::with_capacity(distinct.len());
+        watch.tell(0, distinct.len());
+        for group in distinct.chunks(AT_ONCE) {
+            let results = each(group, compile);
+            for ((pipeline, scope), (step, _)) in results.into_iter().zip(group) {
+                settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
+                built.push(pipeline);
+                watch.tell(built.len(), distinct.len());
+            }
         }
         Ok(Pipelines { built, index })
     }

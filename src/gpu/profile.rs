@@ -2,16 +2,16 @@
 //! has them there; every device that has timestamps has them at pass boundaries, so a pass for each step
 //! elsewhere; and without any the wall's clock over repeated dispatches.
 
-use std::borrow::Borrow;
 use std::time::Duration;
 
 use super::executor::{Dispatch, GpuExecutor};
+use super::inputs::Entering;
 use super::passes::{between, passes};
 use super::readback::read;
 use super::scopes::{guarded, settle};
+use super::source::PictureSource;
 use crate::error::{Error, Result};
 use crate::kernels::{Binding, Step};
-use crate::picture::Picture;
 
 /// A step's time.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -61,7 +61,10 @@ impl GpuExecutor {
     ///
     /// # Errors
     /// [`Error::Gpu`] if the device has no timestamps; otherwise as [`run_pictures`](Self::run_pictures).
-    pub async fn profile_pictures<P: Borrow<Picture>>(&mut self, pictures: &[P]) -> Result<Vec<StepTime>> {
+    pub async fn profile_pictures<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<StepTime>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         let timed = self.time_steps(pictures, Stepwise::Passes).await?;
         let step = |timed: TimedStep| {
             let Step { node, kernel, macs, .. } = timed.step;
@@ -86,24 +89,34 @@ impl GpuExecutor {
     /// # Errors
     /// [`Error::Gpu`] if the device has no timestamps there; otherwise as
     /// [`run_pictures`](Self::run_pictures).
-    pub async fn time_steps<P: Borrow<Picture>>(&mut self, pictures: &[P], how: Stepwise) -> Result<Vec<TimedStep>> {
+    pub async fn time_steps<'a, P>(&mut self, pictures: &'a [P], how: Stepwise) -> Result<Vec<TimedStep>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.context.check()?;
-        let (on_gpu, scope) = guarded(&self.context.device.clone(), || self.upload_pictures(pictures));
-        let on_gpu = on_gpu?;
+        let (entering, scope) = guarded(&self.context.device.clone(), || {
+            let entering = self.upload_pictures(pictures)?;
+            let mut encoder = self.context.encoder("pictures");
+            self.pictures.iter().for_each(|input| input.record_copies(&entering, &mut encoder));
+            self.context.submit(Some(encoder.finish()));
+            Ok::<_, Error>(entering)
+        });
+        let entering = entering?;
         settle(scope, || "uploading the pictures".to_owned()).await?;
         let times = match how {
-            Stepwise::InsidePass | Stepwise::Passes => self.stamped(&on_gpu, how).await?,
-            Stepwise::Repeated => self.repeated(&on_gpu).await?,
+            Stepwise::InsidePass | Stepwise::Passes => self.stamped(&entering, how).await?,
+            Stepwise::Repeated => self.repeated(&entering).await?,
         };
-        let steps = self.recorded(&on_gpu).map(|(step, _)| step).zip(times);
+        let steps = self.recorded(&entering).map(|(step, _)| step).zip(times);
         Ok(steps
             .map(|(step, time)| TimedStep { step: step.clone(), bytes: self.bytes(step, pictures), time })
             .collect())
     }
 
     /// All steps in order: those of the pictures, the plan's, and the one that finds the best classes.
-    fn recorded<'a>(&'a self, on_gpu: &'a [usize]) -> impl Iterator<Item = (&'a Step, &'a Dispatch)> {
-        let pictures = self.pictures.iter().flat_map(|input| on_gpu.iter().flat_map(|sample| input.passes(*sample)));
+    fn recorded<'a>(&'a self, entering: &'a [Entering]) -> impl Iterator<Item = (&'a Step, &'a Dispatch)> {
+        let pictures =
+            self.pictures.iter().flat_map(|input| entering.iter().flat_map(|entering| input.passes(entering)));
         let last = self.best.as_ref().and_then(|(exit, _)| exit.step().zip(exit.dispatch()));
         pictures
             .map(|(step, dispatch)| (step, dispatch))
@@ -112,17 +125,21 @@ impl GpuExecutor {
     }
 
     /// Bytes of all that a step binds: every value and weight once, and the picture.
-    fn bytes<P: Borrow<Picture>>(&self, step: &Step, pictures: &[P]) -> u64 {
+    fn bytes<'a, P>(&self, step: &Step, pictures: &'a [P]) -> u64
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         // Pictures of a batch have one size as a rule. Tables of resampling take a few kilobytes.
         let picture = if step.bindings.contains(&Binding::Picture) { pictures.first() } else { None };
-        self.plan.step_bytes(step) + picture.map_or(0, |picture| picture.borrow().rgba().len() as u64)
+        let bytes = |[width, height]: [u32; 2]| u64::from(width) * u64::from(height) * 4;
+        self.plan.step_bytes(step) + picture.map_or(0, |picture| bytes(PictureSource::from(picture).size()))
     }
 
     /// Each step's time by timestamps.
-    async fn stamped(&self, on_gpu: &[usize], how: Stepwise) -> Result<Vec<Duration>> {
+    async fn stamped(&self, entering: &[Entering], how: Stepwise) -> Result<Vec<Duration>> {
         let context = &self.context;
         let failed = |reason: &str| Error::Gpu { what: "timing the steps".to_owned(), reason: reason.to_owned() };
-        let (inside, steps) = (how == Stepwise::InsidePass, self.recorded(on_gpu).count() as u32);
+        let (inside, steps) = (how == Stepwise::InsidePass, self.recorded(entering).count() as u32);
         let needed =
             if inside { wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES } else { wgpu::Features::TIMESTAMP_QUERY };
         if !context.device.features().contains(needed) {
@@ -140,9 +157,9 @@ impl GpuExecutor {
             let (resolved, readback) = (context.buffer("timestamps", size, usage), context.readback(size));
             let mut encoder = context.encoder("steps");
             if inside {
-                self.record_between(on_gpu, &queries, &mut encoder);
+                self.record_between(entering, &queries, &mut encoder);
             } else {
-                self.record_passes(on_gpu, &queries, &mut encoder);
+                self.record_passes(entering, &queries, &mut encoder);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
@@ -157,19 +174,19 @@ impl GpuExecutor {
     }
 
     /// One pass, stamped between steps.
-    fn record_between(&self, on_gpu: &[usize], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
+    fn record_between(&self, entering: &[Entering], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
         let descriptor = wgpu::ComputePassDescriptor { label: Some("steps"), timestamp_writes: None };
         let mut pass = encoder.begin_compute_pass(&descriptor);
         pass.write_timestamp(queries, 0);
-        for ((_, dispatch), stamp) in self.recorded(on_gpu).zip(1..) {
+        for ((_, dispatch), stamp) in self.recorded(entering).zip(1..) {
             dispatch.record(&mut pass);
             pass.write_timestamp(queries, stamp);
         }
     }
 
     /// A pass per step, stamped at both ends.
-    fn record_passes(&self, on_gpu: &[usize], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
-        for ((_, dispatch), first) in self.recorded(on_gpu).zip((0..).step_by(2)) {
+    fn record_passes(&self, entering: &[Entering], queries: &wgpu::QuerySet, encoder: &mut wgpu::CommandEncoder) {
+        for ((_, dispatch), first) in self.recorded(entering).zip((0..).step_by(2)) {
             let stamps = wgpu::ComputePassTimestampWrites {
                 query_set: queries,
                 beginning_of_pass_write_index: Some(first),
@@ -181,12 +198,12 @@ impl GpuExecutor {
     }
 
     /// Each step's time by the wall's clock.
-    async fn repeated(&self, on_gpu: &[usize]) -> Result<Vec<Duration>> {
+    async fn repeated(&self, entering: &[Entering]) -> Result<Vec<Duration>> {
         let make = || self.context.buffer("done", 16, wgpu::BufferUsages::COPY_SRC);
         let (done, scope) = guarded(&self.context.device, make);
         settle(scope, || "allocating 16 bytes".to_owned()).await?;
         let mut times = Vec::new();
-        for (_, dispatch) in self.recorded(on_gpu) {
+        for (_, dispatch) in self.recorded(entering) {
             let time = async |repetitions: u32| -> Result<Duration> {
                 let record = |pass: &mut wgpu::ComputePass<'_>| (0..repetitions).for_each(|_| dispatch.record(pass));
                 Ok(passes(&self.context, false, &done, &[&record]).await?.1)

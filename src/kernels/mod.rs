@@ -31,6 +31,7 @@ mod mlp_direct;
 mod pointwise;
 mod pool_linear;
 mod preprocess;
+mod source;
 mod target;
 mod tile;
 mod tiling;
@@ -51,6 +52,7 @@ pub use format::{Element, Format, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowered, Lowering, Operand, Piece, View};
 pub use preprocess::{Passes, PreprocessSteps, preprocess_words};
+pub use source::Source;
 pub use target::{Choices, Target};
 pub use tiling::{Placement, Sizes, Tile, Tiling};
 pub use top::{MAX_TOP, Ranking, TopRecord, top_step};
@@ -59,31 +61,9 @@ pub use values::{Output, Place, TensorInfo, WeightBlob};
 use std::fmt;
 
 use argument::{BIAS, PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
+pub(crate) use source::source;
 
 use crate::ops::Activation;
-
-/// A file of WGSL.
-#[derive(Debug)]
-pub struct Source {
-    /// Path below `shaders/`.
-    pub file: &'static str,
-    /// Its whole text.
-    pub text: &'static str,
-    /// The file in its place where a step's constant `SUBGROUP` is not zero: the same functions, for
-    /// invocations that share what they read with their subgroup.
-    pub subgroup: Option<&'static Source>,
-}
-
-macro_rules! source {
-    ($file:expr) => {
-        $crate::kernels::Source {
-            file: $file,
-            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file)),
-            subgroup: None,
-        }
-    };
-}
-pub(crate) use source;
 
 /// `activate(v)` by the constant `ACTIVATION`.
 static ACTIVATION: Source = source!("activation.wgsl");

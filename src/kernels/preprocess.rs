@@ -49,9 +49,10 @@ const HEADER: &[(&str, u32)] = &[
     ("TAPS_Y", 4),
     ("FIRST_ROW", 5),
     ("ROWS", 6),
-    ("MEAN", 7),
-    ("INVERSE_STD", 10),
-    ("HEADER_WORDS", 13),
+    ("STRIDE", 7),
+    ("MEAN", 8),
+    ("INVERSE_STD", 11),
+    ("HEADER_WORDS", 14),
 ];
 
 /// Turns of a shader's loops for one output beyond which the CPU preprocesses. LLVM's software drivers
@@ -154,12 +155,19 @@ impl Passes {
     }
 }
 
-/// What the shaders have to know of a picture of that size, as sample `sample`: header, then for each
-/// axis the first tap of every output, then its weights.
-pub fn preprocess_words(spec: &Preprocess, tables: &Tables, [width, height]: [u32; 2], sample: u32) -> Vec<u32> {
+/// What the shaders have to know of a picture of that size, whose rows begin `stride` pixels from each other, as
+/// sample `sample`: header, then for each axis the first tap of every output, then its weights.
+pub fn preprocess_words(
+    spec: &Preprocess,
+    tables: &Tables,
+    [width, height]: [u32; 2],
+    stride: u32,
+    sample: u32,
+) -> Vec<u32> {
     let (horizontal, vertical) = (&tables.horizontal, &tables.vertical);
     let rows = vertical.span();
-    let mut words = vec![width, height, sample, horizontal.width(), vertical.width(), rows.start, rows.len() as u32];
+    let (across, down) = (horizontal.width(), vertical.width());
+    let mut words = vec![width, height, sample, across, down, rows.start, rows.len() as u32, stride];
     words.extend(spec.mean.map(f32::to_bits));
     words.extend(spec.std.map(|s| (1.0 / s).to_bits()));
     debug_assert_eq!(words.len(), HEADER[HEADER.len() - 1].1 as usize);

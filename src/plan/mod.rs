@@ -134,7 +134,7 @@ fn check_size(graph: &Graph, batch: usize) -> Result<()> {
     }
     for node in graph.nodes() {
         let bytes = batch.checked_mul(node.shape.len().next_multiple_of(4)).and_then(|n| n.checked_mul(16));
-        if bytes.is_none_or(|bytes| bytes > 1 << 40) {
+        if bytes.is_none_or(|bytes| bytes as u64 > 1 << 40) {
             let reason = format!("a batch of {batch} × {} is too large", node.shape);
             return Err(Error::Plan { node: node.name.clone(), reason });
         }

@@ -9,7 +9,7 @@ mod auto;
 mod bias;
 mod calibration;
 mod equalize;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 mod folder;
 mod given;
 pub mod grid;
@@ -36,7 +36,7 @@ mod weights;
 pub use auto::{Sensitivity, keep_fewest, sensitivities};
 pub use calibration::CalibrationSet;
 pub use equalize::{Equalized, Recipe, equalize};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "decode", not(target_arch = "wasm32")))]
 pub use folder::count_pictures;
 pub use histogram::Histogram;
 pub use measure::{Costs, LayerCost};

@@ -1,6 +1,7 @@
 //! Choosing model, device and batch.
 
 use std::sync::Arc;
+#[cfg(feature = "workshop")]
 use std::time::Duration;
 
 use web_time::Instant;
@@ -13,9 +14,10 @@ use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue};
+use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue, Watch};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
+#[cfg(feature = "workshop")]
 use crate::quant::{self, CalibrationSet};
 use crate::tune::Store;
 
@@ -51,7 +53,9 @@ pub struct SessionBuilder {
     input_size: Option<[usize; 2]>,
     stages: bool,
     features: Vec<String>,
+    watch: Watch,
     tuning: Tuning,
+    #[cfg(feature = "workshop")]
     calibration: Option<CalibrationSet>,
 }
 
@@ -72,7 +76,9 @@ impl Default for SessionBuilder {
             input_size: None,
             stages: false,
             features: Vec::new(),
+            watch: Watch::default(),
             tuning: Tuning::default(),
+            #[cfg(feature = "workshop")]
             calibration: None,
         }
     }
@@ -154,6 +160,7 @@ impl SessionBuilder {
     /// What ranges of activations are found with where [`Precision::W8a8`] is asked of a float model, which is then
     /// quantised while loading, with the default [`quant::Options`]. Without it only models that are quantised already
     /// run in w8a8, and those of [`random`](Self::random), whose ranges are those of noise.
+    #[cfg(feature = "workshop")]
     pub fn calibration(mut self, set: CalibrationSet) -> Self {
         self.calibration = Some(set);
         self
@@ -182,6 +189,12 @@ impl SessionBuilder {
     /// called.
     pub fn pipeline_cache(mut self, cache: PipelineCache) -> Self {
         self.pipelines = Some(cache);
+        self
+    }
+
+    /// Is told how far compiling for a GPU is.
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.watch = watch;
         self
     }
 
@@ -224,6 +237,7 @@ impl SessionBuilder {
     /// Tunes while loading, for about as long as `budget` ([`crate::tune`]); what a call of
     /// [`tuned`](Self::tuned) before gave is tried first. [`Session::choices`] has the result. Not for networks that
     /// run in integers, whose tiles rules choose.
+    #[cfg(feature = "workshop")]
     pub fn tune(mut self, budget: Duration) -> Self {
         let store = match self.tuning {
             Tuning::Store(store) | Tuning::Measure { store, .. } => store,
@@ -248,6 +262,7 @@ impl SessionBuilder {
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
         let (options, prove) = (self.options, self.prove);
+        #[cfg(feature = "workshop")]
         let random = matches!(self.source, Source::Random { .. });
         if let Source::Builtin | Source::Loaded(_) | Source::Random { .. } = self.source {
             if let Some(arch) = options.arch {
@@ -260,7 +275,14 @@ impl SessionBuilder {
             }
         }
         let mut model = match self.source {
+            #[cfg(feature = "builtin")]
             Source::Builtin => Model::builtin()?,
+            #[cfg(not(feature = "builtin"))]
+            Source::Builtin => {
+                return Err(Error::argument(
+                    "no model was given, and this build has none of its own (feature builtin)",
+                ));
+            }
             Source::Loaded(model) => *model,
             Source::Bytes(bytes) => Model::from_bytes(&bytes, "model", options, prove)?,
             #[cfg(not(target_arch = "wasm32"))]
@@ -274,19 +296,10 @@ impl SessionBuilder {
             model = model.with_input_size(height, width)?;
         }
         let precision = self.precision.unwrap_or(model.precision());
-        let calibrates = precision == Precision::W8a8 && model.precision() != Precision::W8a8;
-        model = match self.calibration {
-            Some(set) if calibrates => quant::quantize(&model, set, quant::Options::default())?,
-            Some(_) => {
-                return Err(Error::argument(format!(
-                    "a calibration set was given, which a float model in w8a8 needs; this one is {} and to run in \
-                     {precision}",
-                    model.precision()
-                )));
-            }
-            None if calibrates && random => quant::calibrated_on_noise(&model)?,
-            None => model,
-        };
+        #[cfg(feature = "workshop")]
+        {
+            model = calibrated(model, self.calibration, precision, random)?;
+        }
         let stages = if self.stages { features::stages(model.graph()) } else { Vec::new() };
         let names: Vec<String> = stages.into_iter().chain(self.features).collect();
         let kept = features::select(model.graph(), &names)?;
@@ -302,10 +315,12 @@ impl SessionBuilder {
             batch: self.batch,
             safe_shaders: self.safe_shaders,
             pipelines: self.pipelines,
+            watch: self.watch,
             tuning: self.tuning,
             wanted,
             precision,
         };
+        let opened = self.borrowed.is_none().then(|| (self.device.clone(), self.backend));
         let started = if let Some((device, queue)) = self.borrowed {
             Engine::borrowed(device, queue, &model, &setup).await?
         } else {
@@ -315,11 +330,31 @@ impl SessionBuilder {
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
         let precision = (precision, note);
-        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, factors, choices })
+        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, factors, choices, opened })
     }
 }
 
-async fn open(choice: &DeviceChoice, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
+/// The model with the scales that its precision needs.
+#[cfg(feature = "workshop")]
+fn calibrated(model: Model, set: Option<CalibrationSet>, precision: Precision, random: bool) -> Result<Model> {
+    let calibrates = precision == Precision::W8a8 && model.precision() != Precision::W8a8;
+    match set {
+        Some(set) if calibrates => quant::quantize(&model, set, quant::Options::default()),
+        Some(_) => Err(Error::argument(format!(
+            "a calibration set was given, which a float model in w8a8 needs; this one is {} and to run in {precision}",
+            model.precision()
+        ))),
+        None if calibrates && random => quant::calibrated_on_noise(&model),
+        None => Ok(model),
+    }
+}
+
+pub(super) async fn open(
+    choice: &DeviceChoice,
+    backend: Option<Backend>,
+    model: &Model,
+    setup: &Setup,
+) -> Result<Started> {
     let Some(request) = choice.request() else {
         if let Some(backend) = backend {
             return Err(Error::argument(format!("the CPU executor was asked for, which has no backend {backend:?}")));

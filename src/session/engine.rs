@@ -12,12 +12,12 @@ use super::tuning::{Tuning, describe};
 use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
 use crate::gpu::{
-    Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PipelineCache, Queue, StepTime,
+    Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PictureSource, PipelineCache, Queue,
+    StepTime, Watch,
 };
 use crate::graph::{Graph, NodeId};
 use crate::int8::{self, Program};
 use crate::kernels::{Choices, MAX_TOP, Target};
-use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::preprocess::Preprocess;
 use crate::quant::Scheme;
@@ -58,6 +58,8 @@ pub(super) struct Setup {
     pub safe_shaders: bool,
     /// Pipelines that were compiled before.
     pub pipelines: Option<PipelineCache>,
+    /// Who is told how far compiling is.
+    pub watch: Watch,
     /// Which tuned choices to take.
     pub tuning: Tuning,
     /// The nodes whose values every run returns beside the output.
@@ -153,13 +155,13 @@ impl Engine {
     }
 
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.
-    pub(super) async fn run_pictures(&mut self, pictures: &[Picture]) -> Result<Outputs> {
+    pub(super) async fn run_pictures(&mut self, pictures: &[PictureSource<'_>]) -> Result<Outputs> {
         match self {
             Engine::Cpu { executor, preprocess, wanted } => {
-                run_on_cpu(executor, &preprocess.apply_batch(pictures)?, wanted)
+                run_on_cpu(executor, &preprocessed(preprocess, pictures)?, wanted)
             }
             Engine::Int8 { executor, preprocess, wanted, .. } => {
-                run_int8(executor, &preprocess.apply_batch(pictures)?, wanted)
+                run_int8(executor, &preprocessed(preprocess, pictures)?, wanted)
             }
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
@@ -167,19 +169,19 @@ impl Engine {
 
     /// Starts a run on up to a batch of pictures, of which the `count` best classes are wanted: the device
     /// finds them where it can. The CPU's is done when this returns.
-    pub(super) fn submit(&mut self, pictures: &[Picture], count: usize) -> Result<Underway> {
+    pub(super) fn submit(&mut self, pictures: &[PictureSource<'_>], count: usize) -> Result<Underway> {
         match self {
             Engine::Gpu(executor) if executor.ranks() && count <= MAX_TOP => {
                 executor.submit_top_pictures(pictures).map(Underway::Ranked)
             }
             Engine::Gpu(executor) => executor.submit_pictures(pictures).map(Underway::Whole),
             Engine::Cpu { executor, preprocess, .. } => {
-                let input = preprocess.apply_batch(pictures)?;
+                let input = preprocessed(preprocess, pictures)?;
                 let start = Instant::now();
                 Ok(Underway::Done(executor.run(&input)?, start.elapsed()))
             }
             Engine::Int8 { executor, preprocess, .. } => {
-                let input = preprocess.apply_batch(pictures)?;
+                let input = preprocessed(preprocess, pictures)?;
                 let start = Instant::now();
                 Ok(Underway::Done(executor.run(&input)?, start.elapsed()))
             }
@@ -194,21 +196,21 @@ impl Engine {
         }
     }
 
-    pub(super) async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
+    pub(super) async fn profile(&mut self, picture: PictureSource<'_>) -> Result<Vec<StepTime>> {
         match self {
             Engine::Cpu { executor, preprocess, .. } => {
                 let start = Instant::now();
-                let input = preprocess.apply(picture)?;
+                let input = preprocess.apply(picture.in_memory()?)?;
                 let first = start.elapsed();
                 Ok(profiled(executor.graph(), first, executor.run_timed(&input)?.1))
             }
             Engine::Int8 { executor, graph, preprocess, .. } => {
                 let start = Instant::now();
-                let input = preprocess.apply(picture)?;
+                let input = preprocess.apply(picture.in_memory()?)?;
                 let first = start.elapsed();
                 Ok(profiled(graph, first, executor.run_timed(&input)?.1))
             }
-            Engine::Gpu(executor) => executor.profile_pictures(std::slice::from_ref(picture)).await,
+            Engine::Gpu(executor) => executor.profile_pictures(&[picture]).await,
         }
     }
 
@@ -271,7 +273,8 @@ async fn executor_of_integers(
 fn options(model: &Model, setup: &Setup) -> ExecutorOptions {
     let preprocess = Some(model.preprocess().clone());
     let (safe_shaders, pipelines) = (setup.safe_shaders, setup.pipelines.clone());
-    ExecutorOptions { preprocess, safe_shaders, pipelines, top: true, canaries: false }
+    let watch = setup.watch.clone();
+    ExecutorOptions { preprocess, safe_shaders, pipelines, watch, top: true, canaries: false }
 }
 
 /// The executor with the choices that it was planned by.
@@ -299,6 +302,12 @@ async fn executor(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The network's input of pictures in memory.
+fn preprocessed(preprocess: &Preprocess, pictures: &[PictureSource<'_>]) -> Result<Tensor> {
+    let pictures = pictures.iter().map(PictureSource::in_memory).collect::<Result<Vec<_>>>()?;
+    preprocess.apply_batch(&pictures)
 }
 
 /// The CPU's steps, after the picture's preparation.

@@ -32,6 +32,24 @@ pub struct Landed {
 }
 
 impl Flight {
+    /// Waits for all logits of each picture. Only runs of which more than
+    /// [`MAX_TOP`](crate::kernels::MAX_TOP) classes were wanted are sure to have them.
+    ///
+    /// # Errors
+    /// As [`Flight::wait`]; [`Error::Argument`] if only the best classes are read back.
+    pub async fn answers(self) -> Result<Vec<Answer>> {
+        let logits = match self.underway {
+            Underway::Whole(pending) => pending.wait().await?.into_iter().next(),
+            Underway::Done(logits, _) => Some(logits),
+            Underway::Ranked(_) => {
+                return Err(Error::argument("only the best classes of this run are read back; submit it for more"));
+            }
+        };
+        let logits = logits.ok_or_else(|| Error::argument("the network made no output"))?;
+        let rows = logits.data().chunks(self.classes.max(1)).take(self.samples);
+        rows.map(|row| Answer::new(&self.network, row.to_vec(), self.labels.clone())).collect()
+    }
+
     /// Waits for the answers.
     ///
     /// # Errors

@@ -23,10 +23,9 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::features::{Features, Selected};
-use crate::gpu::{Device, GpuExecutor, Queue, StepTime};
+use crate::gpu::{Backend, Device, GpuExecutor, PictureSource, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
-use crate::picture::Picture;
 use crate::quant;
 use crate::tensor::Tensor;
 use engine::{Engine, Outputs, Setup, Started};
@@ -57,6 +56,8 @@ pub struct Session {
     factors: Vec<Option<Vec<f32>>>,
     /// The tuned choices that it was planned with.
     choices: Arc<Choices>,
+    /// How the device was chosen, unless it is the caller's.
+    opened: Option<(DeviceChoice, Option<Backend>)>,
 }
 
 impl Session {
@@ -65,14 +66,15 @@ impl Session {
         SessionBuilder::default()
     }
 
-    /// The `count` most probable classes of a picture, best first: crop, resize, normalise, run. Where
+    /// The `count` most probable classes of a picture (a [`Picture`](crate::Picture), or a texture of the session's
+    /// device: [`PictureSource`]), best first: crop, resize, normalise, run. Where
     /// the device can find them ([`MAX_TOP`](crate::kernels::MAX_TOP) at most), a few hundred bytes are
     /// read back instead of all logits.
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub async fn classify(&mut self, picture: &Picture, count: usize) -> Result<Vec<Top>> {
-        let answers = self.classify_batch(std::slice::from_ref(picture), count).await?;
+    pub async fn classify<'a>(&mut self, picture: impl Into<PictureSource<'a>>, count: usize) -> Result<Vec<Top>> {
+        let answers = self.classify_batch(&[picture.into()], count).await?;
         answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
     }
 
@@ -81,7 +83,10 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run_batch`].
-    pub async fn classify_batch(&mut self, pictures: &[Picture], count: usize) -> Result<Vec<Vec<Top>>> {
+    pub async fn classify_batch<'a, P>(&mut self, pictures: &'a [P], count: usize) -> Result<Vec<Vec<Top>>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         Ok(self.submit(pictures, count)?.wait().await?.answers)
     }
 
@@ -91,9 +96,12 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run_batch`]; some come from [`Flight::wait`].
-    pub fn submit(&mut self, pictures: &[Picture], count: usize) -> Result<Flight> {
+    pub fn submit<'a, P>(&mut self, pictures: &'a [P], count: usize) -> Result<Flight>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.check_count(pictures.len())?;
-        let underway = self.engine.submit(pictures, count)?;
+        let underway = self.engine.submit(&sources(pictures), count)?;
         let (network, labels, samples) = (self.model.name().to_owned(), self.labels.clone(), pictures.len());
         Ok(Flight { underway, network, labels, samples, classes: self.model.classes(), count })
     }
@@ -131,8 +139,8 @@ impl Session {
     /// # Errors
     /// [`Error::DeviceLost`] if the GPU went away (see [`Session::rebuild`]), [`Error::Gpu`] if it
     /// failed otherwise.
-    pub async fn run(&mut self, picture: &Picture) -> Result<Answer> {
-        let answers = self.run_batch(std::slice::from_ref(picture)).await?;
+    pub async fn run<'a>(&mut self, picture: impl Into<PictureSource<'a>>) -> Result<Answer> {
+        let answers = self.run_batch(&[picture.into()]).await?;
         answers.into_iter().next().ok_or_else(|| Error::argument("the network made no output"))
     }
 
@@ -140,9 +148,12 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also if there are no pictures, or more than the batch.
-    pub async fn run_batch(&mut self, pictures: &[Picture]) -> Result<Vec<Answer>> {
+    pub async fn run_batch<'a, P>(&mut self, pictures: &'a [P]) -> Result<Vec<Answer>>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.check_count(pictures.len())?;
-        let logits = self.engine.run_pictures(pictures).await?.output;
+        let logits = self.engine.run_pictures(&sources(pictures)).await?.output;
         let rows = logits.data().chunks(self.model.classes()).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
@@ -153,8 +164,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also if the GPU has no timestamps.
-    pub async fn profile(&mut self, picture: &Picture) -> Result<Vec<StepTime>> {
-        self.engine.profile(picture).await
+    pub async fn profile<'a>(&mut self, picture: impl Into<PictureSource<'a>>) -> Result<Vec<StepTime>> {
+        self.engine.profile(picture.into()).await
     }
 
     /// Runs the network on a tensor that is already preprocessed, `[n, channels, height, width]` as
@@ -173,8 +184,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`]; also if the session keeps none. A NaN or an infinity is no error here.
-    pub async fn features(&mut self, picture: &Picture) -> Result<Features> {
-        self.features_batch(std::slice::from_ref(picture)).await
+    pub async fn features<'a>(&mut self, picture: impl Into<PictureSource<'a>>) -> Result<Features> {
+        self.features_batch(&[picture.into()]).await
     }
 
     /// The values that the session keeps for up to [`Session::batch`] pictures, each
@@ -182,10 +193,13 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::features`] and [`Session::run_batch`].
-    pub async fn features_batch(&mut self, pictures: &[Picture]) -> Result<Features> {
+    pub async fn features_batch<'a, P>(&mut self, pictures: &'a [P]) -> Result<Features>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
         self.check_kept()?;
         self.check_count(pictures.len())?;
-        let outputs = self.engine.run_pictures(pictures).await?;
+        let outputs = self.engine.run_pictures(&sources(pictures)).await?;
         self.features_from(outputs)
     }
 
@@ -242,6 +256,16 @@ impl Session {
         &self.model
     }
 
+    /// A name for each class: the model's label, or `class N` without labels.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The names of the values that it keeps for [`Session::features`]: nodes of the fused graph.
+    pub fn kept(&self) -> impl Iterator<Item = &str> {
+        self.kept.iter().map(|kept| kept.node.as_str())
+    }
+
     /// Where it runs, and why there.
     pub fn device(&self) -> &DeviceInfo {
         &self.device
@@ -288,18 +312,46 @@ impl Session {
     /// As [`SessionBuilder::load`]; the session stays as it was.
     pub async fn rebuild(&mut self, device: Device, queue: Queue) -> Result<()> {
         let start = Instant::now();
-        let Started { engine, device, precision, note, choices } =
-            Engine::borrowed(device, queue, &self.model, &self.setup).await?;
+        let started = Engine::borrowed(device, queue, &self.model, &self.setup).await?;
+        self.restarted(started, start);
+        self.opened = None;
+        Ok(())
+    }
+
+    /// Brings a session whose device was lost back to life on a device that is chosen as the first was. Weights come
+    /// from the host's copy; no file is read again.
+    ///
+    /// # Errors
+    /// As [`SessionBuilder::load`], and [`Error::Argument`] if the device was the caller's, who has
+    /// [`Session::rebuild`]; the session stays as it was.
+    pub async fn reopen(&mut self) -> Result<()> {
+        let Some((choice, backend)) = &self.opened else {
+            return Err(Error::argument("the device was the caller's: give another with Session::rebuild"));
+        };
+        let start = Instant::now();
+        let started = builder::open(choice, *backend, &self.model, &self.setup).await?;
+        self.restarted(started, start);
+        Ok(())
+    }
+
+    fn restarted(&mut self, started: Started, start: Instant) {
+        let Started { engine, device, precision, note, choices } = started;
         (self.engine, self.device, self.precision) = (engine, device, (precision, note));
         self.choices = choices;
         self.timing.compile = milliseconds(start);
-        Ok(())
     }
 
     /// The node of that name in the network's graph.
     pub fn node(&self, name: &str) -> Option<NodeId> {
         self.model.graph().find(name)
     }
+}
+
+fn sources<'a, P>(pictures: &'a [P]) -> Vec<PictureSource<'a>>
+where
+    PictureSource<'a>: From<&'a P>,
+{
+    pictures.iter().map(PictureSource::from).collect()
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -65,6 +65,7 @@ pub struct Model {
 }
 
 /// The built-in network; `assets/README.md` says where it comes from.
+#[cfg(feature = "builtin")]
 const BUILTIN: &[u8] = include_bytes!("../../assets/cifar10-qarepvgg.safetensors");
 
 /// Largest relative difference between a network before and after fusing that is put down to
@@ -76,6 +77,7 @@ impl Model {
     ///
     /// # Errors
     /// None, unless the program was built from a damaged file.
+    #[cfg(feature = "builtin")]
     pub fn builtin() -> Result<Model> {
         Model::from_bytes(BUILTIN, "the built-in model", None, true)
     }

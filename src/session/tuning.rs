@@ -1,8 +1,10 @@
 //! Which tuned choices a session takes.
 
 use std::collections::BTreeSet;
+#[cfg(feature = "workshop")]
 use std::ops::ControlFlow;
 use std::sync::Arc;
+#[cfg(feature = "workshop")]
 use std::time::Duration;
 
 use super::model::Model;
@@ -10,7 +12,9 @@ use crate::error::Result;
 use crate::gpu::GpuContext;
 use crate::kernels::{Choices, Step, Target};
 use crate::plan::Plan;
-use crate::tune::{self, Options, Store};
+use crate::tune::Store;
+#[cfg(feature = "workshop")]
+use crate::tune::{self, Options};
 
 /// Where choices come from.
 #[derive(Clone, Debug, Default)]
@@ -25,11 +29,13 @@ pub(super) enum Tuning {
     /// What a file has for the device, in front of the crate's own tables.
     Store(Arc<Store>),
     /// Measured while loading, with what a file has tried first.
+    #[cfg(feature = "workshop")]
     Measure { budget: Duration, store: Arc<Store> },
 }
 
 impl Tuning {
     /// The target with its choices.
+    #[cfg_attr(not(feature = "workshop"), expect(unused_variables, reason = "only measuring needs them"))]
     pub async fn choose(
         &self,
         mut target: Target,
@@ -43,6 +49,7 @@ impl Tuning {
             Tuning::None => target.choices = Arc::default(),
             Tuning::Choices(choices) => target.choices = choices.clone(),
             Tuning::Store(store) => target.choices = known(&target, store, context),
+            #[cfg(feature = "workshop")]
             Tuning::Measure { budget, store } => {
                 target.choices = known(&target, store, context);
                 let options = Options { batch, budget: *budget, safe_shaders, ..Options::new(&target) };

@@ -6,6 +6,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
@@ -15,7 +16,9 @@ use super::layout::{Bytes, Enlarges, LANES, Lut, Panel, Rescale, Words};
 /// An instruction set that this machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cpu) enum Isa {
-    /// Plain code, vectorised by the compiler for what every machine of its kind has.
+    /// Plain code, vectorised by the compiler for what every machine of its kind has. WebAssembly has its vectors or
+    /// none: there is nothing to choose when it runs, and the other half would only be fetched.
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
     Portable,
     /// AVX2: products by `vpmaddubsw`, of magnitudes and signed weights, so that pairs cannot saturate.
     #[cfg(target_arch = "x86_64")]
@@ -35,10 +38,16 @@ pub(in crate::cpu) enum Isa {
 }
 
 impl Isa {
+    /// What every machine that this was compiled for has.
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+    const ALWAYS: Isa = Isa::Portable;
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    const ALWAYS: Isa = Isa::Simd128;
+
     /// All that this machine has, the fastest last.
     pub(in crate::cpu) fn available() -> Vec<Isa> {
         #[allow(unused_mut, reason = "some targets have no other")]
-        let mut all = vec![Isa::Portable];
+        let mut all = vec![Isa::ALWAYS];
         #[cfg(target_arch = "x86_64")]
         {
             let avx2 = is_x86_feature_detected!("avx2");
@@ -52,19 +61,18 @@ impl Isa {
             let found = [(Isa::Avx2, avx2), (Isa::AvxVnni, vnni), (Isa::Avx512, avx512), (Isa::Avx512Vbmi, vbmi)];
             all.extend(found.into_iter().filter(|(_, there)| *there).map(|(isa, _)| isa));
         }
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        all.push(Isa::Simd128);
         all
     }
 
     /// The fastest of this machine.
     pub(in crate::cpu) fn best() -> Isa {
-        Isa::available().pop().unwrap_or(Isa::Portable)
+        Isa::available().pop().unwrap_or(Isa::ALWAYS)
     }
 
     /// Name in device lines.
     pub(in crate::cpu) fn name(self) -> &'static str {
         match self {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Isa::Portable => "portable",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => "avx2",
@@ -97,6 +105,7 @@ impl Isa {
     #[inline]
     pub(super) fn dispatch<J: Job>(self, job: J) -> J::Output {
         match self {
+            #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Isa::Portable => job.run(portable::Portable),
             // SAFETY (all): such a value exists only where `available` found the features.
             #[cfg(target_arch = "x86_64")]

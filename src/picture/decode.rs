@@ -1,0 +1,126 @@
+//! Decoding of any enabled format, upright, to RGBA8; and PNG back.
+
+use std::io::Cursor;
+
+use image::codecs::png::PngEncoder;
+use image::metadata::Orientation;
+use image::{
+    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits,
+};
+
+use super::{MAX_BYTES, Picture, bmp, ico, jpeg};
+use crate::error::{Error, Result};
+
+impl Picture {
+    /// Decodes a PNG, JPEG, GIF (first frame), WebP, BMP, TIFF, PNM, TGA, ICO or QOI file and turns
+    /// it upright as its EXIF orientation says. The format is told by the content; only TGA, which
+    /// has no signature, by the file name in `origin`.
+    ///
+    /// `origin` names the bytes in error messages: a file name, or `"image"`.
+    ///
+    /// # Errors
+    /// Bytes that are no picture, a damaged picture, and one whose pixels would take more than
+    /// [`MAX_BYTES`].
+    pub fn decode(bytes: &[u8], origin: &str) -> Result<Picture> {
+        let fail = |reason: String| Error::Image { origin: origin.to_owned(), reason };
+        if bytes.is_empty() {
+            return Err(fail("the file is empty; a picture is needed".to_owned()));
+        }
+        let format = format_of(bytes, origin).ok_or_else(|| {
+            fail(
+                "not a picture of a known format; use PNG, JPEG, GIF, WebP, BMP, TIFF, PNM, TGA, ICO or QOI".to_owned(),
+            )
+        })?;
+        let (bytes, format) = match ico::png_within(bytes).filter(|_| format == ImageFormat::Ico) {
+            Some(png) => (png, ImageFormat::Png),
+            None => (bytes, format),
+        };
+        let damaged = |e: ImageError| fail(describe(&e, format));
+        if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
+            return Err(fail(cut_short(format, "its end marker is missing")));
+        }
+        if let Some((width, height)) = bmp::size(bytes).filter(|_| format == ImageFormat::Bmp) {
+            check_claim(width.into(), height.into(), format).map_err(fail)?;
+        }
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_BYTES);
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder().map_err(damaged)?;
+        let (width, height) = decoder.dimensions();
+        check_claim(width.into(), height.into(), format).map_err(fail)?;
+        if decoder.total_bytes() > MAX_BYTES {
+            return Err(fail(too_large(&format!("{width}×{height} pixels take"))));
+        }
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        image.apply_orientation(orientation);
+        let image = image.into_rgba8();
+        Picture::from_rgba(image.width(), image.height(), image.into_raw())
+    }
+
+    /// Reads and decodes a picture file, as [`Picture::decode`].
+    ///
+    /// # Errors
+    /// A file that cannot be read, and those of [`Picture::decode`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Picture> {
+        let path = path.as_ref();
+        let bytes = crate::files::read("cannot read", path, MAX_BYTES)?;
+        Picture::decode(&bytes, &path.to_string_lossy())
+    }
+
+    /// The picture as a PNG file, alpha included.
+    ///
+    /// # Errors
+    /// None but for pictures larger than PNG allows.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let encoder = PngEncoder::new(&mut bytes);
+        let written = encoder.write_image(&self.rgba, self.width, self.height, ExtendedColorType::Rgba8);
+        written.map_err(|e| Error::argument(format!("cannot encode {self:?} as PNG: {e}")))?;
+        Ok(bytes)
+    }
+}
+
+/// Refuses a size without pixels or with too many. Rows may be counted backwards, columns not.
+fn check_claim(width: i64, height: i64, format: ImageFormat) -> Result<(), String> {
+    let pixels = width.unsigned_abs().saturating_mul(height.unsigned_abs());
+    if width < 0 {
+        return Err(cut_short(format, format_args!("its width is {width}")));
+    }
+    if pixels == 0 {
+        return Err(format!("the picture is {width}×{height}; it has no pixels"));
+    }
+    if pixels.saturating_mul(4) > MAX_BYTES {
+        return Err(too_large(&format!("{width}×{} pixels take", height.unsigned_abs())));
+    }
+    Ok(())
+}
+
+fn format_of(bytes: &[u8], origin: &str) -> Option<ImageFormat> {
+    let named = || ImageFormat::from_path(origin).ok().filter(|format| *format == ImageFormat::Tga);
+    image::guess_format(bytes).ok().or_else(named)
+}
+
+fn too_large(what: &str) -> String {
+    format!("{what} more than {} MiB once decoded; scale the picture down first", MAX_BYTES >> 20)
+}
+
+fn cut_short(format: ImageFormat, why: impl std::fmt::Display) -> String {
+    format!("damaged or cut-short {} file ({why}); get a whole copy or save it again", name_of(format))
+}
+
+fn name_of(format: ImageFormat) -> String {
+    format.extensions_str().first().map_or_else(|| format!("{format:?}"), |e| e.to_uppercase())
+}
+
+fn describe(error: &ImageError, format: ImageFormat) -> String {
+    match error {
+        ImageError::Limits(_) => too_large("its pixels take"),
+        ImageError::Unsupported(e) => {
+            format!("this kind of {} cannot be read ({e}); save it as PNG or JPEG", name_of(format))
+        }
+        e => cut_short(format, e),
+    }
+}

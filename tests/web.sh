@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Builds the browser package and tests it in Chromium: `bash tests/web.sh`.
+# Needs node, npm and Chromium; without one of them it says so and does nothing, unless REQUIRE_WEB=1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=target/web/node
+pkg=examples/web/pkg
+
+missing() {
+    echo "browser tests skipped: $1"
+    [ "${REQUIRE_WEB:-0}" != 1 ] || exit 1
+    exit 0
+}
+command -v node >/dev/null && command -v npm >/dev/null || missing "install node (20 or later) and npm"
+CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+[ -n "$CHROMIUM" ] || missing "install Chromium (Debian: apt-get install chromium), or set CHROMIUM"
+if ! [ -d $tools/node_modules/playwright-core ] || ! [ -d $tools/node_modules/typescript ]; then
+    npm install --silent --no-fund --no-audit --prefix $tools playwright-core typescript >/dev/null ||
+        missing "playwright-core and typescript cannot be had from npm"
+fi
+
+bash examples/web/build.sh $pkg
+
+# What the native program says of the same pictures.
+cargo test --quiet --locked --test cli --no-run
+foveate=${CARGO_TARGET_DIR:-target}/debug/foveate
+made=target/web/made
+mkdir -p $made
+pictures=(assets/cat.png assets/horse.png assets/coffee.jpg tests/data/cifar10/ship/000[0-2].png)
+$foveate quantize tests/data/cifar/S4.safetensors --arch qarepvgg-cifar --calib tests/data/cifar10 \
+    -o $made/int8.safetensors --force >/dev/null 2>&1
+for precision in f32 w8; do
+    $foveate classify "${pictures[@]}" --device cpu --json --logits --precision $precision >$made/$precision.jsonl
+done
+$foveate classify "${pictures[@]}" --model $made/int8.safetensors --device cpu --json --logits >$made/w8a8.jsonl
+node tests/web/expected.mjs $made >$made/expected.json
+
+export CHROMIUM WEB_NODE=$PWD/$tools WEB_PKG=$PWD/$pkg WEB_MADE=$PWD/$made WEB_EXPECTED=$PWD/$made/expected.json
+node --test --test-concurrency=1 --test-timeout=300000 tests/web/*.test.mjs

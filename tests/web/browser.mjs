@@ -1,0 +1,29 @@
+// Chromium under test: WebGPU on SwiftShader, or none.
+import { createRequire } from "node:module";
+import { join } from "node:path";
+
+const { chromium } = createRequire(join(process.env.WEB_NODE, "package.json"))("playwright-core");
+
+const QUIET = [
+  "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+  "--disable-sync",
+];
+const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+
+export const launch = ({ webgpu = true, args = [] } = {}) =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    args: [...QUIET, ...(webgpu ? WEBGPU : ["--disable-features=WebGPU"]), ...args],
+  });
+
+/** A fresh page whose errors and warnings are collected. */
+export async function open(browser, origin, { path = "/", init } = {}) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const said = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
+  page.on("pageerror", (error) => said.push(String(error)));
+  if (init) await page.addInitScript(init);
+  await page.goto(origin + path);
+  return { page, context, said, close: () => context.close() };
+}

@@ -1,0 +1,130 @@
+// Video: a camera that shows a test picture, and many frames without growth.
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { launch, open } from "./browser.mjs";
+import { serve } from "./server.mjs";
+
+const expected = JSON.parse(await readFile(process.env.WEB_EXPECTED, "utf8"));
+const at = expected.pictures.indexOf("assets/horse.png");
+let server, scratch;
+
+before(async () => {
+  server = await serve({ "/pkg/": process.env.WEB_PKG, "/assets/": "assets" });
+  scratch = await mkdtemp(join(tmpdir(), "foveate-web-"));
+});
+
+after(async () => {
+  server?.close();
+  if (scratch) await rm(scratch, { recursive: true });
+});
+
+/** A clip of a picture, some frames long, as the raw video that Chromium's fake camera plays. */
+async function clip(browser, path, side) {
+  const opened = await open(browser, server.origin);
+  try {
+    const rgba = await opened.page.evaluate(async ([path, side]) => {
+      const image = new Image();
+      image.src = path;
+      await image.decode();
+      const context = new OffscreenCanvas(side, side).getContext("2d");
+      context.drawImage(image, 0, 0, side, side);
+      return Array.from(context.getImageData(0, 0, side, side).data);
+    }, [path, side]);
+    const planes = [Buffer.alloc(side * side), Buffer.alloc(side * side / 4), Buffer.alloc(side * side / 4)];
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) {
+        const [r, g, b] = rgba.slice((y * side + x) * 4);
+        planes[0][y * side + x] = 16 + 0.257 * r + 0.504 * g + 0.098 * b;
+        const small = (y >> 1) * (side / 2) + (x >> 1);
+        planes[1][small] = 128 - 0.148 * r - 0.291 * g + 0.439 * b;
+        planes[2][small] = 128 + 0.439 * r - 0.368 * g - 0.071 * b;
+      }
+    }
+    const frame = [Buffer.from("FRAME\n"), ...planes];
+    const file = join(scratch, "clip.y4m");
+    await writeFile(file, Buffer.concat([Buffer.from(`YUV4MPEG2 W${side} H${side} F15:1 Ip A1:1 C420\n`), ...frame, ...frame, ...frame]));
+    return file;
+  } finally {
+    await opened.close();
+  }
+}
+
+test("a camera's frames are classified, on WebGPU and on the CPU", async () => {
+  const plain = await launch();
+  const file = await clip(plain, "/assets/horse.png", 256);
+  await plain.close();
+  const camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${file}`];
+  const browser = await launch({ args: camera });
+  const opened = await open(browser, server.origin);
+  try {
+    const answers = await opened.page.evaluate(async () => {
+      const { Session } = await import("/pkg/index.js");
+      const stream = await navigator.mediaDevices.getUserMedia({ video: true });
+      const video = document.createElement("video");
+      video.muted = true;
+      video.srcObject = stream;
+      const early = await Session.load();
+      const refused = await early.classify(document.createElement("video")).catch((error) => error.code);
+      await video.play();
+      const answers = [];
+      for (const device of ["webgpu", "cpu"]) {
+        for (const worker of [true, false]) {
+          const session = await Session.load(undefined, { device, worker });
+          for (let frame = 0; frame < 3; frame++) {
+            await new Promise((resolve) => video.requestVideoFrameCallback(resolve));
+            const [{ label, score }] = await session.classify(video, { top: 1 });
+            answers.push({ device, worker, label, score });
+          }
+          session.free();
+        }
+      }
+      stream.getTracks().forEach((track) => track.stop());
+      return { answers, refused };
+    });
+    assert.equal(answers.refused, "unsupported-source");
+    assert.equal(answers.answers.length, 12);
+    const { label, score } = expected.runs.f32[at].top[0];
+    for (const answer of answers.answers) {
+      assert.equal(answer.label, label, JSON.stringify(answer));
+      // The way through video costs colours some precision.
+      assert.ok(Math.abs(answer.score - score) < 0.15, JSON.stringify(answer));
+    }
+  } finally {
+    await opened.close();
+    await browser.close();
+  }
+});
+
+for (const [device, frames] of [["webgpu", 200], ["cpu", 1000]]) {
+  test(`${frames} frames on ${device} take no more memory than the first`, async () => {
+    const browser = await launch();
+    const opened = await open(browser, server.origin);
+    try {
+      const [early, late, blocked] = await opened.page.evaluate(async ([device, frames]) => {
+        const blocked = [];
+        new PerformanceObserver((list) => list.getEntries().forEach((entry) => blocked.push(entry.duration))).observe({ type: "longtask" });
+        const { Session } = await import("/pkg/index.js");
+        const session = await Session.load(undefined, { device });
+        const image = new Image();
+        image.src = "/assets/horse.png";
+        await image.decode();
+        const bitmap = await createImageBitmap(image);
+        const some = async (count) => {
+          for (let at = 0; at < count; at += 2) await Promise.all([session.classify(bitmap), session.classify(bitmap)]);
+          return session.memory();
+        };
+        const early = await some(20);
+        return [early, await some(frames - 20), blocked];
+      }, [device, frames]);
+      assert.deepEqual(late, early);
+      assert.ok(early.wasm > 0 && early.gpuObjects > 0 === (device === "webgpu"), JSON.stringify(early));
+      console.log(`${device}: ${blocked.length} tasks of the page over 50 ms${blocked.length ? `, the longest ${Math.max(...blocked)}` : ""}`);
+    } finally {
+      await opened.close();
+      await browser.close();
+    }
+  });
+}
