@@ -220,6 +220,9 @@ impl Quantizer {
                 on(Stage::Correcting, done, steps);
             })?;
         }
+        for id in graph.ids() {
+            weights::round_biases(&mut quantized, &quantization, id)?;
+        }
         let simulation = Simulation::new(graph.clone(), quantized.clone(), quantization.clone())?;
         let network = LoadedModel { graph: quantized, quantization: Some(quantization), ..self.network.clone() };
         Ok(Quantized { model: Model::quantized(network, std::time::Duration::ZERO)?, simulation, notes })
