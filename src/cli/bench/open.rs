@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foveate::bench::{Device, Frames, Measured, Network, Protocol};
-use foveate::{DeviceChoice, Error, Model, Precision, Result};
+use foveate::{DeviceChoice, Error, Model, Result};
 
 use super::Bench;
 use crate::cli::args::{DeviceArgs, ModelArgs, PrecisionArg};
@@ -100,7 +100,7 @@ fn failed(model: &Model, weights: &str, wanted: &Wanted, error: &Error) -> Measu
         DeviceChoice::Named(name) => name.clone(),
         DeviceChoice::Index(index) => format!("adapter {index}"),
     };
-    let precision = wanted.precision.map_or(model.precision(), Precision::from);
+    let precision = wanted.precision.and_then(PrecisionArg::named).unwrap_or(model.precision());
     Measured {
         model: model.name().to_owned(),
         weights: weights.to_owned(),
