@@ -27,24 +27,43 @@ fn shift_round(value: vec4<i32>, shift: vec4<u32>) -> vec4<i32> {
     return kept + carry(kept, (bitcast<vec4<u32>>(value) << (vec4<u32>(31u) - shift)) << vec4<u32>(1u));
 }
 
-// round(sum · multiplier / 2^shift), saturated: Requant::apply_in_halves. The product is whole · 2^16 + rest.
-// Shifts below 16, factors of one and above, are only looked at where STEEP is 1.
-fn requantise(sum: vec4<i32>, multiplier: vec4<i32>, shift: vec4<u32>) -> vec4<i32> {
-    let product = (bitcast<vec4<u32>>(sum) & vec4<u32>(0xffffu)) * bitcast<vec4<u32>>(multiplier);
-    let whole = (sum >> vec4<u32>(16u)) * multiplier + bitcast<vec4<i32>>(product >> vec4<u32>(16u));
-    let rest = product << vec4<u32>(16u);
-    let beyond = max(shift, vec4<u32>(16u)) - vec4<u32>(16u);
-    let kept = whole >> beyond;
-    let of_whole = (bitcast<vec4<u32>>(whole) << (vec4<u32>(31u) - beyond)) << vec4<u32>(1u);
-    // Bits of the rest that do not fit count as a single one at the end.
-    let below = of_whole | (rest >> beyond) | min(rest, vec4<u32>(1u));
-    var value = kept + carry(kept, below);
+// round(sum · multiplier / 2^shift), saturated: Requant::apply_in_halves. The product is high · 2^32 + low, from
+// products of 16-bit halves. Shifts below 31, factors of one and above, are only looked at where STEEP is 1.
+fn requantise(given: vec4<i32>, multiplier: vec4<i32>, shift: vec4<u32>) -> vec4<i32> {
+    let limit = vec4<i32>(SATURATED);
+    let half = vec4<u32>(16u);
+    var sum = given;
     if (STEEP == 1u) {
-        let limit = vec4<i32>(SATURATED);
-        let steep = shift_round(clamp(sum, -limit, limit) * multiplier, min(shift, vec4<u32>(31u)));
-        value = select(value, steep, shift < vec4<u32>(16u));
+        sum = select(given, clamp(given, -limit, limit), shift < vec4<u32>(31u));
     }
-    return clamp(value, vec4<i32>(-SATURATED), vec4<i32>(SATURATED));
+    let sum_high = sum >> half;
+    let factor_high = multiplier >> half;
+    let sum_low = bitcast<vec4<u32>>(sum) & vec4<u32>(0xffffu);
+    let factor_low = bitcast<vec4<u32>>(multiplier) & vec4<u32>(0xffffu);
+    let lowest = sum_low * factor_low;
+    let middle = sum_low * bitcast<vec4<u32>>(factor_high) + (lowest >> half);
+    let signed = sum_high * bitcast<vec4<i32>>(factor_low) + bitcast<vec4<i32>>(middle & vec4<u32>(0xffffu));
+    let high = sum_high * factor_high + (signed >> half) + bitcast<vec4<i32>>(middle >> half);
+    let low = (bitcast<vec4<u32>>(signed) << half) | (lowest & vec4<u32>(0xffffu));
+
+    // Below one: what is left after a shift by 31, and the bits below that.
+    let whole = (high << vec4<u32>(1u)) | bitcast<vec4<i32>>(low >> vec4<u32>(31u));
+    let rest = low << vec4<u32>(1u);
+    let beyond = max(shift, vec4<u32>(31u)) - vec4<u32>(31u);
+    let of_whole = (bitcast<vec4<u32>>(whole) << (vec4<u32>(31u) - beyond)) << vec4<u32>(1u);
+    let of_rest = (rest << (vec4<u32>(31u) - beyond)) << vec4<u32>(1u);
+    var kept = whole >> beyond;
+    // Bits of the rest that do not fit count as a single one at the end.
+    var below = of_whole | (rest >> beyond) | min(of_rest, vec4<u32>(1u));
+    if (STEEP == 1u) {
+        // Such factors have shifts from 15 on, or 0 for a factor of zero.
+        let up = vec4<u32>(32u) - clamp(shift, vec4<u32>(1u), vec4<u32>(31u));
+        let is_steep = shift < vec4<u32>(31u);
+        let steep = (high << up) | bitcast<vec4<i32>>(low >> (vec4<u32>(32u) - up));
+        kept = select(kept, steep, is_steep);
+        below = select(below, low << up, is_steep);
+    }
+    return clamp(kept + carry(kept, below), -limit, limit);
 }
 
 fn entry(table: u32, at: i32) -> i32 {

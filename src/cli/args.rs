@@ -119,15 +119,18 @@ pub enum PrecisionArg {
     F16,
     W8,
     W8a8,
+    Auto,
 }
 
-impl From<PrecisionArg> for Precision {
-    fn from(arg: PrecisionArg) -> Self {
-        match arg {
-            PrecisionArg::F32 => Precision::F32,
-            PrecisionArg::F16 => Precision::F16,
-            PrecisionArg::W8 => Precision::W8,
-            PrecisionArg::W8a8 => Precision::W8a8,
+impl PrecisionArg {
+    /// The number format, unless the device decides.
+    pub fn named(self) -> Option<Precision> {
+        match self {
+            PrecisionArg::F32 => Some(Precision::F32),
+            PrecisionArg::F16 => Some(Precision::F16),
+            PrecisionArg::W8 => Some(Precision::W8),
+            PrecisionArg::W8a8 => Some(Precision::W8a8),
+            PrecisionArg::Auto => None,
         }
     }
 }

@@ -18,10 +18,12 @@ use super::{progress, tell};
 pub struct PrecisionArgs {
     /// Number format: f16 stores activations and weights as 16-bit floats (f32 instead where a self-test fails), w8
     /// rounds weights to 8 bits, w8a8 activations too (with --calib, unless the file holds their ranges, or --random);
-    /// what the model file holds if not given.
+    /// auto takes what is fastest on the device (measured by `foveate tune --precision auto`, or else by rule) of the
+    /// formats that round nothing further than the file does, or than --calib makes it; what the model file holds if
+    /// not given.
     #[arg(long, value_enum)]
     pub precision: Option<PrecisionArg>,
-    /// Pictures like those that the network will see, for --precision w8a8: the network is quantised in memory as
+    /// Pictures like those that the network will see, for --precision w8a8 or auto: the network is quantised in memory as
     /// `foveate quantize` does it by default.
     #[arg(long, value_name = "DIR", requires = "precision")]
     pub calib: Option<PathBuf>,
@@ -37,9 +39,14 @@ impl PrecisionArgs {
     /// # Errors
     /// For calibration pictures that are not wanted, missing, or cannot be used.
     pub fn apply(&self, model: Model, random: bool) -> Result<Model> {
-        let wants = self.precision.map(Precision::from) == Some(Precision::W8a8);
+        let wants = match self.precision {
+            Some(PrecisionArg::Auto) => self.calib.is_some(),
+            other => matches!(other, Some(PrecisionArg::W8a8)),
+        };
         if self.calib.is_some() && !wants {
-            return Err(Error::argument("--calib is for --precision w8a8; no other format needs calibration pictures"));
+            return Err(Error::argument(
+                "--calib is for --precision w8a8 or auto; no other format needs calibration pictures",
+            ));
         }
         if !wants || model.precision() == Precision::W8a8 {
             if self.calib.is_some() {

@@ -28,6 +28,10 @@ pub fn builder(
         DeviceArgs { tune: true, .. } => Some(tuning::before(&model, device, precision, batch)?),
         _ => Some(tuning::load()),
     };
+    let precision = match precision {
+        Some(PrecisionArg::Auto) => Some(tuning::precision(&model, device, batch, store.as_ref())?),
+        named => named.and_then(PrecisionArg::named),
+    };
     let mut builder =
         Session::builder().model(model).device(device.device.clone()).safe_shaders(device.safe_shaders).batch(batch);
     // Nowhere to keep them is no reason not to run.
@@ -38,7 +42,7 @@ pub fn builder(
         builder = builder.backend(backend.into());
     }
     if let Some(precision) = precision {
-        builder = builder.precision(precision.into());
+        builder = builder.precision(precision);
     }
     Ok(match store {
         Some(store) => builder.tuned(store),

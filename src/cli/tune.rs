@@ -1,5 +1,7 @@
 //! `foveate tune`.
 
+mod formats;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +59,9 @@ pub struct Tune {
     /// Pictures per run; what is fastest depends on it.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one())]
     pub batch: usize,
-    /// Number format of weights and activations; what is fastest depends on it.
+    /// Number format of weights and activations; what is fastest depends on it. `auto` times whole networks in every
+    /// format that rounds nothing further than the model file does (random weights as 8 bits), for `--precision auto`
+    /// of other commands.
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: Format,
     /// How long to measure, for each network.
@@ -86,6 +90,7 @@ pub struct Tune {
 pub enum Format {
     F32,
     F16,
+    Auto,
 }
 
 /// A network's line of JSON.
@@ -110,6 +115,12 @@ pub fn run(args: &Tune) -> Done {
     if args.reset {
         store.remove(&device);
     }
+    if args.precision == Format::Auto {
+        if args.output.is_some() {
+            return Err(Error::argument("a table of tiles and kernels (--output) comes of tuning in f32 or f16").into());
+        }
+        return formats::run(args, &models, &context, &mut store);
+    }
     let mut changes = Choices::default();
     let mut failed = false;
     for (at, model) in models.iter().enumerate() {
@@ -117,7 +128,7 @@ pub fn run(args: &Tune) -> Done {
         store.merge(device.clone(), outcome.choices.clone());
         keep_changes(&mut changes, &outcome);
         // What was measured is kept before anything else can go wrong.
-        let saved = tuning::save(&context, &outcome, args.reset && at == 0);
+        let saved = tuning::save(&context, &outcome.choices, args.reset && at == 0);
         let written = args.output.as_ref().map(|file| write_table(file, &context, &changes));
         show(args, model.name(), &device, &outcome)?;
         match saved {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use foveate::gpu::{self, Backend, GpuContext};
-use foveate::kernels::Target;
+use foveate::kernels::{Choices, Target};
+use foveate::session::precision;
 use foveate::tune::{self, Options, Outcome, Store};
 use foveate::{DeviceChoice, Error, Graph, Model, Precision, Result};
 
@@ -32,12 +33,12 @@ pub fn load() -> Store {
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn save(context: &GpuContext, outcome: &Outcome, reset: bool) -> Result<PathBuf> {
+pub fn save(context: &GpuContext, choices: &Choices, reset: bool) -> Result<PathBuf> {
     let path = file()?;
     let folder = path.parent().map(PathBuf::from).unwrap_or_default();
     std::fs::create_dir_all(&folder).map_err(|source| Error::io("cannot create the folder", folder, source))?;
     let mut store = Store::default();
-    store.merge(context.tuning_key(), outcome.choices.clone());
+    store.merge(context.tuning_key(), choices.clone());
     store.save(&path, reset)?;
     Ok(path)
 }
@@ -85,6 +86,25 @@ pub fn measure(context: &GpuContext, graph: &Graph, target: &Target, options: &O
     Ok(outcome)
 }
 
+/// `--precision auto`: the format that is fastest on the device that the arguments name, told on stderr.
+///
+/// # Errors
+/// If the device cannot be opened.
+pub fn precision(model: &Model, args: &DeviceArgs, batch: usize, store: Option<&Store>) -> Result<Precision> {
+    let device = match args.device.request() {
+        None => None,
+        Some(_) => match context(&args.device, args.backend.map(Into::into)) {
+            Ok(device) => Some(device),
+            // Opening the session says what is run on instead.
+            Err(Error::Device { .. }) if args.device == DeviceChoice::Auto => None,
+            Err(error) => return Err(error),
+        },
+    };
+    let chosen = precision::choose(model, batch, device.as_ref(), store);
+    tell(format_args!("precision: auto takes {chosen}"));
+    Ok(chosen.precision)
+}
+
 /// `--tune`: tunes the model before it is opened, and remembers the result. Returns all that is
 /// remembered.
 ///
@@ -92,7 +112,7 @@ pub fn measure(context: &GpuContext, graph: &Graph, target: &Target, options: &O
 /// If the device cannot be opened or is lost.
 pub fn before(model: &Model, args: &DeviceArgs, precision: Option<PrecisionArg>, batch: usize) -> Result<Store> {
     let mut store = load();
-    let precision = precision.map_or(model.precision(), Precision::from);
+    let precision = precision.and_then(PrecisionArg::named).unwrap_or(model.precision());
     if precision == Precision::W8a8 {
         tell("nothing is tuned: kernels of integers take the tiles that rules choose");
         return Ok(store);
@@ -118,7 +138,7 @@ pub fn before(model: &Model, args: &DeviceArgs, precision: Option<PrecisionArg>,
     if let Some(reason) = &outcome.interrupted {
         tell(format_args!("warning: tuning ended early: {reason}"));
     }
-    if let Err(error) = save(&context, &outcome, false) {
+    if let Err(error) = save(&context, &outcome.choices, false) {
         tell(format_args!("warning: the result is not remembered: {error}"));
     }
     store.merge(context.tuning_key(), outcome.choices);

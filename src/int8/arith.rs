@@ -12,40 +12,30 @@ pub const SATURATED: i32 = i16::MAX as i32;
 
 /// A positive factor as `multiplier / 2^shift`, with which sums are rescaled.
 ///
-/// The multiplier has 16 bits, `2^15 ≤ multiplier < 2^16`, and the shift is 1 to 47; or both are zero,
-/// for factors so small that every `i32` becomes zero. A factor is off by at most one part in 2^16, so a result
-/// of up to 127 by at most 0.002 beside the half of its own rounding.
+/// The multiplier has 31 bits, `2^30 ≤ multiplier < 2^31`, and the shift is 15 to 62; or both are zero,
+/// for factors so small that every `i32` becomes zero. A factor is off by at most one part in 2^31: as good as exact,
+/// so that integers are what rounding between the layers of a network of floats makes, and not only near it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requant {
-    /// 16 bits without a sign.
+    /// 31 bits without a sign.
     pub multiplier: i32,
-    /// 1 to 47.
+    /// 15 to 62; from 31 on for factors below one.
     pub shift: u32,
 }
 
 impl Requant {
     /// The factor one: results are what was put in, if not saturated.
-    pub const ONE: Requant = Requant { multiplier: 1 << 15, shift: 15 };
+    pub const ONE: Requant = Requant { multiplier: 1 << 30, shift: 30 };
 
     /// The nearest to this factor. From 2^15 on, where every sum but zero saturates, it is 2^15.
     /// A NaN and what is not above zero becomes zero.
     pub fn new(factor: f64) -> Self {
-        if factor.is_nan() || factor <= power_of_two(-33) {
+        // Half of the least factor's step: the largest sum makes a half with it, which is rounded to zero.
+        if factor.is_nan() || factor <= power_of_two(-32) {
             return Requant::default();
         }
-        let factor = factor.min(f64::from(1 << 15));
-        // factor = fraction · 2^exponent with 1 ≤ fraction < 2; factors here are normal numbers.
-        let exponent = (factor.to_bits() >> 52) as i32 - 1023;
-        let mut shift = 15 - exponent;
-        let mut multiplier = (factor * power_of_two(shift)).round_ties_even() as i32;
-        if multiplier == 1 << 16 {
-            (multiplier, shift) = (1 << 15, shift - 1);
-        }
-        match u32::try_from(shift) {
-            Ok(0) | Err(_) => Requant { multiplier: u16::MAX.into(), shift: 1 },
-            Ok(48..) => Requant::default(),
-            Ok(shift) => Requant { multiplier, shift },
-        }
+        let (multiplier, shift) = mantissa(factor.min(f64::from(1 << 15)), 31);
+        Requant { multiplier, shift: shift.unsigned_abs() }
     }
 
     /// The factor that it stands for.
@@ -65,29 +55,38 @@ impl Requant {
 
     /// [`apply`](Self::apply) as shaders compute it: products of 16-bit halves, no 64-bit integers.
     ///
-    /// With `sum = high · 2^16 + low` the product is `whole · 2^16 + rest`, where `whole = high · m +
-    /// (low · m >> 16)` fits an `i32` and `rest` 16 bits. Factors of one and above (shift below 16) saturate for
-    /// every sum of more than 16 bits, so there the product itself fits 32 bits.
+    /// The product, of up to 62 bits and a sign, is `high · 2^32 + low`. For factors below one it is divided by 2^31
+    /// first, which leaves `whole`, an `i32`, and the bits below. Factors of one and above (shift below 31) saturate
+    /// for every sum of more than 16 bits, so there the product has 46 bits at most.
     pub fn apply_in_halves(self, sum: i32) -> i32 {
-        let saturate = |v: i32| v.clamp(-SATURATED, SATURATED);
-        if self.shift < 16 {
-            return saturate(shift_round(sum.clamp(-SATURATED, SATURATED) * self.multiplier, self.shift));
-        }
-        let (high, low) = (sum >> 16, (sum & 0xffff) as u32);
-        let product = low * self.multiplier as u32;
-        let whole = high * self.multiplier + (product >> 16) as i32;
-        let rest = product & 0xffff;
-        let shift = self.shift - 16;
-        let kept = whole >> shift;
-        // The bits below the binary point, those that do not fit as a single one at the end.
-        let below = match shift {
-            0 => rest << 16,
-            1..=16 => ((whole as u32) << (32 - shift)) | (rest << (16 - shift)),
-            _ => ((whole as u32) << (32 - shift)) | u32::from(rest != 0),
+        let steep = self.shift < 31;
+        let sum = if steep { sum.clamp(-SATURATED, SATURATED) } else { sum };
+        let (high, low) = self.product(sum);
+        let (kept, below) = if steep {
+            match self.shift {
+                0 => (0, 0),
+                shift => ((high << (32 - shift)) | (low >> shift) as i32, low << (32 - shift)),
+            }
+        } else {
+            let (whole, rest, beyond) = ((high << 1) | (low >> 31) as i32, low << 1, self.shift - 31);
+            // The bits below the binary point, those that do not fit as a single one at the end.
+            let moved_out = |bits: u32| (bits << (31 - beyond)) << 1;
+            (whole >> beyond, moved_out(whole as u32) | (rest >> beyond) | moved_out(rest).min(1))
         };
         let half = 0x8000_0000;
         let up = below > half || (below == half && kept & 1 == 1);
-        saturate(kept + i32::from(up))
+        (kept + i32::from(up)).clamp(-SATURATED, SATURATED)
+    }
+
+    /// `sum · multiplier` as upper and lower 32 bits.
+    fn product(self, sum: i32) -> (i32, u32) {
+        let [sum_high, factor_high] = [sum, self.multiplier].map(|v| v >> 16);
+        let [sum_low, factor_low] = [sum, self.multiplier].map(|v| (v & 0xffff) as u32);
+        let low = sum_low * factor_low;
+        let middle = sum_low * factor_high as u32 + (low >> 16);
+        let signed = sum_high * factor_low as i32 + (middle & 0xffff) as i32;
+        let high = sum_high * factor_high + (signed >> 16) + (middle >> 16) as i32;
+        (high, ((signed as u32) << 16) | (low & 0xffff))
     }
 }
 
@@ -137,13 +136,13 @@ impl ToGrid {
 /// `multiplier · 2^left / 2^right`.
 ///
 /// That unit is mostly hundreds of times finer than the operand's scale, so that the sum is rounded to the
-/// output's grid only once. The multiplier has 16 bits; one of the shifts is zero. Off by at most one part in
-/// 2^16, and half a unit.
+/// output's grid only once. The multiplier has 22 bits; one of the shifts is zero. Off by at most one part in
+/// 2^22, and half a unit; not at all where the factor is a whole number of up to 22 bits, as `quantize` makes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Enlarge {
-    /// 16 bits without a sign.
+    /// 22 bits without a sign.
     pub multiplier: i32,
-    /// 0 to 7: products of 8 and 16 bits have that much room.
+    /// 0 or 1: products of 8 and 22 bits have that much room.
     pub left: u32,
     /// 0 to 31.
     pub right: u32,
@@ -153,13 +152,16 @@ impl Enlarge {
     /// The largest factor: an operand of ±127 then makes less than 2^30.
     pub const LARGEST: f64 = (1u64 << 23) as f64;
 
+    /// Of the multiplier.
+    const BITS: u32 = 22;
+
     /// The nearest to this factor, which is at most [`Enlarge::LARGEST`].
     pub fn new(factor: f64) -> Self {
-        let (multiplier, shift) = mantissa(factor.min(Self::LARGEST));
+        let (multiplier, shift) = mantissa(factor.min(Self::LARGEST), Self::BITS);
         match u32::try_from(shift) {
             Ok(32..) => Enlarge::default(),
             Ok(right) => Enlarge { multiplier, left: 0, right },
-            Err(_) if shift < -7 => Enlarge { multiplier: u16::MAX.into(), left: 7, right: 0 },
+            Err(_) if shift < -1 => Enlarge { multiplier: (1 << Self::BITS) - 1, left: 1, right: 0 },
             Err(_) => Enlarge { multiplier, left: shift.unsigned_abs(), right: 0 },
         }
     }
@@ -180,23 +182,27 @@ impl Enlarge {
 /// `round(Σ operandᵢ · multiplierᵢ / 2^shift)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blend {
-    /// One for each operand: the largest has 16 bits, or less where the shift is at its end.
+    /// One for each operand: the largest has 22 bits where there are two, one less where there are up to four, and
+    /// so on; or less where the shift is at its end.
     pub multipliers: Vec<i32>,
     /// 0 to 30.
     pub shift: u32,
 }
 
 impl Blend {
-    /// The most operands: as many products of 8 and 16 bits fit a sum.
+    /// The most operands: as many products of 8 and 17 bits fit a sum.
     pub const OPERANDS: usize = 64;
 
-    /// The nearest to these factors (positive), off by at most one part in 2^16 of the largest each.
+    /// The nearest to these factors (positive), off by at most one part in 2^17 of the largest each, one in 2^22 if there
+    /// are two.
     ///
-    /// Nothing if the largest is 2^16 or more, which no multiplier can hold, or there are more operands than
+    /// Nothing if the largest is beyond what a multiplier may be, or there are more operands than
     /// [`Blend::OPERANDS`].
     pub fn new(factors: &[f64]) -> Option<Self> {
         let largest = factors.iter().copied().fold(0.0, f64::max);
-        let (_, shift) = mantissa(largest);
+        // Multipliers of up to 2^23 in all make sums of 30 bits.
+        let bits = 23 - factors.len().next_power_of_two().max(2).trailing_zeros().min(6);
+        let (_, shift) = mantissa(largest, bits);
         let shift = shift.min(30);
         if shift < 0 || factors.len() > Self::OPERANDS || factors.iter().any(|f| f.is_nan() || *f < 0.0) {
             return None;
@@ -206,15 +212,17 @@ impl Blend {
     }
 }
 
-/// `factor ≈ multiplier / 2^shift` with a multiplier of 16 bits; zero for what is not above zero.
-fn mantissa(factor: f64) -> (i32, i32) {
+/// `factor ≈ multiplier / 2^shift` with a multiplier of so many bits; zero for what is not above zero.
+fn mantissa(factor: f64, bits: u32) -> (i32, i32) {
     if factor.is_nan() || factor < f64::MIN_POSITIVE {
         return (0, 0);
     }
+    // factor = fraction · 2^exponent with 1 ≤ fraction < 2; factors here are normal numbers.
     let exponent = ((factor.to_bits() >> 52) & 0x7ff) as i32 - 1023;
-    let shift = (15 - exponent).clamp(-64, 100);
-    let multiplier = (factor * power_of_two(shift)).round_ties_even() as i32;
-    if multiplier == 1 << 16 { (1 << 15, shift - 1) } else { (multiplier, shift) }
+    let shift = (bits as i32 - 1 - exponent).clamp(-64, 100);
+    let multiplier = (factor * power_of_two(shift)).round_ties_even();
+    let limit = power_of_two(bits as i32);
+    if multiplier == limit { ((0.5 * limit) as i32, shift - 1) } else { (multiplier as i32, shift) }
 }
 
 /// Exactly, on every platform; −1022 to 1023.
@@ -243,7 +251,7 @@ mod tests {
     }
 
     fn requant() -> impl Strategy<Value = Requant> {
-        let any = (1u32 << 15..1 << 16, 1u32..48).prop_map(|(m, shift)| Requant { multiplier: m as i32, shift });
+        let any = (1u32 << 30..1 << 31, 15u32..63).prop_map(|(m, shift)| Requant { multiplier: m as i32, shift });
         prop_oneof![any, Just(Requant::ONE), Just(Requant::default())]
     }
 
@@ -264,12 +272,12 @@ mod tests {
         }
 
         #[test]
-        fn a_power_of_two_meets_ties_and_rounds_them_to_even(shift in 16u32..40, count in -300i32..300, near in -1i32..=1) {
-            let requant = Requant { multiplier: 1 << 15, shift };
+        fn a_power_of_two_meets_ties_and_rounds_them_to_even(shift in 31u32..55, count in -300i32..300, near in -1i32..=1) {
+            let requant = Requant { multiplier: 1 << 30, shift };
             // The sum is half a step beyond `count` steps, or one off.
-            let half = 1i64 << (shift - 16);
+            let half = 1i64 << (shift - 31);
             let Ok(sum) = i32::try_from((2 * i64::from(count) + 1) * half + i64::from(near)) else { return Ok(()) };
-            let expected = saturated(exact(i128::from(sum) << 15, shift));
+            let expected = saturated(exact(i128::from(sum) << 30, shift));
             prop_assert_eq!(requant.apply(sum), expected);
             prop_assert_eq!(requant.apply_in_halves(sum), expected);
             if near == 0 {
@@ -283,14 +291,14 @@ mod tests {
         }
 
         #[test]
-        fn factors_are_near_and_multipliers_have_sixteen_bits(exponent in -48.0f64..16.0) {
+        fn factors_are_near_and_multipliers_have_31_bits(exponent in -48.0f64..16.0) {
             let factor = exponent.exp2();
             let requant = Requant::new(factor);
             if requant != Requant::default() && factor < f64::from(1 << 15) {
-                prop_assert!((requant.factor() / factor - 1.0).abs() <= 2f64.powi(-16) * 1.001, "{requant:?} {factor}");
-                prop_assert!((1 << 15..1 << 16).contains(&requant.multiplier) && (1..48).contains(&requant.shift));
+                prop_assert!((requant.factor() / factor - 1.0).abs() <= 2f64.powi(-31) * 1.001, "{requant:?} {factor}");
+                prop_assert!(requant.multiplier >= 1 << 30 && (15..63).contains(&requant.shift));
             } else {
-                prop_assert!(factor < 2f64.powi(-32) || factor >= f64::from(1 << 15) && requant.apply(1) == SATURATED);
+                prop_assert!(factor <= 2f64.powi(-32) || factor >= f64::from(1 << 15) && requant.apply(1) == SATURATED);
             }
         }
 
@@ -302,7 +310,7 @@ mod tests {
             prop_assert!(product.abs() < 1 << 30);
             prop_assert_eq!(i128::from(enlarge.apply(operand)), exact(product, enlarge.right));
             let error = f64::from(enlarge.apply(operand)) - factor * f64::from(operand);
-            prop_assert!(error.abs() <= 0.5 + factor * 127.0 * 2f64.powi(-16) * 1.001, "{enlarge:?} {factor} {error}");
+            prop_assert!(error.abs() <= 0.5 + factor * 127.0 * 2f64.powi(-22) * 1.001, "{enlarge:?} {factor} {error}");
         }
 
         #[test]
@@ -312,7 +320,7 @@ mod tests {
             let blend = Blend::new(&factors).unwrap();
             for (factor, multiplier) in factors.iter().zip(&blend.multipliers) {
                 let error = f64::from(*multiplier) * (-f64::from(blend.shift)).exp2() - factor;
-                prop_assert!(error.abs() <= largest.max(2f64.powi(-15)) * 2f64.powi(-16) && (0..=1 << 16).contains(multiplier));
+                prop_assert!(error.abs() <= largest.max(2f64.powi(-14)) * 2f64.powi(-17) && (0..=1 << 22).contains(multiplier));
             }
             let most: i64 = blend.multipliers.iter().map(|m| i64::from(*m) * 127).sum();
             prop_assert!(most < 1 << 30);
@@ -349,8 +357,8 @@ mod tests {
             }
         }
         // Just below a power of two the multiplier rounds up to it.
-        assert_eq!(Requant::new(1.0 - 1e-9), Requant::ONE);
-        assert_eq!(Blend::new(&[65536.0]), None);
+        assert_eq!(Requant::new(1.0 - 1e-10), Requant::ONE);
+        assert_eq!(Blend::new(&[4_194_304.0]), None);
         assert_eq!(Blend::new(&[0.5; 65]), None);
         assert_eq!(Blend::new(&[1e-40, 0.0]), Some(Blend { multipliers: vec![0, 0], shift: 30 }));
     }

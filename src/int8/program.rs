@@ -215,7 +215,7 @@ pub struct Gate {
 /// `finish(round((x · multiplier[c] + offset[c]) / 2^shift[c]))`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Affine {
-    /// 16 bits and a sign.
+    /// 22 bits and a sign.
     pub multiplier: Vec<i32>,
     /// Below 2^30 in magnitude.
     pub offset: Vec<i32>,

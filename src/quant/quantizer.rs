@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+use web_time::Instant;
 
 use super::calibration::CalibrationSet;
 use super::observe::{Observed, Seen};
@@ -59,6 +62,8 @@ pub struct Quantizer {
     /// What activations' ranges are multiplied with: more than 1 where others than the few pictures that were seen are
     /// likely to have larger values.
     pub(super) margin: f32,
+    /// How long it took to get here, loading of the network included.
+    pub(super) loading: Duration,
 }
 
 /// A quantised network, and itself before.
@@ -81,6 +86,7 @@ impl Quantizer {
     /// that does not fit, none for [`Scheme::W8a8`], and values that are not finite;
     /// [`Error::Inexact`] if equalisation changed what the network computes.
     pub fn new(model: &Model, set: Option<CalibrationSet>, options: Options, on: OnStage) -> Result<Self> {
+        let start = Instant::now();
         options.check()?;
         let mut network = model.details().clone();
         check_form(&network)?;
@@ -100,10 +106,12 @@ impl Quantizer {
             factors: BTreeMap::new(),
             proof: None,
             margin: 1.0,
+            loading: model.loading(),
         };
         quantizer.float_nodes(&[])?;
         let Some(set) = quantizer.set.clone() else {
             quantizer.settle_calibrator();
+            quantizer.loading += start.elapsed();
             return Ok(quantizer);
         };
         let mut observed = observe(&quantizer.network.graph, &set, Stage::Observing, on)?;
@@ -125,6 +133,7 @@ impl Quantizer {
         }
         quantizer.settle_calibrator();
         quantizer.observed = Some(observed);
+        quantizer.loading += start.elapsed();
         Ok(quantizer)
     }
 
@@ -190,6 +199,7 @@ impl Quantizer {
     /// # Errors
     /// [`Error::Argument`] for a name that is no node's.
     pub fn quantize(&self, keep_float: &[String], on: OnStage) -> Result<Quantized> {
+        let start = Instant::now();
         let float = self.float_nodes(keep_float)?;
         let graph = &self.network.graph;
         let mut options = self.options.clone();
@@ -223,9 +233,12 @@ impl Quantizer {
                 on(Stage::Correcting, done, steps);
             })?;
         }
+        for id in graph.ids() {
+            weights::round_biases(&mut quantized, &quantization, id)?;
+        }
         let simulation = Simulation::new(graph.clone(), quantized.clone(), quantization.clone())?;
         let network = LoadedModel { graph: quantized, quantization: Some(quantization), ..self.network.clone() };
-        Ok(Quantized { model: Model::quantized(network, self.loading)?, simulation, notes })
+        Ok(Quantized { model: Model::quantized(network, self.loading + start.elapsed())?, simulation, notes })
     }
 }
 

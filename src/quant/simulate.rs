@@ -12,8 +12,10 @@ use crate::tensor::Tensor;
 /// A network before and after quantisation, to be run with any part of it in 8 bits.
 ///
 /// Nothing is computed in integers: values are rounded to their grids between the nodes of a float
-/// network (“fake quantisation”). What integer arithmetic adds is the rounding of biases and
-/// residuals to the unit of the sums, a small part of a step of the output.
+/// network (“fake quantisation”). Of networks that [`Quantizer`](super::Quantizer) made, integer arithmetic adds
+/// nothing to that but what `f32` rounds itself, and, for GELU and the sigmoid behind sums, the rounding of the sum to
+/// a [table](crate::int8::table)'s steps: their biases are whole numbers of the sums' units, and so are the scales of
+/// residuals.
 #[derive(Clone, Debug)]
 pub struct Simulation {
     float: Graph,

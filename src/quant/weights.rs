@@ -16,6 +16,9 @@ const TRIED: usize = 32;
 /// The largest bias in units of its sum: the sum of products then still fits beside it in 32 bits.
 const MOST_BIAS: f32 = (1 << 29) as f32;
 
+/// With fewer units to a residual's step, a whole number of them would cost weights more than two per cent.
+const FEWEST_UNITS: f64 = 50.0;
+
 /// Gives every node parameters of its own, and a bias to every layer that has none: what is to be
 /// changed for one node must not change for another.
 pub(super) fn separate(graph: &mut Graph) -> Result<()> {
@@ -77,10 +80,52 @@ pub(super) fn quantize(
                 *scale = scale.max(bias.abs() / MOST_BIAS / unit);
             }
         }
+        if let (Some(unit), Some(residual)) = (unit, residual(graph, quantization, id)) {
+            scales.iter_mut().for_each(|scale| *scale = whole(*scale, unit, residual));
+        }
         let rows = data.chunks_mut(row * if scales.len() == 1 { part.rows } else { 1 });
         rows.zip(&scales).for_each(|(weights, scale)| grid::round_all(weights, *scale));
         graph.set_param(part.weight, Tensor::new(shape, data)?)?;
         quantization.weights.insert(part.weight, scales);
+    }
+    Ok(())
+}
+
+/// The scale of the value that a convolution adds to its sums.
+fn residual(graph: &Graph, quantization: &Quantization, id: NodeId) -> Option<f32> {
+    let node = graph.node(id);
+    let added = node.inputs.get(1).filter(|_| matches!(node.op, Op::Conv2d(_)))?;
+    quantization.activation(*added)
+}
+
+/// The next larger scale of a weight with which a residual's scale is a whole number of the sums' units: integers then
+/// add it without rounding. Coarse units, of which there are few, stay as they are.
+fn whole(scale: f32, unit: f32, residual: f32) -> f32 {
+    let units = (f64::from(residual) / (f64::from(unit) * f64::from(scale))).floor();
+    let larger = (f64::from(residual) / (f64::from(unit) * units)) as f32;
+    if units >= FEWEST_UNITS && grid::is_scale(larger) { larger } else { scale }
+}
+
+/// Rounds the biases of a node's layers to whole numbers of their sums' units, as integers have them. Rows of zeros
+/// have no unit; nothing is summed there.
+pub(super) fn round_biases(graph: &mut Graph, quantization: &Quantization, id: NodeId) -> Result<()> {
+    for part in Part::of(graph, id) {
+        let unit = match part.from {
+            Place::Value(value) => quantization.activation(value),
+            Place::Between(node) => quantization.between(node),
+        };
+        let (Some(unit), Some(scales), Some(bias)) = (unit, quantization.weight(part.weight), part.bias) else {
+            continue;
+        };
+        let (weights, old) = (graph.params().tensor(part.weight).data(), graph.params().tensor(bias));
+        let rows = weights.chunks((part.columns * part.taps).max(1)).zip(old.data());
+        let rounded = rows.enumerate().map(|(number, (weights, bias))| {
+            let unit = f64::from(unit) * f64::from(scales[if scales.len() == 1 { 0 } else { number }]);
+            let whole = (f64::from(*bias) / unit).round_ties_even() * unit;
+            if weights.iter().any(|w| *w != 0.0) { whole as f32 } else { *bias }
+        });
+        let new = Tensor::new(old.shape(), rounded.collect::<Vec<_>>())?;
+        graph.set_param(bias, new)?;
     }
     Ok(())
 }

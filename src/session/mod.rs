@@ -7,6 +7,7 @@ mod device;
 mod engine;
 mod flight;
 mod model;
+pub mod precision;
 mod self_test;
 mod tuning;
 

@@ -273,7 +273,7 @@ impl Model {
         self.fusion.as_ref()
     }
 
-    /// How long reading and fusing it took, the proof not included.
+    /// How long reading and fusing it took, the proof not included, and quantising it, if that was done in memory.
     pub fn loading(&self) -> Duration {
         self.loading
     }

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 pub use builtin::{Table, builtin};
 pub use outcome::{NetworkTimes, Outcome, Rejected, TunedKernel, TunedTile};
+pub(crate) use stats::Samples;
 pub use store::{DeviceKey, Store};
 
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 
 /// Times of one thing, in seconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Samples(Vec<f64>);
+pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
     pub fn push(&mut self, seconds: f64) {

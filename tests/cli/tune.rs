@@ -94,3 +94,47 @@ fn what_cannot_be_tuned_is_said() {
     fails(2, &["classify", CAT, "--tune", "--untuned"], &["--untuned"]);
     fails(1, &["tune", "--model", "no-such-network", "--random"], &["no-such-network"]);
 }
+
+/// Which number format is fastest is measured, remembered, and taken; what takes it says so.
+#[test]
+fn the_fastest_number_format_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path();
+    if !has_device(cache) {
+        return;
+    }
+    let (_, by_rule) = logits(cache, &["--precision", "auto"]);
+    assert_eq!(by_rule["precision"], "f32", "{by_rule}");
+    let output = foveate(cache, &["tune", "--precision", "auto", "--budget", "1", "--json"]);
+    let line = json_lines(&output).remove(0);
+    let formats = line["formats"].as_array().unwrap();
+    let names: Vec<&str> = formats.iter().map(|format| format["precision"].as_str().unwrap()).collect();
+    assert_eq!(names, ["f32", "f16"]);
+    let taken = line["taken"].as_str().unwrap().to_owned();
+    for format in formats {
+        assert!(format["runs"].as_u64().unwrap() >= 5 && format["ms"].as_f64().unwrap() > 0.0, "{line}");
+    }
+    let ms = |name: &str| formats.iter().find(|format| format["precision"] == name).unwrap()["ms"].as_f64().unwrap();
+    assert!(names.iter().all(|other| ms(&taken) <= 1.01 * ms(other) || taken == "f32"), "{line}");
+    // Whichever it was here: what is remembered is taken.
+    let file = cache.join("tuning.json");
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let choices = kept["devices"][0]["kernels"].as_object_mut().unwrap();
+    let key = choices.keys().find(|key| key.starts_with("format of f32: ")).unwrap().clone();
+    assert_eq!(choices[&key], Value::from(taken));
+    choices[&key] = "f16".into();
+    std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
+    let output = foveate(cache, &["classify", CAT, "--json", "--precision", "auto"]);
+    assert_eq!(json_lines(&output)[0]["precision"], "f16");
+    assert!(text(&output.stderr).contains("auto takes f16, measured to be the fastest"), "{}", text(&output.stderr));
+    // What the model does not allow is not taken, whatever a file says.
+    choices_with(&file, &key, "w8a8");
+    let (_, line) = logits(cache, &["--precision", "auto"]);
+    assert_eq!(line["precision"], "f32");
+}
+
+fn choices_with(file: &Path, key: &str, value: &str) {
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    kept["devices"][0]["kernels"][key] = value.into();
+    std::fs::write(file, serde_json::to_vec(&kept).unwrap()).unwrap();
+}

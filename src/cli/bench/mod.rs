@@ -181,15 +181,19 @@ impl Bench {
 
     /// One of them with what it needs.
     fn format(&self, precision: Option<PrecisionArg>) -> PrecisionArgs {
-        let calib = self.calib.clone().filter(|_| matches!(precision, Some(PrecisionArg::W8a8)));
+        let calib = self.calib.clone().filter(|_| matches!(precision, Some(PrecisionArg::W8a8 | PrecisionArg::Auto)));
         PrecisionArgs { precision, calib, calib_images: self.calib_images }
     }
 }
 
 pub fn run(args: &Bench) -> Outcome {
     args.output.as_ref().map_or(Ok(()), |path| output::check(path, args.force))?;
-    if args.calib.is_some() && !args.precision.iter().any(|precision| matches!(precision, PrecisionArg::W8a8)) {
-        return Err(Error::argument("--calib is for --precision w8a8, which is not among the number formats").into());
+    if args.calib.is_some()
+        && !args.precision.iter().any(|precision| matches!(precision, PrecisionArg::W8a8 | PrecisionArg::Auto))
+    {
+        return Err(
+            Error::argument("--calib is for --precision w8a8 or auto, which is not among the number formats").into()
+        );
     }
     let protocol = args.protocol();
     let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -119,7 +119,7 @@ fn failed(model: &Model, weights: &str, wanted: &Wanted, error: &Error) -> Measu
         DeviceChoice::Named(name) => name.clone(),
         DeviceChoice::Index(index) => format!("adapter {index}"),
     };
-    let precision = wanted.precision.map_or(model.precision(), Precision::from);
+    let precision = wanted.precision.and_then(PrecisionArg::named).unwrap_or(model.precision());
     Measured {
         model: model.name().to_owned(),
         weights: weights.to_owned(),

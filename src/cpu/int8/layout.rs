@@ -50,7 +50,7 @@ pub(super) struct Lut(pub [u8; 256]);
 #[repr(C, align(64))]
 pub(super) struct Rescale {
     pub multiplier: [i32; LANES],
-    /// 1 to 47.
+    /// 1 to 62.
     pub shift: [i32; LANES],
     /// Beyond this, sums saturate anyway: 16 bits for factors of one and above, whose products then have 32.
     pub bound: [i32; LANES],
@@ -65,7 +65,7 @@ impl Rescale {
         for (lane, requant) in requant.iter().enumerate().take(LANES) {
             rescale.multiplier[lane] = requant.multiplier;
             rescale.shift[lane] = requant.shift.max(1) as i32;
-            if requant.multiplier != 0 && requant.shift < 16 {
+            if requant.multiplier != 0 && requant.shift < 31 {
                 rescale.bound[lane] = i16::MAX.into();
                 rescale.steep = true;
             }

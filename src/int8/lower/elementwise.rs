@@ -83,10 +83,10 @@ impl Lowering<'_> {
     }
 }
 
-/// Factor and offset over the largest power of two for which they fit 16 and 29 bits. What does not fit without a
+/// Factor and offset over the largest power of two for which they fit 22 and 29 bits. What does not fit without a
 /// power either saturates, which it does for any integer but zero.
 fn fixed(factor: f64, offset: f64) -> (i32, i32, u32) {
-    let (multiplier_limit, offset_limit) = (f64::from(u16::MAX), f64::from(1 << 29));
+    let (multiplier_limit, offset_limit) = (f64::from(1 << 22), f64::from(1 << 29));
     let at = |shift: u32| {
         let one = f64::from(1u32 << shift);
         ((factor * one).round_ties_even(), (offset * one).round_ties_even())
@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn factors_and_offsets_are_as_fine_as_they_fit() {
-        assert_eq!(fixed(1.0, 0.0), (1 << 15, 0, 15));
-        assert_eq!(fixed(-0.75, 100.0), (-3 << 14, 100 << 16, 16));
+        assert_eq!(fixed(1.0, 0.0), (1 << 22, 0, 22));
+        assert_eq!(fixed(-0.75, 100.0), (-3 << 20, 100 << 22, 22));
         // An offset that needs the room more.
         let (multiplier, offset, shift) = fixed(0.001, 1e6);
         assert_eq!((multiplier, offset, shift), (1, 512_000_000, 9));
-        assert_eq!(fixed(1e9, -1e12), (65535, -(1 << 29), 0));
+        assert_eq!(fixed(1e9, -1e12), (1 << 22, -(1 << 29), 0));
         assert_eq!(fixed(0.0, 0.0), (0, 0, 30));
     }
 }

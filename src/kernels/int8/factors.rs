@@ -22,7 +22,7 @@ pub(super) fn finish(finish: &Finish) -> usize {
 
 /// The constant `STEEP`: whether a factor is one or above.
 pub(super) fn steep<'a>(requants: impl IntoIterator<Item = &'a Requant>) -> usize {
-    requants.into_iter().any(|requant| requant.multiplier != 0 && requant.shift < 16).into()
+    requants.into_iter().any(|requant| requant.multiplier != 0 && requant.shift < 31).into()
 }
 
 /// Factors in the making.

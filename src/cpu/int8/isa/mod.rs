@@ -6,6 +6,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 mod portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -32,6 +34,9 @@ pub(in crate::cpu) enum Isa {
     /// The same with permutations of bytes.
     #[cfg(target_arch = "x86_64")]
     Avx512Vbmi,
+    /// The vectors of aarch64.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// WebAssembly's vectors.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
@@ -61,6 +66,8 @@ impl Isa {
             let found = [(Isa::Avx2, avx2), (Isa::AvxVnni, vnni), (Isa::Avx512, avx512), (Isa::Avx512Vbmi, vbmi)];
             all.extend(found.into_iter().filter(|(_, there)| *there).map(|(isa, _)| isa));
         }
+        #[cfg(target_arch = "aarch64")]
+        all.push(Isa::Neon);
         all
     }
 
@@ -82,6 +89,8 @@ impl Isa {
             Isa::Avx512 => "avx512-vnni",
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vbmi => "avx512-vnni-vbmi",
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => "neon",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Isa::Simd128 => "simd128",
         }
@@ -116,6 +125,8 @@ impl Isa {
             Isa::Avx512 => unsafe { avx512::vnni(job) },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512Vbmi => unsafe { avx512::vbmi(job) },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => job.run(neon::Neon),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Isa::Simd128 => job.run(simd128::Simd128),
         }
