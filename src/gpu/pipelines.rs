@@ -41,7 +41,10 @@ impl Pipelines {
         let compile = |(step, shader): &(&Step, String)| {
             guarded(&context.device, || build(context, step, shader, safe_shaders, cache))
         };
-        let results = each(&distinct, compile);
+        // GL has one context, which pipelines would wait for, and not for ever (wgpu's lock gives up after a
+        // second on Windows).
+        let side_by_side = context.summary().backend != "gl";
+        let results = each(&distinct, side_by_side, compile);
         let mut built = Vec::with_capacity(results.len());
         for ((pipeline, scope), (step, _)) in results.into_iter().zip(&distinct) {
             settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
@@ -142,12 +145,15 @@ fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
 type Outcome = (Built, ScopeError);
 
 #[cfg(not(target_arch = "wasm32"))]
-fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Outcome + Send + Sync) -> Vec<Outcome> {
+fn each<T: Sync>(items: &[T], side_by_side: bool, work: impl Fn(&T) -> Outcome + Send + Sync) -> Vec<Outcome> {
     use rayon::prelude::*;
+    if !side_by_side {
+        return items.iter().map(work).collect();
+    }
     items.par_iter().map(work).collect()
 }
 
 #[cfg(target_arch = "wasm32")]
-fn each<T>(items: &[T], work: impl Fn(&T) -> Outcome) -> Vec<Outcome> {
+fn each<T>(items: &[T], _side_by_side: bool, work: impl Fn(&T) -> Outcome) -> Vec<Outcome> {
     items.iter().map(work).collect()
 }
