@@ -46,7 +46,7 @@ fn depthwise_row(sum: ptr<function, array<vec4<f32>, TILE_PIXELS>>, k_h: u32, k_
         for (var kx = 0u; kx < TAPS; kx++) {
             if (kx < k_w) {
                 for (var t = 0u; t < TILE_PIXELS; t++) {
-                    (*sum)[t] += taps[kx] * columns[(t * STRIDE_X + kx * DILATION_X) / STEP_X];
+                    (*sum)[t] += taps[kx] * columns[min((t * STRIDE_X + kx * DILATION_X) / STEP_X, SPAN - 1u)];
                 }
             }
         }

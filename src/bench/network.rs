@@ -52,6 +52,8 @@ impl Network {
 
     /// Says how long its model took to be quantised in memory, in milliseconds, if it was.
     pub fn quantized_in(&mut self, ms: Option<f64>) {
+        // A model's loading time counts it in.
+        self.described.load_ms = (self.described.load_ms - ms.unwrap_or(0.0)).max(0.0);
         self.described.quantize_ms = ms;
     }
 

@@ -81,10 +81,10 @@ impl GpuContext {
 
     /// What the device is good at, with the crate's own table for its driver where there is one.
     pub fn target(&self) -> Target {
-        let target = match (self.summary.is_software(), self.subgroup()) {
-            (false, _) => Target::default(),
-            (true, None) => Target::software(),
-            (true, Some(invocations)) => Target::software_with_subgroups(invocations),
+        let AdapterSummary { backend, name, driver, .. } = &self.summary;
+        let target = match self.summary.is_software() {
+            false => Target::default(),
+            true => Target::for_software(backend, [name, driver], self.subgroup().unwrap_or(0)),
         };
         Target { choices: Arc::new(tune::builtin(&self.summary)), ..target }
     }

@@ -47,10 +47,13 @@ impl Pipelines {
         let compile = |(step, shader): &(&Step, String)| {
             guarded(&context.device, || build(context, step, shader, safe_shaders, cache))
         };
+        // GL has one context, which pipelines would wait for, and not for ever (wgpu's lock gives up after a
+        // second on Windows).
+        let side_by_side = context.summary().backend != "gl";
         let mut built = Vec::with_capacity(distinct.len());
         watch.tell(0, distinct.len());
         for group in distinct.chunks(AT_ONCE) {
-            let results = each(group, compile);
+            let results = each(group, side_by_side, compile);
             for ((pipeline, scope), (step, _)) in results.into_iter().zip(group) {
                 settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
                 built.push(pipeline);
@@ -152,12 +155,15 @@ fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
 type Outcome = (Built, ScopeError);
 
 #[cfg(not(target_arch = "wasm32"))]
-fn each<T: Sync>(items: &[T], work: impl Fn(&T) -> Outcome + Send + Sync) -> Vec<Outcome> {
+fn each<T: Sync>(items: &[T], side_by_side: bool, work: impl Fn(&T) -> Outcome + Send + Sync) -> Vec<Outcome> {
     use rayon::prelude::*;
+    if !side_by_side {
+        return items.iter().map(work).collect();
+    }
     items.par_iter().map(work).collect()
 }
 
 #[cfg(target_arch = "wasm32")]
-fn each<T>(items: &[T], work: impl Fn(&T) -> Outcome) -> Vec<Outcome> {
+fn each<T>(items: &[T], _side_by_side: bool, work: impl Fn(&T) -> Outcome) -> Vec<Outcome> {
     items.iter().map(work).collect()
 }

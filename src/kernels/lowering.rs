@@ -390,7 +390,10 @@ impl<'g> Lowering<'g> {
         // Choices come from files: a tile that tuning would not have tried may take minutes to compile.
         let tuned = self.target.choices.tiles.get(&step.key()).filter(|tile| candidates.contains(tile));
         let tiled = tuned.and_then(|tile| step.with_tile(*tile)).or_else(|| {
-            candidates.retain(|tile| tile.pixels * tile.planes <= self.target.sums);
+            // A depthwise kernel's tile is part of a row, of one plane.
+            let depthwise = kernel.tiling.is_some_and(|tiling| !tiling.constants.contains(&"TILE_PLANES"));
+            let most = if depthwise { self.target.row } else { self.target.sums };
+            candidates.retain(|tile| tile.pixels * tile.planes <= most);
             let enough = candidates.iter().find(|tile| threads(tile) >= Some(self.target.invocations));
             // Of several with most, `max_by_key` takes the last; the first are the better ones.
             let tile = enough.or_else(|| candidates.iter().rev().max_by_key(|tile| threads(tile)))?;
@@ -441,7 +444,8 @@ impl<'g> Lowering<'g> {
         let node = self.graph.node(self.current).name.clone();
         let macs = macs.saturating_mul(self.batch as u64);
         let formats = bindings.iter().map(|binding| self.format(*binding)).collect();
-        Ok(Step { node, kernel, constants, tile: None, bindings, formats, grid, macs })
+        let unrolled = self.target.unrolled;
+        Ok(Step { node, kernel, constants, tile: None, bindings, formats, grid, macs, unrolled })
     }
 
     fn format(&self, binding: Binding) -> Format {

@@ -114,12 +114,12 @@ impl Sizes {
     /// The ways to compute both layers in one dispatch.
     fn ways(&self, target: &Target) -> Vec<Way> {
         let shared = self.tiling().map(Way::Shared);
-        shared.into_iter().chain(mlp_direct::tile(self, target.subgroup).map(Way::Direct)).collect()
+        shared.into_iter().chain(mlp_direct::tile(self, target).map(Way::Direct)).collect()
     }
 
     /// What to do where nothing was tuned.
     fn default_way(&self, target: &Target) -> &'static str {
-        let direct = mlp_direct::tile(self, target.subgroup).is_some();
+        let direct = mlp_direct::tile(self, target).is_some();
         match target.software {
             true if direct => mlp_direct::KERNEL.name,
             false if self.pays() => KERNEL.name,

@@ -4,7 +4,7 @@
 //! 56², 0.70 at 28². Its third stage would gain 6 % and cost a second of compiling.
 
 use super::mlp::Sizes;
-use super::{ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, EPILOGUE, Kernel, RESIDUAL, W, X, X2, Y, source, tile};
+use super::{ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, EPILOGUE, Kernel, RESIDUAL, Target, W, X, X2, Y, source, tile};
 
 pub(super) static KERNEL: Kernel = Kernel {
     name: "mlp_direct",
@@ -43,10 +43,6 @@ const TILE_PIXELS_SHARING: [usize; 2] = [7, 8];
 /// Tiles that give every core something to do.
 const MIN_TILES: usize = 56;
 
-/// vec4s of output that an invocation keeps. Loops over them are unrolled: with 340 LLVM compiles for
-/// half a second, with 560 for minutes.
-const MAX_SUMS: usize = 340;
-
 /// Output planes: as many iterations as Mesa unrolls, should no group of several divide them.
 const MAX_PLANES: usize = 32;
 
@@ -60,10 +56,11 @@ pub(super) struct DirectTile {
     pub planes: usize,
 }
 
-/// The tile for two layers; `None` where two dispatches are better.
-pub(super) fn tile(sizes: &Sizes, subgroup: u32) -> Option<DirectTile> {
-    let fits = |pixels: &usize| pixels * sizes.output <= MAX_SUMS && sizes.pixels.div_ceil(*pixels) >= MIN_TILES;
-    let pixels = if subgroup > 0 { &TILE_PIXELS_SHARING[..] } else { &TILE_PIXELS };
+/// The tile for two layers; `None` where two dispatches are better. Loops over the sums
+/// ([`Target::mlp_sums`]) are unrolled: with 340 Mesa compiles for half a second, with 560 for minutes.
+pub(super) fn tile(sizes: &Sizes, target: &Target) -> Option<DirectTile> {
+    let fits = |pixels: &usize| pixels * sizes.output <= target.mlp_sums && sizes.pixels.div_ceil(*pixels) >= MIN_TILES;
+    let pixels = if target.subgroup > 0 { &TILE_PIXELS_SHARING[..] } else { &TILE_PIXELS };
     let pixels = pixels.iter().copied().find(fits).filter(|_| sizes.output <= MAX_PLANES)?;
     Some(DirectTile { pixels, hidden: tile::planes(sizes.hidden, 4), planes: tile::planes(sizes.output, 4) })
 }
@@ -74,7 +71,9 @@ mod tests {
 
     #[test]
     fn only_large_maps_of_few_channels_are_fused() {
-        let tile = |pixels, planes| tile(&Sizes { pixels, input: planes, hidden: 2 * planes, output: planes }, 0);
+        let tile = |pixels, planes| {
+            tile(&Sizes { pixels, input: planes, hidden: 2 * planes, output: planes }, &Target::software())
+        };
         assert_eq!(tile(3136, 12), Some(DirectTile { pixels: 14, hidden: 4, planes: 4 }));
         assert_eq!(tile(784, 24), Some(DirectTile { pixels: 14, hidden: 4, planes: 4 }));
         assert_eq!(tile(784, 32), Some(DirectTile { pixels: 8, hidden: 4, planes: 4 }));

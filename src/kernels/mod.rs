@@ -31,12 +31,14 @@ mod mlp_direct;
 mod pointwise;
 mod pool_linear;
 mod preprocess;
+mod software;
 mod source;
 mod target;
 mod tile;
 mod tiling;
 mod token_mixer;
 mod top;
+mod unroll;
 mod values;
 mod views;
 mod weights;
@@ -199,6 +201,8 @@ pub struct Step {
     pub grid: [u32; 3],
     /// Multiply-accumulates, for the whole batch.
     pub macs: u64,
+    /// Whether short loops are written out in the shader ([`Target::unrolled`]).
+    pub unrolled: bool,
 }
 
 impl Step {
@@ -270,7 +274,8 @@ impl Step {
         let accessors = arguments.filter_map(|(argument, format)| argument.accessor(*format));
         let shared = self.uses_subgroups();
         let sources = self.kernel.sources.iter().map(|source| source.subgroup.filter(|_| shared).unwrap_or(source));
-        accessors.chain(sources).fold(self.prelude(), |text, source| text + source.text)
+        let text = accessors.chain(sources).fold(self.prelude(), |text, source| text + source.text);
+        if self.unrolled { unroll::unroll(&text) } else { text }
     }
 
     /// Whether the shader needs a device with subgroup operations, and subgroups of the size that its

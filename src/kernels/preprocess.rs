@@ -89,6 +89,7 @@ impl PreprocessSteps {
             formats: vec![Format::HOST; bindings.len()],
             grid: [x.div_ceil(kernel.workgroup), y, 1],
             macs: 0,
+            unrolled: false,
         };
         let (pixels, input) = (crop[0] * crop[1], Binding::Tensor(input));
         PreprocessSteps {

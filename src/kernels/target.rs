@@ -37,6 +37,15 @@ pub struct Target {
     /// Sums (vec4s) that an invocation keeps at most, where tiles were not tuned: more than the registers
     /// hold are slow, and slow to compile.
     pub sums: usize,
+    /// Whether 3×3 convolutions of stride 1 are computed by Winograd's method where nothing was tuned.
+    pub winograd: bool,
+    /// Sums (vec4s) that an invocation keeps at most where two 1×1 convolutions are computed at once without
+    /// workgroup memory; 0 if they never are.
+    pub mlp_sums: usize,
+    /// Outputs of a row that an invocation of a depthwise convolution computes at most.
+    pub row: usize,
+    /// Whether shaders have their short loops written out: for drivers whose compilers do not unroll them.
+    pub unrolled: bool,
     /// What was tuned: it goes before what the fields above say.
     pub choices: Arc<Choices>,
 }
@@ -53,24 +62,24 @@ impl Default for Target {
             subgroup: 0,
             invocations: 4096,
             sums: 32,
+            winograd: false,
+            mlp_sums: 340,
+            row: 14,
+            unrolled: false,
             choices: Arc::default(),
         }
     }
 }
 
 impl Target {
-    /// For software drivers (lavapipe, llvmpipe, SwiftShader): the fewer loads to a multiply, the
-    /// better, however few invocations there are and however many registers that would take. Some of
-    /// them execute loads from buffers invocation by invocation, loads from textures for several at once.
+    /// For software drivers of which nothing is known.
     pub fn software() -> Self {
-        let (activations, weights) = (Storage::Texture, Storage::Texture);
-        Target { activations, weights, software: true, invocations: 0, sums: 112, ..Target::default() }
+        Target::for_software("", [""; 2], 0)
     }
 
-    /// For software drivers whose subgroups always have so many invocations (4 or 8): loads of
-    /// weights, shared within a subgroup, cost a fraction there, so smaller tiles do, which compile in a
-    /// tenth of the time.
+    /// The same for those whose subgroups always have so many invocations (4 or 8): loads of weights,
+    /// shared within a subgroup, cost a fraction there.
     pub fn software_with_subgroups(invocations: u32) -> Self {
-        Target { subgroup: invocations, sums: 64, ..Target::software() }
+        Target::for_software("", [""; 2], invocations)
     }
 }

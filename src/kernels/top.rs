@@ -48,7 +48,8 @@ pub fn top_step(output: &Output, batch: usize) -> Option<(Step, TopRecord)> {
     let grid = [record.groups as u32, u32::try_from(batch).ok()?, 1];
     let bindings = vec![Binding::Tensor(output.tensor), Binding::Best];
     let formats = vec![Format::HOST; bindings.len()];
-    let step = Step { node: "top".into(), kernel: &KERNEL, constants, tile: None, bindings, formats, grid, macs: 0 };
+    let (node, unrolled) = ("top".into(), false);
+    let step = Step { node, kernel: &KERNEL, constants, tile: None, bindings, formats, grid, macs: 0, unrolled };
     Some((step, record))
 }
 

@@ -37,10 +37,10 @@ pub(super) fn takes(conv: &Conv2d, params: &Params) -> bool {
 }
 
 /// Whether it is taken where nothing was tuned: on software drivers, whose time goes by the number of
-/// loads and multiplications, if subgroups share the loads of weights; without, Mesa takes three times as
+/// loads and multiplications, if subgroups share the loads of weights; without, drivers take three times as
 /// long for the product. On GPUs it is unmeasured, and three dispatches cost more than one.
 pub(super) fn pays(planes: [usize; 2], target: &Target) -> bool {
-    target.software && target.subgroup > 0 && planes.iter().all(|planes| *planes >= MIN_PLANES)
+    target.winograd && planes.iter().all(|planes| *planes >= MIN_PLANES)
 }
 
 pub(super) fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {

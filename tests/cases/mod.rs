@@ -42,10 +42,16 @@ impl Case {
     }
 }
 
-/// What plans may be made for: every kind of memory, with and without a GPU's workgroup memory.
+/// What plans may be made for: every kind of memory, with and without a GPU's workgroup memory, once with
+/// loops written out.
 pub fn targets() -> [Target; 4] {
     let (gpu, software) = (Target::default(), Target::software());
-    [gpu.clone(), software.clone(), Target { software: false, ..software }, Target { software: true, ..gpu }]
+    [
+        gpu.clone(),
+        software.clone(),
+        Target { software: false, ..software },
+        Target { software: true, unrolled: true, ..gpu },
+    ]
 }
 
 /// The two kinds of memory with 16-bit floats.

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use foveate::gpu::{Backend, DeviceRequest, GpuContext, select_adapter};
 use pollster::block_on;
 
-/// One device per backend, Vulkan and GL on Linux; elsewhere whatever the system has. Tests share
-/// them. Without any the caller's loop is empty, after a loud word; with `REQUIRE_GPU=1` that is a
+/// One device per backend, Vulkan and GL on Linux; elsewhere whatever the system has. `TEST_ADAPTER` names
+/// another one than llvmpipe. Tests share them. Without any the caller's loop is empty, after a loud word; with `REQUIRE_GPU=1` that is a
 /// failure.
 ///
 /// Tests that ask take turns: wgpu panics when two threads use a GL device and one waits for a second.
@@ -37,7 +37,8 @@ pub fn fresh() -> Option<GpuContext> {
 }
 
 fn open(backend: Option<Backend>) -> Option<GpuContext> {
-    let software = DeviceRequest::Named("llvmpipe".to_owned());
+    let named = std::env::var("TEST_ADAPTER").unwrap_or_else(|_| "llvmpipe".to_owned());
+    let software = DeviceRequest::Named(named);
     let found = block_on(async {
         let choice = match select_adapter(&software, backend).await {
             Ok(choice) => choice,

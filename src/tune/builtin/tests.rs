@@ -29,7 +29,8 @@ fn graphs() -> Vec<Graph> {
 /// not take the tile, or there is no such kernel.
 fn stale(choices: &Choices, graphs: &[Graph]) -> Vec<String> {
     let mut used = BTreeSet::new();
-    let targets = [Target::software(), Target::software_with_subgroups(4), Target::software_with_subgroups(8)];
+    let gl = Target::for_software("gl", ["llvmpipe", ""], 0);
+    let targets = [gl, Target::software_with_subgroups(8)];
     for (graph, target) in graphs.iter().flat_map(|graph| targets.iter().map(move |target| (graph, target))) {
         let target = Target { choices: Arc::new(choices.clone()), ..target.clone() };
         let plan = Plan::for_target(graph, 1, &[], target).unwrap();
