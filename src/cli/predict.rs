@@ -73,12 +73,18 @@ pub fn run(args: &Predict) -> Outcome {
         [] => predict::devices()?,
         names => names.iter().map(|name| predict::device(name)).collect::<Result<_>>()?,
     };
-    let model = in_format(source::load(&args.model)?, args.precision.into())?;
-    let demand = demand(&model, args.precision.into(), args.batch)?;
+    let precision = args.precision.named().ok_or_else(|| {
+        Error::argument(
+            "--precision auto is decided on a device, and predictions are of devices that are not here: \
+                         name f32, f16, w8 or w8a8",
+        )
+    })?;
+    let model = in_format(source::load(&args.model)?, precision)?;
+    let demand = demand(&model, precision, args.batch)?;
     let measured = efficiencies(args, &model)?;
     let predictions: Vec<Prediction> = peaks.iter().map(|on| predict::predict(&demand, on, &measured)).collect();
     let reference = predict::core_ml_on_iphone12(model.name()).filter(|_| args.batch == 1);
-    let precision = &Precision::from(args.precision).to_string();
+    let precision = &precision.to_string();
     if args.json {
         let line = Line {
             schema_version: 2,

@@ -52,8 +52,6 @@ pub type OnStage<'a> = &'a mut dyn FnMut(Stage, usize, usize);
 #[derive(Clone, Debug)]
 pub struct Quantizer {
     pub(super) network: LoadedModel,
-    /// How long the model that is quantised took to load.
-    pub(super) loading: std::time::Duration,
     pub(super) options: Options,
     pub(super) set: Option<Arc<CalibrationSet>>,
     pub(super) observed: Option<Observed>,
@@ -99,7 +97,6 @@ impl Quantizer {
         weights::separate(&mut network.graph)?;
         let mut quantizer = Quantizer {
             network,
-            loading: model.loading(),
             options,
             set: set.map(Arc::new),
             observed: None,
