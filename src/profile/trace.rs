@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::spans::{Span, spans};
 use super::{Layer, Profile};
 
-/// Every [span](super::spans) as a complete event; steps say what they are made of.
+/// Every [span](super::Span) as a complete event; steps say what they are made of.
 pub fn trace(profile: &Profile) -> String {
     let device = &profile.device;
     let process = format!("{}, {}, batch {}, {}", profile.model, profile.precision, profile.batch, device.name);
