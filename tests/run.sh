@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what is missing and passes every test, GPU tests included:
-#   bash tests/run.sh           tests, and the check of the wasm build
+#   bash tests/run.sh           tests, the check of the wasm build, and the browser package in Chromium
 #   bash tests/run.sh --lint    formatting, clippy and docs first
 # On Debian and Ubuntu the software GPU drivers are installed with apt-get; elsewhere this says
 # what to install.
@@ -54,3 +54,6 @@ REQUIRE_GPU=1 cargo test --locked
 
 say "wasm build"
 bash tests/wasm.sh check
+
+say "browser package"
+bash tests/web.sh

@@ -100,13 +100,29 @@ impl Sum<'_> {
 
     /// `P` pixels × `V` vectors.
     #[inline(always)]
-    fn tile<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(self, simd: S) {
+    fn tile<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(mut self, simd: S) {
+        if cfg!(target_arch = "wasm32") && V == 4 {
+            // Browsers have sixteen registers of four floats on most machines: all sums at once would fill them.
+            self.part::<S, V, 2, P, STRIDE>(simd, 0);
+            self.part::<S, V, 2, P, STRIDE>(simd, 2);
+        } else {
+            self.part::<S, V, V, P, STRIDE>(simd, 0);
+        }
+    }
+
+    /// The `W` vectors from `first` on.
+    #[inline(always)]
+    fn part<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
+        &mut self,
+        simd: S,
+        first: usize,
+    ) {
         let Taps { kernel, planes, last, plane_len, pitch, .. } = *self.taps;
         let (panel, _) = S::as_simd_f32s(bytemuck::cast_slice(self.panel));
         let (mut panel, _) = panel.as_chunks::<V>();
         let begins = self.rows.start == 0;
-        let mut sums = [[simd.splat_f32s(0.0); V]; P];
-        for row in self.rows {
+        let mut sums = [[simd.splat_f32s(0.0); W]; P];
+        for row in self.rows.clone() {
             let (plane, ky) = (row / kernel[0], row % kernel[0]);
             let channels = if plane + 1 < planes { LANES } else { last };
             let row = self.start + plane * plane_len + ky * pitch;
@@ -115,13 +131,13 @@ impl Sum<'_> {
                 let (weights, rest) = panel.split_at(channels);
                 panel = rest;
                 for (i, weights) in weights.iter().enumerate() {
-                    sums = products::<S, V, P, STRIDE>(simd, x, i, weights, sums);
+                    sums = products::<S, V, W, P, STRIDE>(simd, x, i, weights, first, sums);
                 }
             }
         }
-        let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(self.totals));
+        let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(&mut *self.totals));
         for (totals, sums) in totals.as_chunks_mut::<V>().0.iter_mut().zip(sums) {
-            for (total, sum) in totals.iter_mut().zip(sums) {
+            for (total, sum) in totals[first..].iter_mut().zip(sums) {
                 *total = if begins { sum } else { simd.add_f32s(*total, sum) };
             }
         }
@@ -131,17 +147,18 @@ impl Sum<'_> {
 /// Adds the products of one input channel. The lane is a remainder: with an index whose bound is known,
 /// LLVM unrolls the caller's loop and runs out of registers.
 #[inline(always)]
-fn products<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(
+fn products<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
     simd: S,
     x: &[Block],
     lane: usize,
     weights: &[S::f32s; V],
-    mut sums: [[S::f32s; V]; P],
-) -> [[S::f32s; V]; P] {
+    first: usize,
+    mut sums: [[S::f32s; W]; P],
+) -> [[S::f32s; W]; P] {
     for p in 0..P {
         let x = simd.splat_f32s(x[p * STRIDE].0[lane % LANES]);
-        for v in 0..V {
-            sums[p][v] = simd.mul_add_e_f32s(x, weights[v], sums[p][v]);
+        for w in 0..W {
+            sums[p][w] = simd.mul_add_e_f32s(x, weights[first + w], sums[p][w]);
         }
     }
     sums
