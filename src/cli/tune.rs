@@ -105,6 +105,9 @@ struct Line<'a> {
 }
 
 pub fn run(args: &Tune) -> Done {
+    if args.precision == Format::Auto && args.output.is_some() {
+        return Err(Error::argument("a table of tiles and kernels (--output) comes of tuning in f32 or f16").into());
+    }
     args.output.as_ref().map_or(Ok(()), |file| output::check(file, args.force))?;
     // Everything that may be wrong with the models is said before anything is measured.
     let models = models(args)?;
@@ -116,9 +119,6 @@ pub fn run(args: &Tune) -> Done {
         store.remove(&device);
     }
     if args.precision == Format::Auto {
-        if args.output.is_some() {
-            return Err(Error::argument("a table of tiles and kernels (--output) comes of tuning in f32 or f16").into());
-        }
         return formats::run(args, &models, &context, &mut store);
     }
     let mut changes = Choices::default();
