@@ -9,14 +9,15 @@ use crate::kernels::{Choices, Target};
 use crate::plan::Plan;
 use crate::{DeviceChoice, Model, Session};
 
-/// The software driver; without it the caller's test is skipped, with `REQUIRE_GPU=1` that is a failure.
+/// The software driver (llvmpipe, or what `TEST_ADAPTER` names); without it the caller's test is skipped, with `REQUIRE_GPU=1` that is a failure.
 fn context() -> Option<GpuContext> {
     open(cfg!(target_os = "linux").then_some(Backend::Vulkan))
 }
 
 fn open(backend: Option<Backend>) -> Option<GpuContext> {
     let opened = block_on(async {
-        let choice = select_adapter(&DeviceRequest::Named("llvmpipe".to_owned()), backend).await?;
+        let named = std::env::var("TEST_ADAPTER").unwrap_or_else(|_| "llvmpipe".to_owned());
+        let choice = select_adapter(&DeviceRequest::Named(named), backend).await?;
         GpuContext::request(&choice).await
     });
     if let Err(error) = &opened {
@@ -73,20 +74,37 @@ fn every_unit_of_a_network_can_be_checked_and_is_right() {
 }
 
 /// Every kernel that computes a layer, on every shape that the networks have (maps of a picture of 64², all
-/// channels), on each software driver, planned for GPUs and for it. Takes hours for all networks:
+/// channels), on each software driver, planned for GPUs and for it. One to three minutes of processor time for a
+/// network, hours for all:
 /// `NETWORKS=repvgg-a0,repnext-m1 cargo test --lib every_shape -- --ignored --nocapture`, or `NETWORKS=all`.
+///
+/// On another driver, whose loops are written out: `VK_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json
+/// TEST_ADAPTER=swiftshader` before it.
 #[test]
-#[ignore = "takes hours; NETWORKS names the networks"]
+#[ignore = "takes minutes for each network; NETWORKS names them"]
 fn every_kernel_computes_every_shape_of_the_networks() {
     let named = std::env::var("NETWORKS").expect("NETWORKS: `all`, or names with commas between them");
     let all = || crate::models::names().map(str::to_owned).collect::<Vec<_>>();
     let names = if named == "all" { all() } else { named.split(',').map(str::to_owned).collect() };
+    sweep(names, &[Backend::Vulkan, Backend::Gl]);
+}
+
+/// The cheapest slice of it.
+#[test]
+#[cfg(target_os = "linux")]
+fn every_kernel_computes_every_shape_of_one_network() {
+    if context().is_some() {
+        sweep(vec!["mobileone-s0".to_owned()], &[Backend::Vulkan]);
+    }
+}
+
+fn sweep(names: Vec<String>, backends: &[Backend]) {
     let mut seen = BTreeSet::new();
     for name in names {
         let model = Model::random(&name, 1, false).unwrap().with_input_size(64, 64).unwrap();
         let reference = Reference::new(model.graph(), 1, 0).unwrap();
-        for backend in [Backend::Vulkan, Backend::Gl] {
-            let Some(context) = open(Some(backend)) else { continue };
+        for backend in backends {
+            let Some(context) = open(Some(*backend)) else { continue };
             let mut checked = 0;
             for target in [Target::default(), context.target()] {
                 let space = Space::new(model.graph(), 1, &target).unwrap();

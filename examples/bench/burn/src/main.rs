@@ -70,7 +70,7 @@ fn time() -> Outcome<()> {
 fn open(wanted: &str) -> Outcome<(Device, WgpuSetup)> {
     use DeviceKind::*;
     let mut seen = Vec::new();
-    for kind in [DefaultDevice, DiscreteGpu(0), DiscreteGpu(1), IntegratedGpu(0), VirtualGpu(0), Other(0), Cpu] {
+    for kind in [DefaultDevice, DiscreteGpu(0), DiscreteGpu(1), IntegratedGpu(0), VirtualGpu(0), Cpu] {
         let Ok((device, setup)) = Device::wgpu_options().device_kind(kind).init_with_setup() else { continue };
         let name = setup.adapter.get_info().name;
         if name.to_lowercase().contains(wanted) {
