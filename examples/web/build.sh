@@ -13,10 +13,10 @@ say() { printf '%s\n' "$*" >&2; }
 say "compiling"
 bash tests/wasm.sh package
 say "making bindings"
-cargo build --quiet --locked --profile web -p foveate-bindgen --target-dir $folder
+cargo build --quiet --locked --release -p foveate-bindgen --target-dir $folder
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
-$folder/web/foveate-bindgen $folder/$target/web/foveate.wasm "$made"
+$folder/release/foveate-bindgen $folder/$target/web/foveate.wasm "$made"
 
 # wasm-opt from where it is, else from npm, kept beside what was compiled.
 optimiser() {
