@@ -53,7 +53,7 @@ fn shaders_in_f32() -> BTreeMap<String, Step> {
 fn integers(cases: &[Case], shaders: &mut BTreeMap<String, Step>) {
     for case in cases {
         let program = quantized::lowered(case);
-        for target in [Target::default(), Target::software()] {
+        for target in [Target::default(), Target::software(), Target::for_software("webgpu", ["", ""], 0)] {
             let plan =
                 Plan::for_program(&program, case.input.shape()[0], &[], target).expect("every case can be planned");
             shaders.extend(plan.steps.iter().map(|step| (step.shader(), step.clone())));
