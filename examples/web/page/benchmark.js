@@ -1,6 +1,6 @@
 // "Benchmark this machine": times networks one after the other and hands out a record of it.
+import { described } from "./adapter.js";
 import { element, made } from "./elements.js";
-import { deviceName } from "./facts.js";
 import { load } from "./model.js";
 import { show as showProblem } from "./problem.js";
 import { record, result } from "./record.js";
@@ -25,17 +25,10 @@ const frames = () =>
     return createImageBitmap(data);
   }));
 
-/** Whether the browser's WebGPU is played by the CPU. */
-async function software(device) {
-  if (device.kind !== "webgpu") return false;
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return Boolean(adapter?.info?.isFallbackAdapter ?? adapter?.isFallbackAdapter) || /swiftshader|llvmpipe|lavapipe/i.test(device.name + device.driver);
-}
-
 /** One network by its choice. Stopped half-way, it gives what there is, with why. */
 async function measure(choice, pictures, signal, onProgress) {
   const session = await load(choice, { signal, onProgress: ({ stage }) => onProgress(0, stage) });
-  const times = { gpu: [], run: [], total: [], software: await software(session.device) };
+  const times = { gpu: [], run: [], total: [], ...(await described(session.device)) };
   try {
     let at = 0;
     const once = async (gpuTime = false) => {
@@ -119,7 +112,7 @@ function summarise(record) {
   const list = made("ul", "", "small");
   for (const { model, precision, device, clocks } of record.results) {
     const ms = quantile(sort(clocks.end_to_end.us), 0.5) / 1000;
-    list.append(made("li", `${model} in ${precision} on ${device.kind === "gpu" ? `WebGPU (${device.name})` : deviceName(device)}: ${ms.toFixed(2)} ms end to end, median of ${clocks.end_to_end.us.length}`));
+    list.append(made("li", `${model} in ${precision} on ${device.kind === "gpu" ? "WebGPU" : "the CPU"}: ${ms.toFixed(2)} ms end to end, median of ${clocks.end_to_end.us.length}`));
   }
   const said = made("p", record.complete ? "Downloaded " : "Not complete; downloaded what there is: ");
   said.append(link, ".");

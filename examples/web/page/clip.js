@@ -42,7 +42,7 @@ export async function openClip() {
   };
   const draw = (now) => {
     // A page that was hidden goes on where it was.
-    if (!paused) time += Math.min(now - (last ?? now), 100);
+    if (!paused && last !== undefined) time += Math.min(now - last, 100);
     last = now;
     const [at, into] = [Math.floor(time / STAYS), time % STAYS];
     const [image, next] = [images[at % images.length], images[(at + 1) % images.length]];
@@ -51,7 +51,7 @@ export async function openClip() {
     if (fading && !still.matches) paint(next, 0, fading);
     request = requestAnimationFrame(draw);
   };
-  draw(performance.now());
+  draw();
 
   return {
     name: "clip",

@@ -1,11 +1,12 @@
 // What there is to know of network and device, in words.
-import { FoveateError } from "../pkg/index.js";
+import { described } from "./adapter.js";
 import { element, made } from "./elements.js";
 
+/** Why there is no WebGPU: in short, and what to do about it. */
 const NOTES = {
-  "no-webgpu": "CPU: this browser has no WebGPU",
-  "insecure-context": "CPU: no WebGPU on a page that is not secure",
-  "no-adapter": "CPU: WebGPU found no GPU",
+  "no-webgpu": ["CPU: this browser has no WebGPU", "Chrome and Edge from 113, Safari from 26 and Firefox from 141 have it."],
+  "insecure-context": ["CPU: no WebGPU on an insecure page", "Open it over https:// or from http://localhost."],
+  "no-adapter": ["CPU: WebGPU found no GPU", "Turn on hardware acceleration in the browser's settings and update the graphics driver."],
 };
 
 const count = (value) => {
@@ -14,16 +15,18 @@ const count = (value) => {
 };
 const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
 
-/** In one line: kind, and name where browsers tell. */
-export const deviceName = ({ kind, name, driver }) =>
-  kind === "cpu" ? "CPU, in WebAssembly" : ["WebGPU", name, driver].filter(Boolean).join(" · ");
+let turn = 0;
 
-export function show(info) {
+/** Shows a session's. `choice` is what was asked for. */
+export async function show(info, choice) {
+  const now = ++turn;
   const { device, precisionNote } = info;
-  const hint = device.code ? new FoveateError(device.code, "").hint : "";
-  const short = device.kind === "cpu" ? (NOTES[device.code] ?? "CPU") : "";
+  const { name, software } = await described(device);
+  if (now !== turn) return;
+  const reason = device.kind === "webgpu" && choice.device === "webgpu" ? "As asked for" : device.reason;
+  const [short, hint] = NOTES[device.code] ?? [device.kind === "cpu" ? "CPU" : "", ""];
   const facts = [
-    ["Device", deviceName(device), [device.kind === "cpu" && device.code ? "The CPU takes the GPU's place." : "", sentence(device.reason), hint]],
+    ["Device", device.kind === "webgpu" ? `WebGPU: ${name}` : name, [sentence(reason), software ? "The CPU plays the GPU here: slow." : hint]],
     ["Network", `${info.model}, ${info.precision}`, [sentence(precisionNote)]],
     ["Size", `${count(info.parameters)} parameters, ${count(info.macs)} multiply-adds, ${info.inputSize.join(" × ")} pixels, ${info.classes} classes`],
     ["Ready after", `${time(info.timing.load)} to read and fuse, ${time(info.timing.compile)} to open the device and compile`],

@@ -108,14 +108,14 @@ async function reload() {
 async function start(choice, signal) {
   element.settings.setAttribute("aria-busy", "true");
   try {
-    const loaded = await model.load(choice, { signal, onProgress: (at) => !signal.aborted && model.progress(at), onRecover: facts.show });
+    const loaded = await model.load(choice, { signal, onProgress: (at) => !signal.aborted && model.progress(at), onRecover: (info) => facts.show(info, choice) });
     if (signal.aborted) {
       loaded.free();
       return undefined;
     }
     session = loaded;
     good = choice;
-    facts.show(session.info);
+    facts.show(session.info, choice);
     look();
     return undefined;
   } catch (error) {

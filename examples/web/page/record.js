@@ -36,8 +36,8 @@ async function machine() {
   };
 }
 
-/** One result. `times` holds milliseconds of every run by three clocks; `software` whether a CPU plays the GPU. */
-export function result(info, { first, gpu, run, total, software, error }) {
+/** One result. `times` holds milliseconds of every run by three clocks, and what `described` says. */
+export function result(info, { first, gpu, run, total, name, software, error }) {
   const { device, source, timing } = info;
   const webgpu = device.kind === "webgpu";
   return {
@@ -48,7 +48,7 @@ export function result(info, { first, gpu, run, total, software, error }) {
     batch: 1,
     device: {
       kind: webgpu ? "gpu" : "cpu",
-      name: device.name || (webgpu ? "not told by the browser" : "CPU executor, WebAssembly, 1 thread"),
+      name,
       backend: webgpu ? "webgpu" : "none",
       driver: device.driver || `foveate ${info.version}`,
       software,

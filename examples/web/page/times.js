@@ -5,7 +5,7 @@ import { quantile, sort } from "./stats.js";
 const KEPT = 240;
 const CLOCKS = [
   { key: "gpu", name: "GPU", title: "by the GPU's own clock, one frame in eight", dash: [2, 3], style: "dotted" },
-  { key: "run", name: "Device and back", title: "from handing the frame over to its answer", dash: [], style: "solid" },
+  { key: "run", name: "Wall", title: "from handing the frame over to its answer", dash: [], style: "solid" },
   { key: "total", name: "End to end", title: "from taking the picture to its names", dash: [7, 4], style: "dashed" },
 ];
 const REDRAWN = 100;
@@ -28,7 +28,7 @@ const rows = CLOCKS.map(({ key, name, title, style }) => {
   const cells = Array.from({ length: 3 }, () => made("td", "–"));
   row.append(head, ...cells);
   element.times.tBodies[0].append(row);
-  return { key, cells };
+  return { key, row, cells };
 });
 
 /** Takes a frame's times. A stamped frame took a detour: only the GPU's clock counts. */
@@ -65,12 +65,14 @@ function refresh() {
   }
   drawn = now;
   const quantiles = {};
-  for (const { key, cells } of rows) {
+  for (const { key, row, cells } of rows) {
     const values = samples[key].map(([, value]) => value);
     const sorted = sort(values);
     const shown = values.length ? [values.at(-1), quantile(sorted, 0.5), quantile(sorted, 0.99)] : [];
-    cells.forEach((cell, at) => (cell.textContent = shown[at] === undefined ? "–" : `${ms(shown[at])} ms`));
+    cells.forEach((cell, at) => (cell.textContent = shown[at] === undefined ? "–" : ms(shown[at])));
     quantiles[key] = shown;
+    // Without a clock of its own a device has no row.
+    if (key === "gpu") row.hidden = values.length === 0;
   }
   const seconds = (now - began) / 1000;
   element.rate.textContent = frames > 1 ? `${frames} frames, ${(frames / seconds).toFixed(frames / seconds < 10 ? 1 : 0)} a second` : "";
@@ -98,7 +100,7 @@ function draw(quantiles) {
   // Single frames that took far longer leave the picture at its top.
   const most = Math.max(...Object.values(quantiles).map(([, , p99]) => p99 ?? 0));
   const top = nice(Math.max(most * 1.1, 0.1));
-  const [left, right, upper, lower] = [46, width - 4, 8, height - 8];
+  const [left, right, upper, lower] = [42, width - 4, 8, height - 8];
   const y = (value) => lower - (Math.min(value, top) / top) * (lower - upper);
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "right";
@@ -111,7 +113,7 @@ function draw(quantiles) {
     context.moveTo(left, Math.round(y(part * top)) + 0.5);
     context.lineTo(right, Math.round(y(part * top)) + 0.5);
     context.stroke();
-    context.fillText(part ? `${+(part * top).toPrecision(3)} ms` : "0", left - 6, y(part * top));
+    context.fillText(part ? `${+(part * top).toPrecision(3)}` : "0", left - 6, y(part * top));
   }
   const x = (frame) => right - ((frames - frame) / (KEPT - 1)) * (right - left);
   context.lineJoin = "round";
