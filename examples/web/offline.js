@@ -2,7 +2,7 @@
 // has is never older. Models are kept by the package itself, which checks their hashes.
 const CACHE = "foveate-page-1";
 const START = [
-  "./", "page.css",
+  "index.html", "page.css",
   ...["adapter", "answer", "benchmark", "camera", "clip", "elements", "facts", "loop", "main", "model", "picture", "problem", "record", "stats", "times", "visible"].map((name) => `page/${name}.js`),
   ...["index.js", "host.js", "worker.js", "device.js", "errors.js", "files.js", "frames.js", "gate.js", "foveate.js", "foveate_bg.wasm"].map((name) => `pkg/${name}`),
   ...["cat.jpg", "horse.png", ...["airplane", "automobile", "bird", "deer", "dog", "frog", "ship", "truck"].map((name) => `${name}.png`)].map((name) => `clip/${name}`),
@@ -29,7 +29,8 @@ async function answer(request) {
     if (response.ok) await cache.put(request, response.clone());
     return response;
   } catch (error) {
-    const kept = await cache.match(request, { ignoreSearch: true });
+    const page = request.mode === "navigate" ? "index.html" : undefined;
+    const kept = (await cache.match(request, { ignoreSearch: true })) ?? (page && (await cache.match(page)));
     if (kept) return kept;
     throw error;
   }

@@ -233,7 +233,7 @@ test("a hidden page computes nothing", async () => {
 test("it works offline once it was loaded", async () => {
   await visit(plain, async (page, context) => {
     await answered(page);
-    await page.evaluate(() => navigator.serviceWorker.ready);
+    await page.waitForFunction(() => navigator.serviceWorker.controller);
     await page.waitForFunction(async () => (await caches.keys()).some((name) => name.startsWith("foveate-models")));
     await context.setOffline(true);
     await page.reload();

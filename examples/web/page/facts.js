@@ -23,7 +23,7 @@ export async function show(info, choice) {
   const { device, precisionNote } = info;
   const { name, software } = await described(device);
   if (now !== turn) return;
-  const reason = device.kind === "webgpu" && choice.device === "webgpu" ? "As asked for" : device.reason;
+  const reason = device.kind === "webgpu" && choice.device === "webgpu" ? "As asked for" : device.reason.replace(/; device: .*$/, "");
   const [short, hint] = NOTES[device.code] ?? [device.kind === "cpu" ? "CPU" : "", ""];
   const facts = [
     ["Device", device.kind === "webgpu" ? `WebGPU: ${name}` : name, [sentence(reason), software ? "The CPU plays the GPU here: slow." : hint]],
