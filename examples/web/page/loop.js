@@ -3,14 +3,17 @@ import { visible } from "./visible.js";
 
 /** Every so many frames one is measured by the GPU's own clock, which costs the frame a detour. */
 const GPU_EVERY = 8;
+/** Milliseconds that a frame under way is waited for before its session is freed. */
+const PATIENCE = 2000;
 
 export class Loop {
   #run;
+  #under = Promise.resolve();
   #paused = false;
   #resume;
   #source;
 
-  /** `onAnswer(answer, { alone })` gets every answer; `onProblem(error)` what ended the loop. */
+  /** `onAnswer(answer, { stamped })` gets every answer; `onProblem(error)` what ended the loop. */
   constructor({ onAnswer, onProblem }) {
     this.onAnswer = onAnswer;
     this.onProblem = onProblem;
@@ -37,6 +40,12 @@ export class Loop {
     this.#run = undefined;
   }
 
+  /** Stops, and settles when no frame is under way any more: a video's frames are to be closed by who has them. */
+  async settle() {
+    this.stop();
+    await Promise.race([this.#under, new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  }
+
   pause(on) {
     this.#paused = on;
     this.#source?.pause(on);
@@ -54,7 +63,9 @@ export class Loop {
       const picture = await source.next(signal);
       if (signal.aborted) return;
       const gpuTime = stamps && count % GPU_EVERY === 1;
-      const answer = await session.run(picture, { top: 5, gpuTime, signal });
+      const run = session.run(picture, { top: 5, gpuTime });
+      this.#under = run.catch(() => {});
+      const answer = await run;
       if (signal.aborted) return;
       if (gpuTime && answer.timing.gpu === undefined) stamps = false;
       this.onAnswer(answer, { stamped: gpuTime });

@@ -92,8 +92,9 @@ async function reload() {
   loading?.abort();
   const controller = (loading = new AbortController());
   const choice = model.chosen();
-  release();
   problem.clear();
+  await release();
+  if (controller.signal.aborted) return;
   const failure = await start(choice, controller.signal);
   if (!failure || controller.signal.aborted) return;
   problem.show(failure);
@@ -128,10 +129,11 @@ async function start(choice, signal) {
   }
 }
 
-function release() {
-  loop.stop();
-  session?.free();
+async function release() {
+  const freed = session;
   session = undefined;
+  await loop.settle();
+  freed?.free();
 }
 
 element["use-clip"].addEventListener("click", useClip);
@@ -143,11 +145,19 @@ onPicture((file) => use(() => openPicture(file)));
 model.onChoice(reload);
 onBenchmark({
   choice: model.chosen,
-  release() {
+  async release() {
     loading?.abort();
-    release();
+    element.settings.inert = true;
+    source?.pause(true);
+    await release();
+    answer.clear();
+    times.clear();
   },
-  resume: reload,
+  async resume() {
+    element.settings.inert = false;
+    if (!loop.paused) source?.pause(false);
+    await reload();
+  },
 });
 addEventListener("pagehide", () => {
   source?.stop();

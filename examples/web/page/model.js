@@ -4,17 +4,17 @@ import { element, made } from "./elements.js";
 
 const FILE = "file";
 const STAGES = { fetch: "Fetching", fuse: "Reading and fusing", compile: "Compiling for the GPU" };
-const { model, precision, device } = element;
+const { model, precision, device, arch } = element;
 let file;
 
 /** What the pickers say. */
-export const chosen = () => ({ model: model.value, file, precision: precision.value, device: device.value });
+export const chosen = () => ({ model: model.value, file, precision: precision.value, device: device.value, arch: arch.value.trim() });
 
 /** Has the pickers say something again. */
 export function restore(choice) {
   file = choice.file;
   name();
-  [model.value, precision.value, device.value] = [choice.model, choice.precision, choice.device];
+  [model.value, precision.value, device.value, arch.value] = [choice.model, choice.precision, choice.device, choice.arch];
 }
 
 const sources = {
@@ -26,6 +26,7 @@ const sources = {
 export async function load(choice, { signal, onProgress, onRecover } = {}) {
   const source = (sources[choice.model] ?? (() => ({ random: choice.model, seed: 0 })))(choice);
   const options = { device: choice.device, signal, onProgress, onRecover };
+  if (choice.model === FILE && choice.arch) options.arch = choice.arch;
   if (choice.precision) options.precision = choice.precision;
   return Session.load(source, options);
 }
@@ -44,6 +45,7 @@ export function progress(at) {
 /** Calls back when another choice was made. */
 export function onChoice(changed) {
   for (const picker of [model, precision, device]) picker.addEventListener("change", changed);
+  arch.addEventListener("change", () => model.value === FILE && changed());
   const input = element["model-file"];
   element["open-model"].addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
@@ -82,6 +84,9 @@ export async function listModels() {
     const option = made("option", each);
     option.value = each;
     group.append(option);
+    const known = made("option");
+    known.value = each;
+    element.archs.append(known);
   }
   model.append(group);
 }

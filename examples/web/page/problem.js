@@ -18,6 +18,6 @@ export function clear() {
 /** An error of the page's own. */
 export const problem = (code, message, hint, cause) => new FoveateError(code, message, { hint, cause });
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 element["problem-close"].addEventListener("click", clear);
