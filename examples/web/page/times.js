@@ -113,7 +113,7 @@ function draw(quantiles) {
     context.moveTo(left, Math.round(y(part * top)) + 0.5);
     context.lineTo(right, Math.round(y(part * top)) + 0.5);
     context.stroke();
-    context.fillText(part ? `${+(part * top).toPrecision(3)}` : "0", left - 6, y(part * top));
+    if (most) context.fillText(part ? `${+(part * top).toPrecision(3)}` : "0", left - 6, y(part * top));
   }
   const x = (frame) => right - ((frames - frame) / (KEPT - 1)) * (right - left);
   context.lineJoin = "round";
