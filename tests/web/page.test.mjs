@@ -1,11 +1,13 @@
 // The demo page, as its users meet it.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
+import { promisify } from "node:util";
 import { launch } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
-const CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"];
+const CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream=device-count=2"];
 const CLIP = ["cat", "ship", "horse", "frog", "airplane", "dog", "automobile", "deer", "truck", "bird"];
 const pkg = "/page/pkg/";
 let server, gpu, plain;
@@ -13,7 +15,7 @@ let server, gpu, plain;
 before(async () => {
   // The page finds the package beside it, wherever that was built.
   server = await serve({ [pkg]: process.env.WEB_PKG, "/page/": "examples/web", "/assets/": "assets" });
-  [gpu, plain] = await Promise.all([launch({ args: CAMERA }), launch({ webgpu: false })]);
+  [gpu, plain] = await Promise.all([launch({ args: CAMERA }), launch({ webgpu: false, args: ["--host-resolver-rules=MAP insecure.test 127.0.0.1"] })]);
 });
 
 after(async () => {
@@ -22,18 +24,17 @@ after(async () => {
 });
 
 /** The page, opened; `work` is given it. Nothing may be said on its console, nothing asked of other servers. */
-async function visit(browser, work, { init, expected = [], ...options } = {}) {
+async function visit(browser, work, { origin = server.origin, expected = [], ...options } = {}) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
   const said = [], elsewhere = [];
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
   page.on("pageerror", (error) => said.push(String(error)));
   context.on("request", (request) => {
-    if (!request.url().startsWith(server.origin) && /^(http|ws)/.test(request.url())) elsewhere.push(request.url());
+    if (!request.url().startsWith(origin) && /^(http|ws)/.test(request.url())) elsewhere.push(request.url());
   });
-  if (init) await page.addInitScript(init);
   try {
-    await page.goto(`${server.origin}/page/index.html`);
+    await page.goto(`${origin}/page/index.html`);
     await work(page, context);
     assert.deepEqual(said.filter((text) => !expected.some((one) => one.test(text))), []);
     assert.deepEqual(elsewhere, []);
@@ -100,11 +101,24 @@ test("a fake camera on WebGPU: frames, times by three clocks, choice, and no tra
     await answered(page);
     await page.waitForFunction(() => [...document.querySelectorAll("#times tbody tr")].slice(1).every((row) => row.cells[2].textContent !== "–"));
     assert.ok(await page.isVisible("#cameras"));
-    assert.ok((await page.locator("#cameras option").count()) >= 1);
-    assert.equal(await page.inputValue("#cameras"), await page.evaluate(() => tracks[0].getSettings().deviceId));
-    await page.click("#use-clip");
+    const choices = await page.locator("#cameras option").evaluateAll((options) => options.map(({ value }) => value));
+    assert.equal(choices.length, 2);
+    const first = await page.inputValue("#cameras");
+    assert.equal(first, await page.evaluate(() => tracks[0].getSettings().deviceId));
+    const second = choices.find((choice) => choice !== first);
+    await page.selectOption("#cameras", second);
+    await page.waitForFunction((second) => globalThis.tracks[1]?.getSettings().deviceId === second, second);
+    await answered(page);
+    assert.equal(await page.inputValue("#cameras"), second);
+    assert.deepEqual(await page.evaluate(() => tracks.map((track) => track.readyState)), ["ended", "live"]);
+    // One that does not open leaves the clip, and says why.
+    await page.evaluate(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotReadableError"));
+    });
+    await page.selectOption("#cameras", first);
+    assert.match((await problem(page)).what, /in use/);
     await page.waitForSelector("#use-clip[aria-pressed=true]");
-    assert.deepEqual(await page.evaluate(() => tracks.map((track) => track.readyState)), ["ended"]);
+    assert.deepEqual(await page.evaluate(() => tracks.map((track) => track.readyState)), ["ended", "ended"]);
     assert.ok(await page.isHidden("#camera-choice"));
   }, { permissions: ["camera"] });
 });
@@ -171,6 +185,13 @@ test("models and precisions are switched; a bad file is refused with its hint, a
     await page.waitForFunction(() => document.querySelector("#facts").textContent.includes("qarepvgg-cifar, f32"));
     assert.equal(await page.inputValue("#model"), "file");
     await answered(page);
+    await page.selectOption("#precision", "w8a8");
+    const refused = await problem(page);
+    assert.ok(refused.code && refused.hint.length > 20, JSON.stringify(refused));
+    await page.selectOption("#model", "repnext-m0");
+    await page.waitForFunction(() => document.querySelector("#facts").textContent.includes("repnext-m0, f32"));
+    assert.match(await page.textContent("#meaning"), /random/);
+    await answered(page);
     // One worker is left of all those sessions.
     assert.equal(page.workers().length, 1);
   });
@@ -206,11 +227,24 @@ for (const [where, on] of [["cpu", () => plain], ["webgpu", () => gpu]]) {
       assert.deepEqual([all.summary.n, all.summary.min, all.summary.max], [sorted.length, sorted[0], sorted.at(-1)]);
       assert.ok(all.summary.p50 <= all.summary.p90 && all.summary.p90 <= all.summary.p99);
       if (where === "cpu") assert.equal(result.clocks.gpu, null);
+      // What reads it is the native program, where that is at hand.
+      if (process.env.WEB_FOVEATE) await promisify(execFile)(process.env.WEB_FOVEATE, ["report", await file.path(), "-o", `${await file.path()}.html`]);
       // And it goes on.
       await answered(page);
     }, { acceptDownloads: true });
   });
 }
+
+test("an insecure page works on the CPU, and says why there is no WebGPU and no camera", async () => {
+  await visit(plain, async (page) => {
+    await answered(page);
+    assert.equal(await page.evaluate(() => isSecureContext), false);
+    assert.match(await page.textContent("#stage-note"), /insecure/);
+    assert.match(await page.textContent("#facts"), /https:/);
+    await page.click("#use-camera");
+    assert.equal((await problem(page)).code, "insecure-context");
+  }, { origin: server.origin.replace("127.0.0.1", "insecure.test") });
+});
 
 test("a hidden page computes nothing", async () => {
   await visit(plain, async (page) => {

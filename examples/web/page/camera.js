@@ -51,6 +51,9 @@ export async function openCamera({ id, onEnd } = {}) {
       else video.play().catch(() => {});
     },
     stop,
+    get ended() {
+      return track.readyState === "ended";
+    },
   };
 }
 

@@ -35,7 +35,10 @@ async function use(open) {
   try {
     opened = await open();
   } catch (error) {
-    if (turn === opening) problem.show(error);
+    if (turn !== opening) return;
+    // A camera that made room for another that does not open.
+    if (source?.ended) await useClip();
+    problem.show(error);
     return;
   }
   if (turn !== opening) {
@@ -147,6 +150,7 @@ onBenchmark({
   choice: model.chosen,
   async release() {
     loading?.abort();
+    model.progress();
     element.settings.inert = true;
     source?.pause(true);
     await release();
