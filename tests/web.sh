@@ -35,5 +35,5 @@ done
 $foveate classify "${pictures[@]}" --model $made/int8.safetensors --device cpu --json --logits >$made/w8a8.jsonl
 node tests/web/expected.mjs $made >$made/expected.json
 
-export CHROMIUM WEB_NODE=$PWD/$tools WEB_PKG=$PWD/$pkg WEB_MADE=$PWD/$made WEB_EXPECTED=$PWD/$made/expected.json
+export CHROMIUM WEB_FOVEATE=$PWD/$foveate WEB_NODE=$PWD/$tools WEB_PKG=$PWD/$pkg WEB_MADE=$PWD/$made WEB_EXPECTED=$PWD/$made/expected.json
 node --test --test-concurrency=1 --test-timeout=300000 tests/web/*.test.mjs
