@@ -221,7 +221,10 @@ impl<S: Fn(Event)> Work<S> {
             model: self.model.as_ref().map_or_else(String::new, |(model, named)| format!("{} ({named})", model.name())),
             precision: session.precision(),
             note: session.precision_note().map(str::to_owned),
-            device: session.device().to_string(),
+            device: match &self.place {
+                Place::Shared(..) => session.device().name.clone(),
+                Place::Cpu => "CPU executor".to_owned(),
+            },
             layers: stages(graph),
             took: timing.load + timing.compile,
         })

@@ -98,6 +98,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
 
     // Pictures and scenes wait for the network, so that each frame is classified; a camera does not.
     let waits = !matches!(args.source, Spec::Camera(_));
+    let of_many = matches!(&args.source, Spec::Path(path) if path.is_dir());
     let gate = Arc::new(Gate::default());
     let (opens, say) = (gate.clone(), send);
     let outlets = Outlets {
@@ -119,10 +120,8 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
     while (runs.len() as u64) < frames.get() {
         match receive(&messages, PATIENCE)? {
             Message::Source(Said::Opened(name)) => source = name,
-            // One damaged picture among others is said and passed by; with nothing else, it is the end.
-            Message::Source(Said::Failed(reason)) if waits && feed.delivered() > 0 => {
-                eprintln!("{reason}");
-            }
+            // One damaged picture of a folder is said and passed by.
+            Message::Source(Said::Failed(reason)) if of_many && feed.delivered() > 0 => eprintln!("{reason}"),
             Message::Source(Said::Failed(reason)) => return Err(reason),
             Message::Of(Event::Classified(classified)) => {
                 runs.push(classified.times);

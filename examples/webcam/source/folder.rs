@@ -16,16 +16,16 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The files of a folder, by name; what is no picture is said when its turn comes.
+    /// The pictures of a folder, by name; a damaged one is said when its turn comes.
     pub fn open(path: &Path, pace: Pace) -> Result<Folder, String> {
         let fail = |e: std::io::Error| format!("cannot read the folder {}: {e}", path.display());
         let entries = std::fs::read_dir(path).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
         let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-        files.retain(|path| path.is_file() && !hidden(path));
+        files.retain(|path| path.is_file() && !hidden(path) && is_named_as_picture(path));
         files.sort();
         if files.is_empty() {
-            return Err(format!("the folder {} holds no files; put pictures in it", path.display()));
+            return Err(format!("the folder {} holds no pictures", path.display()));
         }
         Ok(Folder { files, at: 0, pace, last: None })
     }
@@ -43,6 +43,11 @@ impl Folder {
         }
         self.last.as_ref().map(|(_, picture)| picture).ok_or_else(|| "no picture".to_owned())
     }
+}
+
+/// Whether a file's name ends as those of pictures do that can be decoded.
+fn is_named_as_picture(path: &Path) -> bool {
+    image::ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled())
 }
 
 impl Source for Folder {

@@ -228,8 +228,10 @@ fn status(ui: &mut egui::Ui, view: &View) {
         }
         ui.label(RichText::new(&view.source).weak());
         ui.separator();
-        ui.label(RichText::new(format!("drawn by {}", view.drawn_by)).weak());
-        ui.separator();
+        if view.ready.as_ref().is_some_and(|ready| !view.drawn_by.starts_with(&ready.device)) {
+            ui.label(RichText::new(format!("drawn by {}", view.drawn_by)).weak());
+            ui.separator();
+        }
         ui.label(RichText::new("? for help").weak());
     });
 }
