@@ -223,6 +223,13 @@ pub async fn select_adapter_of(
     Ok(choice)
 }
 
+impl AdapterChoice {
+    /// The adapter itself, for what else the program does with it.
+    pub fn adapter(&self) -> &wgpu::Adapter {
+        &self.adapter
+    }
+}
+
 /// Position and reason of the adapter to take.
 fn select(
     all: &[&AdapterSummary],

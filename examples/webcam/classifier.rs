@@ -1,0 +1,287 @@
+//! The thread that runs the network: the newest frame, one at a time.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use foveate::features::{Style, draw_grid, stages};
+use foveate::{DeviceChoice, Error, Model, Picture, PictureSource, Precision, Result, Session, Top, wgpu};
+use pollster::block_on;
+
+use crate::feed::Shot;
+use crate::latency::Times;
+use crate::models::Named;
+use crate::newest::Newest;
+
+/// Best classes that are asked for.
+const LABELS: usize = 5;
+/// How long an order may have to wait while no frames come.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Channels of a layer that are drawn.
+const CHANNELS: usize = 36;
+
+/// Where the network runs.
+#[derive(Clone)]
+pub enum Place {
+    /// On the device that the window draws with.
+    Shared(wgpu::Device, wgpu::Queue),
+    /// On the CPU executor.
+    Cpu,
+}
+
+/// What is asked of the classifier.
+pub enum Order {
+    Model(Named),
+    Precision(Precision),
+    /// Draw a layer's maps from now on, or none.
+    Layer(Option<String>),
+    /// Go on there; after a loss.
+    Move(Place),
+}
+
+/// What the classifier says.
+pub enum Event {
+    /// Something takes a while.
+    Busy(String),
+    /// A network is ready.
+    Ready(Box<Ready>),
+    /// What was asked for failed; what ran before runs on.
+    Failed(String),
+    /// A frame was classified.
+    Classified(Classified),
+    /// A layer's maps.
+    Maps(String, Picture),
+    /// The device is gone; nothing runs until it is [moved](Order::Move).
+    Lost(String),
+}
+
+/// A network that is ready.
+pub struct Ready {
+    /// Its name and form of numbers.
+    pub model: String,
+    pub precision: Precision,
+    pub note: Option<String>,
+    /// Where it runs.
+    pub device: String,
+    /// The nodes whose maps can be drawn.
+    pub layers: Vec<String>,
+    /// Milliseconds that loading and compiling took.
+    pub took: f64,
+}
+
+/// What came of a frame.
+pub struct Classified {
+    /// The shot's number.
+    pub number: u64,
+    pub name: Option<String>,
+    pub top: Vec<Top>,
+    pub times: Times,
+}
+
+/// The classifier's end for those who give orders; it ends when this is dropped.
+pub struct Classifier {
+    orders: Sender<Order>,
+}
+
+impl Classifier {
+    /// Starts a thread that loads the model and runs it on what comes into `shots`.
+    pub fn start(
+        place: Place,
+        model: Named,
+        precision: Option<Precision>,
+        shots: Arc<Newest<Shot>>,
+        say: impl Fn(Event) + Send + 'static,
+    ) -> Classifier {
+        let (orders, receive) = channel();
+        std::thread::spawn(move || {
+            let mut work = Work { place, precision, model: None, session: None, layer: None, lost: false, say };
+            work.obey(Order::Model(model));
+            work.run(&receive, &shots);
+        });
+        Classifier { orders }
+    }
+
+    pub fn order(&self, order: Order) {
+        // A thread that ended has said why.
+        let _ = self.orders.send(order);
+    }
+}
+
+struct Work<S> {
+    place: Place,
+    /// What was asked for; what the model holds if nothing was.
+    precision: Option<Precision>,
+    model: Option<(Model, String)>,
+    session: Option<Session>,
+    /// The layer that is drawn, with a session that keeps it.
+    layer: Option<(String, Session)>,
+    lost: bool,
+    say: S,
+}
+
+impl<S: Fn(Event)> Work<S> {
+    fn run(&mut self, orders: &Receiver<Order>, shots: &Newest<Shot>) {
+        loop {
+            loop {
+                match orders.try_recv() {
+                    Ok(order) => self.obey(order),
+                    Err(std::sync::mpsc::TryRecvError::Empty) => break,
+                    Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
+                }
+            }
+            if let Some(shot) = shots.wait(PATIENCE) {
+                self.classify(&shot);
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let done = match order {
+            Order::Model(named) => self.load(&named),
+            Order::Precision(precision) => self.convert(precision),
+            Order::Layer(name) => self.watch(name),
+            Order::Move(place) => self.move_to(place),
+        };
+        if let Err(error) = done {
+            self.report(error);
+        }
+    }
+
+    fn report(&mut self, error: Error) {
+        if let Error::DeviceLost { reason } = error {
+            if !std::mem::replace(&mut self.lost, true) {
+                (self.say)(Event::Lost(reason));
+            }
+        } else {
+            (self.say)(Event::Failed(error.to_string()));
+        }
+    }
+
+    fn load(&mut self, named: &Named) -> Result<()> {
+        (self.say)(Event::Busy(format!("loading {named}")));
+        let model = named.load()?;
+        let session = self.open(&model, self.precision, &[])?;
+        self.model = Some((model, named.to_string()));
+        self.ready(session);
+        Ok(())
+    }
+
+    fn convert(&mut self, precision: Precision) -> Result<()> {
+        let Some((model, _)) = self.model.clone() else { return Ok(()) };
+        (self.say)(Event::Busy(format!("converting to {precision}")));
+        let session = self.open(&model, Some(precision), &[])?;
+        self.precision = Some(precision);
+        self.ready(session);
+        Ok(())
+    }
+
+    fn watch(&mut self, name: Option<String>) -> Result<()> {
+        self.layer = None;
+        let (Some(name), Some((model, _))) = (name, &self.model) else { return Ok(()) };
+        (self.say)(Event::Busy(format!("preparing the maps of {name}")));
+        let session = self.open(model, self.precision, &[&name])?;
+        self.layer = Some((name, session));
+        if let Some(session) = &self.session {
+            (self.say)(Event::Ready(self.described(session)));
+        }
+        Ok(())
+    }
+
+    /// Weights come from the host's copy.
+    fn move_to(&mut self, place: Place) -> Result<()> {
+        (self.place, self.lost, self.layer, self.session) = (place, false, None, None);
+        let Some((model, _)) = self.model.clone() else { return Ok(()) };
+        let session = self.open(&model, self.precision, &[])?;
+        self.ready(session);
+        Ok(())
+    }
+
+    fn open(&self, model: &Model, precision: Option<Precision>, layers: &[&str]) -> Result<Session> {
+        let builder = Session::builder().model(model.clone()).features(layers.iter().copied());
+        let builder = match &self.place {
+            Place::Shared(device, queue) => builder.wgpu(device.clone(), queue.clone()),
+            Place::Cpu => builder.device(DeviceChoice::Cpu),
+        };
+        let builder = precision.into_iter().fold(builder, foveate::SessionBuilder::precision);
+        let mut session = block_on(builder.load())?;
+        block_on(session.stamp_runs(true))?;
+        Ok(session)
+    }
+
+    /// Takes a session into use.
+    fn ready(&mut self, session: Session) {
+        self.layer = None;
+        (self.say)(Event::Ready(self.described(&session)));
+        self.session = Some(session);
+    }
+
+    fn described(&self, session: &Session) -> Box<Ready> {
+        let (graph, timing) = (session.model().graph(), session.timing());
+        Box::new(Ready {
+            model: self.model.as_ref().map_or_else(String::new, |(model, named)| format!("{} ({named})", model.name())),
+            precision: session.precision(),
+            note: session.precision_note().map(str::to_owned),
+            device: match &self.place {
+                Place::Shared(..) => session.device().name.clone(),
+                Place::Cpu => "CPU executor".to_owned(),
+            },
+            layers: stages(graph),
+            took: timing.load + timing.compile,
+        })
+    }
+
+    fn classify(&mut self, shot: &Shot) {
+        if self.lost {
+            return;
+        }
+        if let Err(error) = self.try_classify(shot).and_then(|()| self.draw(shot)) {
+            self.report(error);
+        }
+    }
+
+    fn try_classify(&mut self, shot: &Shot) -> Result<()> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let picture = in_memory(shot, &self.place)?;
+        let landed = block_on(session.submit(&[source(shot, picture.as_ref())?], LABELS)?.wait())?;
+        let gpu = block_on(session.gpu_time())?.map(milliseconds);
+        let times = Times {
+            gpu,
+            wall: milliseconds(landed.submit_to_readback),
+            end_to_end: milliseconds(shot.taken().elapsed()),
+        };
+        let top = landed.answers.into_iter().next().unwrap_or_default();
+        (self.say)(Event::Classified(Classified { number: shot.number, name: shot.name.clone(), top, times }));
+        Ok(())
+    }
+
+    fn draw(&mut self, shot: &Shot) -> Result<()> {
+        let Some((name, session)) = &mut self.layer else { return Ok(()) };
+        let picture = in_memory(shot, &self.place)?;
+        let features = block_on(session.features(source(shot, picture.as_ref())?))?;
+        if let Some(feature) = features.iter().next() {
+            let style = Style { channels: CHANNELS, ..Style::default() };
+            (self.say)(Event::Maps(name.clone(), draw_grid(feature.tensor(), 0, &style)?));
+        }
+        Ok(())
+    }
+}
+
+/// For the CPU executor, which cannot read textures.
+fn in_memory(shot: &Shot, place: &Place) -> Result<Option<Picture>> {
+    match place {
+        Place::Shared(..) => Ok(None),
+        Place::Cpu => shot.frame.to_picture().map(Some),
+    }
+}
+
+fn source<'a>(shot: &'a Shot, picture: Option<&'a Picture>) -> Result<PictureSource<'a>> {
+    match (picture, &shot.on_gpu) {
+        (Some(picture), _) => Ok(PictureSource::Memory(picture)),
+        (None, Some(textured)) => Ok(PictureSource::Texture(&textured.texture)),
+        (None, None) => Err(Error::argument("the frame is neither in memory nor on the GPU")),
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

@@ -1,0 +1,61 @@
+//! What `--model` says, or was dropped on the window.
+
+use std::path::PathBuf;
+
+use foveate::checkpoint::LoadOptions;
+use foveate::{Error, Model, Result, labels};
+
+/// Where a network comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The one in the program.
+    Builtin,
+    /// A checkpoint or model file.
+    File { path: PathBuf, arch: Option<String>, labels: Option<String> },
+    /// A named network with seeded weights: for measuring.
+    Random { name: String },
+}
+
+impl Named {
+    /// # Errors
+    /// Those of [`Model`]'s ways to load, and of the labels' file.
+    pub fn load(&self) -> Result<Model> {
+        match self {
+            Named::Builtin => Model::builtin(),
+            Named::Random { name } => Model::random(name, 0, false),
+            Named::File { path, arch, labels } => {
+                if !path.exists() {
+                    return Err(Error::argument(format!(
+                        "there is no file {}; for a published network, run `foveate pull NAME` and give the file that \
+                         it names, or add --random to measure its speed without weights",
+                        path.display()
+                    )));
+                }
+                let options = LoadOptions { arch: arch.clone(), ..LoadOptions::default() };
+                let model = Model::open(path, options, false)?;
+                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(read_labels(from)?))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Named::Builtin => write!(f, "built in"),
+            Named::Random { .. } => write!(f, "random weights"),
+            Named::File { path, .. } => write!(f, "{}", path.file_name().unwrap_or(path.as_os_str()).display()),
+        }
+    }
+}
+
+/// `imagenet1k`, `cifar10`, or a file with one name per line.
+fn read_labels(from: &str) -> Result<Vec<String>> {
+    if let Some(known) = labels::named(from) {
+        return Ok(known);
+    }
+    let text = std::fs::read_to_string(from).map_err(|e| {
+        Error::argument(format!("cannot read the labels {from:?}: {e}; give a file with a name per line"))
+    })?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
