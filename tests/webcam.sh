@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
 device=${WEBCAM_DEVICE:-llvmpipe}
-cargo test --locked --features webcam --example webcam
+REQUIRE_GPU=1 cargo test --locked --features webcam --example webcam
 cargo build --locked --features webcam --example webcam
 webcam=${CARGO_TARGET_DIR:-target}/debug/examples/webcam
 fail() { echo "FAILED: $*"; exit 1; }
