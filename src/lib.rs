@@ -33,6 +33,7 @@ pub mod roofline;
 pub mod session;
 pub mod tensor;
 pub mod tune;
+pub mod verify;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub mod web;
 

@@ -7,7 +7,7 @@ use foveate::{DeviceChoice, Precision, gpu};
 
 use super::{
     adapters, analyze, bench, classify, eval, features, fuse, info, plan, predict, profile, pull, quantize, report,
-    roofline, tune,
+    roofline, tune, verify,
 };
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
@@ -56,6 +56,8 @@ pub enum Command {
     Predict(predict::Predict),
     /// Make a page of benchmarks and profiles, or compare benchmarks with a baseline and fail if they became slower.
     Report(report::Report),
+    /// Show whether a device computes what the CPU does, layer by layer, and which layer is the first that does not.
+    Verify(verify::Verify),
     /// List the networks that are known by name.
     Models,
 }

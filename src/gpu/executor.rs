@@ -63,7 +63,7 @@ pub struct GpuExecutor {
     pub(super) context: GpuContext,
     pub(super) plan: Plan,
     input_layout: Layout,
-    buffers: Buffers,
+    pub(super) buffers: Buffers,
     pipelines: Pipelines,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) pictures: Option<PictureInput>,

@@ -16,6 +16,7 @@ pub use builder::SessionBuilder;
 pub use device::{DeviceChoice, DeviceInfo, DeviceKind};
 pub use flight::{Flight, Landed};
 pub use model::{Fusion, Model, Precision};
+pub(crate) use tuning::known as tuned;
 
 use std::sync::Arc;
 use std::time::Duration;
