@@ -44,7 +44,8 @@ pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
 pub use session::{
-    Answer, DeviceChoice, DeviceInfo, DeviceKind, Flight, Landed, Model, Precision, Session, SessionBuilder, Top,
+    Answer, DeviceChoice, DeviceInfo, DeviceKind, DriverTests, Flight, Landed, Model, OnRebuild, Precision, Rebuilt,
+    Session, SessionBuilder, TestDriver, Top,
 };
 pub use tensor::Tensor;
 pub use wgpu;

@@ -8,6 +8,7 @@ use web_time::Instant;
 
 use super::context::GpuContext;
 use super::pack;
+use super::sabotage::Moment;
 use super::scopes::{ScopeError, guarded, settle};
 use crate::error::{Error, Result};
 use crate::kernels::{Ranking, TopRecord};
@@ -15,7 +16,7 @@ use crate::plan::Output;
 use crate::tensor::Tensor;
 
 /// Buffers made in advance: that many frames can be under way before another is allocated.
-const RING: usize = 3;
+pub(super) const RING: usize = 3;
 
 /// Readback buffers of one size that are free.
 #[derive(Clone)]
@@ -56,6 +57,7 @@ pub(super) struct Frame {
 impl Frame {
     /// Waits for the results, reads them and gives the buffer back.
     async fn wait<T>(self, read: impl FnOnce(&[u32]) -> Result<T>) -> Result<T> {
+        self.context.passing(Moment::Readback);
         // On the web this is a promise: ask for the mapping first, so that both run at once.
         let mapping = Mapping::start(&self.context, &self.buffer, self.submission);
         settle(self.scope, || "running the network".to_owned()).await?;

@@ -8,6 +8,7 @@
 mod check;
 mod compare;
 mod layers;
+mod record;
 mod reference;
 mod report;
 mod repro;
@@ -29,7 +30,11 @@ use crate::plan::Plan;
 use crate::session::{Model, Precision, tuned};
 use crate::tensor::Tensor;
 use crate::tune::Store;
-use reference::Reference;
+
+pub(crate) use check::fault;
+pub(crate) use layers::Layers;
+pub(crate) use record::{Record, variant_id};
+pub(crate) use reference::Reference;
 
 /// How to verify.
 #[derive(Clone)]
