@@ -83,25 +83,24 @@ impl Deploy for std::path::PathBuf {
     }
 }
 
-/// A step of the plan of the built-in network, to be spoiled: neither the first nor the last.
-fn victim(context: &GpuContext) -> (Step, String) {
-    let plan = foveate::plan::Plan::for_target(Model::builtin().unwrap().graph(), 1, &[], context.target()).unwrap();
-    let step = plan.steps[plan.steps.len() / 2].clone();
-    let shader = step.shader();
-    (step, shader)
-}
-
 /// What is stored is a tenth of a per cent too large: nothing that changes an answer.
 fn spoil(shader: &str) -> String {
-    let spoiled =
-        shader.replacen("fn y_put(i: u32, v: vec4<f32>) {", "fn y_put(i: u32, v_: vec4<f32>) { let v = v_ * 1.001;", 1);
+    let put = "fn y_put(i: u32, v: vec4<f32>) {";
+    let spoiled = shader.replacen(put, "fn y_put(i: u32, v_: vec4<f32>) { let v = v_ * 1.001;", 1);
     assert_ne!(spoiled, shader, "the accessor is called otherwise by now:\n{shader}");
     spoiled
 }
 
-fn spoiled(context: &GpuContext) -> (GpuContext, Step, Arc<AtomicUsize>) {
-    let (step, shader) = victim(context);
-    let count = Arc::new(AtomicUsize::new(0));
+/// The last step of the built-in network that is an ordinary convolution.
+fn victim(context: &GpuContext) -> Step {
+    let plan = foveate::plan::Plan::for_target(Model::builtin().unwrap().graph(), 1, &[], context.target()).unwrap();
+    plan.steps.into_iter().rfind(|step| step.kernel.name == "conv").unwrap()
+}
+
+/// A device whose driver computes that step's shader wrongly, and how often it was compiled.
+fn spoiled(context: &GpuContext) -> (Sabotage, Step, Arc<AtomicUsize>) {
+    let step = victim(context);
+    let (shader, count) = (step.shader(), Arc::new(AtomicUsize::new(0)));
     let counter = count.clone();
     let sabotage = Sabotage::shaders(move |_, text| {
         if text != shader {
@@ -110,27 +109,27 @@ fn spoiled(context: &GpuContext) -> (GpuContext, Step, Arc<AtomicUsize>) {
         counter.fetch_add(1, Ordering::Relaxed);
         spoil(&text)
     });
-    (context.clone().sabotaged(sabotage), step, count)
+    (sabotage, step, count)
 }
 
 #[test]
 fn a_planted_kernel_is_found_and_named_and_can_be_taken_along() {
     for context in device::contexts() {
-        let (bad, step, planted) = spoiled(context);
+        let (sabotage, step, planted) = spoiled(context);
+        let bad = context.clone().sabotaged(sabotage);
         let (check, repro) = look(&bad, Precision::F32, &Options::default());
         assert!(planted.load(Ordering::Relaxed) > 0);
         assert!(!check.agrees && !check.wrong.is_empty(), "{check:?}");
         let first = &check.wrong[0];
-        assert!(first.steps.contains(&step.to_string()) || first.kernels.contains(&step.kernel.name.to_owned()));
+        assert!(check.wrong.iter().any(|fault| fault.steps.contains(&step.to_string())), "{check:?}");
+        // Those dispatches are off that have this very shader, and no others.
+        assert!(check.wrong.iter().all(|fault| fault.kernels == [step.kernel.name]), "{check:?}");
         let relative = first.distance.relative.unwrap();
         assert!((5e-4..2e-3).contains(&relative), "{relative}");
         let said = first.to_string();
-        for word in [step.kernel.name, "relative error 1.0e-3", "allowed: 5e-5", "channel", "row", &first.shape] {
+        for word in [step.kernel.name, "relative error", "allowed: 5e-5", "channel", "row", &first.shape] {
             assert!(said.contains(word), "{word}: {said}");
         }
-        // All dispatches of that very shader are off, and no others.
-        let alike = |fault: &&verify::Fault| fault.steps.iter().any(|line| line.starts_with(step.kernel.name));
-        assert_eq!(check.wrong.iter().filter(alike).count(), check.wrong.len());
         // The same on a device that is sound: only with the shader from the file.
         let bytes = repro.unwrap().to_bytes().unwrap();
         let repro = Repro::from_bytes(&bytes, "repro").unwrap();

@@ -45,8 +45,10 @@ impl OnRebuild {
     }
 
     pub(super) fn tell(&self, rebuilt: &Rebuilt) {
-        log::warn!("the GPU device was lost ({}) and opened again", rebuilt.reason);
-        self.0.iter().for_each(|listener| listener(rebuilt));
+        match &self.0 {
+            Some(listener) => listener(rebuilt),
+            None => log::warn!("the GPU device was lost ({}) and opened again", rebuilt.reason),
+        }
     }
 }
 
