@@ -163,7 +163,15 @@ fn any_layer_can_be_taken_along_and_replayed_on_any_device() {
         assert_eq!(repro.fault().node, node);
         for other in contexts {
             // Shaders for subgroups of eight do not run everywhere; all else does.
-            let replay = block_on(repro.replay(other)).unwrap();
+            let replay = match block_on(repro.replay(other)) {
+                Ok(replay) => replay,
+                Err(Error::Gpu { reason, .. })
+                    if reason.contains("SUBGROUP") && other.summary() != context.summary() =>
+                {
+                    continue;
+                }
+                Err(error) => panic!("{error}"),
+            };
             assert!(replay.agrees, "{precision}, {}: {replay:?}", other.summary());
             assert_eq!(replay.bound == Bound::Exact, precision == Precision::W8a8);
         }

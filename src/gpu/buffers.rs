@@ -57,9 +57,9 @@ impl Buffers {
         };
         let (buffers, scope) = guarded(&context.device, allocate);
         let bytes = plan.memory.bytes() + plan.weight_bytes();
-        settle(scope, || format!("allocating {bytes} bytes for {}", plan.name)).await?;
+        settle(context, scope, || format!("allocating {bytes} bytes for {}", plan.name)).await?;
         let ((), scope) = guarded(&context.device, || buffers.upload(context, plan));
-        settle(scope, || format!("uploading the weights of {}", plan.name)).await?;
+        settle(context, scope, || format!("uploading the weights of {}", plan.name)).await?;
         Ok(buffers)
     }
 
@@ -160,7 +160,7 @@ impl Buffers {
             let submission = context.submit(Some(encoder.finish()));
             (readback, submission)
         });
-        settle(scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
+        settle(context, scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
         read(context, &readback, submission).await
     }
 
@@ -209,7 +209,7 @@ impl Buffers {
             (all, submission)
         };
         let ((all, submission), scope) = guarded(&context.device, copy);
-        settle(scope, || "reading canaries".to_owned()).await?;
+        settle(context, scope, || "reading canaries".to_owned()).await?;
         let bytes = read(context, &all, submission).await?;
         for (canary, (_, slot)) in bytes.chunks_exact(CANARY_BYTES as usize).zip(&buffers) {
             if canary.chunks_exact(4).any(|word| word != CANARY.to_le_bytes()) {

@@ -133,7 +133,7 @@ impl GpuExecutor {
         }
         let bind = |step: &Step| dispatch(context, &plan, step, &buffers, &pipelines, &|_| None);
         let (dispatches, scope) = guarded(&context.device, || plan.steps.iter().map(bind).collect::<Result<Vec<_>>>());
-        settle(scope, || format!("binding the buffers of {}", plan.name)).await?;
+        settle(context, scope, || format!("binding the buffers of {}", plan.name)).await?;
         let dispatches = dispatches?;
         let exits = || {
             let whole = Exit::whole(context, &plan, &buffers, readback)?;
@@ -144,7 +144,7 @@ impl GpuExecutor {
             Result::Ok((whole, best.transpose()?))
         };
         let (exits, scope) = guarded(&context.device, exits);
-        settle(scope, || format!("allocating {readback} bytes for outputs")).await?;
+        settle(context, scope, || format!("allocating {readback} bytes for outputs")).await?;
         let (whole, best) = exits?;
         let compile = start.elapsed();
         context.check()?;

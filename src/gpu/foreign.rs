@@ -54,7 +54,7 @@ pub(crate) async unsafe fn run(
     memories.iter().try_for_each(|memory| fits(context, memory))?;
     steps.iter().try_for_each(|step| fits_grid(context, step))?;
     let (made, scope) = guarded(&context.device, || memories.iter().map(|memory| make(context, memory)).collect());
-    settle(scope, || "allocating the memory of the file".to_owned()).await?;
+    settle(context, scope, || "allocating the memory of the file".to_owned()).await?;
     let made: Vec<Memory> = made;
     for step in steps {
         let ((), scope) = guarded(&context.device, || {
@@ -80,7 +80,7 @@ pub(crate) async unsafe fn run(
             drop(pass);
             context.submit(Some(encoder.finish()));
         });
-        settle(scope, || format!("the shader {:?} of the file", step.label)).await?;
+        settle(context, scope, || format!("the shader {:?} of the file", step.label)).await?;
     }
     let memory = made.get(wanted).zip(memories.get(wanted));
     let (made, memory) = memory.ok_or_else(|| Error::argument("the memory that is wanted is not there"))?;
@@ -103,7 +103,7 @@ pub(crate) async unsafe fn run(
         let submission = context.submit(Some(encoder.finish()));
         (readback, submission)
     });
-    settle(scope, || format!("reading {} bytes", memory.bytes)).await?;
+    settle(context, scope, || format!("reading {} bytes", memory.bytes)).await?;
     Ok(bytemuck::pod_collect_to_vec(&read(context, &readback, submission).await?))
 }
 

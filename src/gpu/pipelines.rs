@@ -52,7 +52,7 @@ impl Pipelines {
         for group in distinct.chunks(AT_ONCE) {
             let results = each(group, side_by_side, compile);
             for ((pipeline, scope), step) in results.into_iter().zip(group) {
-                settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
+                settle(context, scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
                 built.push(pipeline);
                 watch.tell(built.len(), distinct.len());
             }

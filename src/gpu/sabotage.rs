@@ -82,11 +82,6 @@ impl GpuContext {
         self
     }
 
-    /// Whether its shaders are edited.
-    pub(crate) fn is_sabotaged(&self) -> bool {
-        self.sabotage.shader.is_some()
-    }
-
     /// The shader of a step, as the driver gets it.
     pub(crate) fn shader(&self, step: &Step) -> String {
         self.sabotage.edit(step, step.shader())

@@ -25,7 +25,7 @@ impl GpuExecutor {
             self.context.submit(None);
         };
         let ((), scope) = guarded(&self.context.device, write);
-        settle(scope, || format!("uploading values of {name}")).await
+        settle(&self.context, scope, || format!("uploading values of {name}")).await
     }
 
     /// Runs some of the plan's steps on what lies in their tensors.
@@ -45,7 +45,7 @@ impl GpuExecutor {
             drop(pass);
             self.context.submit(Some(encoder.finish()));
         });
-        settle(scope, || format!("running steps {steps:?} of {name}")).await
+        settle(&self.context, scope, || format!("running steps {steps:?} of {name}")).await
     }
 }
 
@@ -72,7 +72,7 @@ impl GpuExecutor {
             self.context.submit(Some(encoder.finish()));
             Ok(())
         });
-        settle(scope, || format!("preparing pictures for {}", self.plan.name)).await?;
+        settle(&self.context, scope, || format!("preparing pictures for {}", self.plan.name)).await?;
         prepared?;
         let words = self.read_tensor(self.plan.input).await?;
         Ok(words.into_iter().map(f32::from_bits).collect())

@@ -90,7 +90,7 @@ impl Trial<'_> {
         let mut reference = None;
         for round in 0..ROUNDS {
             let planned = plan(&target)?;
-            let id = |step: &Step| variant_id(step, self.setup.safe_shaders);
+            let id = |step: &Step| variant_id(self.context, step, self.setup.safe_shaders);
             let is_wrong = |step: &&Step| record.get(&device, &id(step)) == Some(false);
             let mut wrong: Vec<Step> = planned.steps.iter().filter(is_wrong).take(1).cloned().collect();
             if wrong.is_empty() {
@@ -143,10 +143,6 @@ impl Trial<'_> {
         if *fresh == Record::default() {
             return;
         }
-        // What is sabotaged is no fact about the driver.
-        if self.context.is_sabotaged() && !self.keeps_file() {
-            return;
-        }
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(file) = &self.setup.driver_tests.file {
             if let Err(error) = fresh.save(file) {
@@ -155,13 +151,6 @@ impl Trial<'_> {
             return;
         }
         MEMORY.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().merge(fresh);
-    }
-
-    fn keeps_file(&self) -> bool {
-        #[cfg(not(target_arch = "wasm32"))]
-        return self.setup.driver_tests.file.is_some();
-        #[cfg(target_arch = "wasm32")]
-        false
     }
 
     /// Runs a layer for each unknown variant, and says what is wrong and in which step first.
@@ -184,7 +173,8 @@ impl Trial<'_> {
         let layers = Layers::new(executor.plan(), reference);
         for layer in layers.all() {
             let steps = layers.steps(&layer);
-            let ids: Vec<String> = steps.iter().map(|step| variant_id(step, self.setup.safe_shaders)).collect();
+            let ids: Vec<String> =
+                steps.iter().map(|step| variant_id(self.context, step, self.setup.safe_shaders)).collect();
             if !ids.iter().any(|id| unknown.contains(id)) {
                 continue;
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::gpu::GpuContext;
 use crate::kernels::Step;
 use crate::tune::DeviceKey;
 
@@ -37,10 +38,10 @@ struct Known {
 }
 
 /// A kernel with its constants and formats, as a record names it: the hash of what the driver compiles.
-pub(crate) fn variant_id(step: &Step, safe_shaders: bool) -> String {
+pub(crate) fn variant_id(context: &GpuContext, step: &Step, safe_shaders: bool) -> String {
     let mut hash = Sha256::new();
     hash.update([u8::from(safe_shaders)]);
-    hash.update(step.shader());
+    hash.update(context.shader(step));
     hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
