@@ -128,15 +128,11 @@ impl Trial<'_> {
     }
 
     fn known(&self) -> Record {
-        let memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(file) = &self.setup.driver_tests.file {
-            let mut record = Record::load(file);
-            // Found in this process: with a file, other processes' findings count as much.
-            record.merge(&memory);
-            return record;
+            return Record::load(file);
         }
-        memory
+        MEMORY.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }
 
     fn keep(&self, fresh: &Record) {
