@@ -118,6 +118,27 @@ fn without_a_way_around_it_is_refused_by_name() {
     assert!(reason.contains("computes it wrongly") && reason.contains("foveate verify"), "{reason}");
 }
 
+/// Values beyond what 16-bit floats or any floats hold are the network's, not the driver's.
+#[test]
+fn what_no_number_format_holds_is_not_blamed_on_the_driver() {
+    let Some(context) = device::contexts().first() else { return };
+    for (factor, precision) in [(1e6, Precision::F16), (1e38, Precision::F32)] {
+        let mut loaded = Model::builtin().unwrap().details().clone();
+        let first = loaded.graph.nodes().iter().find(|node| !node.op.params().is_empty()).unwrap();
+        let weight = first.op.params()[0].1;
+        let scaled: Vec<f32> = loaded.graph.params().tensor(weight).data().iter().map(|v| v * factor).collect();
+        let shape = loaded.graph.params().tensor(weight).shape().to_vec();
+        loaded.graph.set_param(weight, foveate::Tensor::new(shape, scaled).unwrap()).unwrap();
+        let model = Model::unfused(loaded).unwrap();
+        let tests = DriverTests { when: TestDriver::Always, file: None };
+        let session = block_on(on(context).model(model).precision(precision).driver_tests(tests).load()).unwrap();
+        assert!(session.device().faults.is_empty(), "{:?}", session.device());
+        assert_eq!(session.precision(), Precision::F32);
+        let note = session.precision_note().unwrap_or_default();
+        assert_eq!(note.contains("failed their self-test"), precision == Precision::F16, "{note}");
+    }
+}
+
 #[test]
 fn integers_are_gone_around_too() {
     let model = Model::builtin().unwrap();

@@ -135,13 +135,25 @@ impl Engine {
             }
         }
         if setup.precision == Precision::F16 {
-            let (mut executor, choices) = executor(context, model, setup, true, &mut device).await?;
-            match self_test::f16(&mut executor, model).await? {
-                Ok(passed) => {
+            let mut halves = device.clone();
+            let built = match executor(context, model, setup, true, &mut halves).await {
+                Ok((mut executor, choices)) => {
+                    let tested = self_test::f16(&mut executor, model).await?;
+                    tested
+                        .map(|passed| (executor, choices, passed))
+                        .map_err(|failed| format!("failed their self-test ({failed})"))
+                }
+                // Where floats of 32 bits are computed rightly, there is no reason to give up.
+                Err(error @ Error::Gpu { .. }) => Err(format!("cannot be computed on it ({error})")),
+                Err(error) => return Err(error),
+            };
+            match built {
+                Ok((executor, choices, passed)) => {
+                    let device = halves;
                     let (engine, note) = (Engine::Gpu(Box::new(executor)), Some(format!("self-test passed: {passed}")));
                     return Ok(Started { engine, device, precision: Precision::F16, note, choices });
                 }
-                Err(failed) => note = Some(format!("16-bit floats failed their self-test ({failed}): f32 instead")),
+                Err(failed) => note = Some(format!("16-bit floats {failed}: f32 instead")),
             }
         }
         let (executor, choices) = executor(context, model, setup, false, &mut device).await?;

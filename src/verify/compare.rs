@@ -18,6 +18,14 @@ impl Bound {
     pub const F32: Bound = Bound::Relative(5e-5);
     /// Of a layer whose values are stored as 16-bit floats.
     pub const F16: Bound = Bound::Relative(5e-3);
+
+    /// Ten times as much: what is beyond that is no matter of rounding, whatever the network.
+    pub(crate) fn wide(self) -> Bound {
+        match self {
+            Bound::Exact => Bound::Exact,
+            Bound::Relative(bound) => Bound::Relative(10.0 * bound),
+        }
+    }
 }
 
 impl std::fmt::Display for Bound {

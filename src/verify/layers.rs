@@ -12,6 +12,9 @@ use crate::graph::NodeId;
 use crate::kernels::{Access, Binding, Element, Layout, Step, Storage, TensorId};
 use crate::plan::Plan;
 
+/// The largest 16-bit float.
+const F16_LARGEST: f64 = 65504.0;
+
 /// Planes of a tensor that hold planes of a node's value.
 struct Spot {
     node: NodeId,
@@ -153,6 +156,16 @@ impl<'a> Layers<'a> {
             }
         }
         values
+    }
+
+    /// Whether 16-bit floats hold all that a layer reads and makes, where it is stored so: else what comes out says
+    /// nothing of the kernel.
+    pub fn representable(&self, layer: &Layer) -> bool {
+        let halves = |tensor: &TensorId| {
+            self.plan.tensors.get(tensor.0 as usize).is_some_and(|info| info.format.element == Element::F16)
+        };
+        let mut stored = self.inputs(layer).into_iter().chain([layer.tensor]).filter(halves);
+        stored.all(|tensor| self.expected(tensor).iter().all(|v| v.is_nan() || v.abs() <= F16_LARGEST))
     }
 
     /// What a tensor has to hold as its words; zero where anything will do.

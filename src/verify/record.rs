@@ -11,13 +11,17 @@ use crate::kernels::Step;
 use crate::tune::DeviceKey;
 
 /// Version of the format.
+#[cfg(not(target_arch = "wasm32"))]
 const SCHEMA_VERSION: u32 = 1;
 /// Bytes of a file that are looked at.
 #[cfg(not(target_arch = "wasm32"))]
 const MAX_BYTES: u64 = 16 << 20;
-/// Devices in a file, kernels of a device, bytes of a reason.
+/// Devices in a file, kernels of a device.
+#[cfg(not(target_arch = "wasm32"))]
 const MAX_DEVICES: usize = 256;
+#[cfg(not(target_arch = "wasm32"))]
 const MAX_VARIANTS: usize = 50_000;
+/// Bytes of a reason.
 const MAX_TEXT: usize = 1024;
 
 /// What was found on devices.
@@ -47,6 +51,7 @@ pub(crate) fn variant_id(context: &GpuContext, step: &Step, safe_shaders: bool) 
 
 impl Record {
     /// Reads what [`to_json`](Self::to_json) wrote.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn parse(json: &[u8]) -> Self {
         let mut record = Record::default();
         let Ok(value) = serde_json::from_slice::<serde_json::Value>(json) else { return record };
@@ -86,6 +91,7 @@ impl Record {
     }
 
     /// As JSON.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn to_json(&self) -> String {
         let document = serde_json::json!({ "schema_version": SCHEMA_VERSION, "devices": self.devices });
         // Keys are strings and values plain: nothing that JSON could not hold.
