@@ -1,28 +1,35 @@
 #!/usr/bin/env bash
-# Compiles the library for the browser: `bash tests/wasm.sh check`, or `package` as examples/web/build.sh wants it.
+# Compiles the library for the browser: `bash tests/wasm.sh check`, or `module NAME` as examples/web/build.sh wants it.
 # With rustup the target is added; where rustup cannot fetch it, Debian's rustc-web and its
 # sources build the standard library.
+#   module gpu | cpu | cpu-relaxed | import      target/web/wasm32-unknown-unknown/web/foveate.wasm
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command=${1:-check}
 target=wasm32-unknown-unknown
-case $command in
-check) common=(check --locked --lib --features web --target "$target" --target-dir target/wasm) ;;
-package)
+# Of the library alone: what it stands on is compiled once for all modules.
+own=()
+case $command:${2:-} in
+check:) common=(check --locked --lib --features web --target "$target" --target-dir target/wasm) ;;
+module:gpu | module:import) own=(-- --cfg "foveate_module=\"$2\"") ;;
+module:cpu) own=(-- --cfg 'foveate_module="cpu"' -Copt-level=3) ;;
+# Products and sums in one instruction, which browsers have had since 2023 or 2024, and Safari not yet everywhere.
+module:cpu-relaxed) own=(-- --cfg 'foveate_module="cpu"' -Copt-level=3 -Ctarget-feature=+simd128,+relaxed-simd) ;;
+*) echo "usage: bash tests/wasm.sh [check | module gpu | cpu | cpu-relaxed | import]" >&2 && exit 2 ;;
+esac
+if [ "$command" = module ]; then
     common=(rustc --locked --lib --crate-type cdylib --profile web --no-default-features --features web
         --target "$target" --target-dir target/web)
     # Every browser with WebGPU has these instructions, and every other of today.
     export RUSTFLAGS="-Ctarget-feature=+simd128"
-    ;;
-*) echo "usage: bash tests/wasm.sh [check | package]" >&2 && exit 2 ;;
-esac
+fi
 
 has_target() { [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; }
 if ! has_target && command -v rustup >/dev/null; then
     timeout 120 rustup target add "$target" >/dev/null 2>&1 || true
 fi
 if has_target; then
-    exec cargo "${common[@]}"
+    exec cargo "${common[@]}" "${own[@]}"
 fi
 
 echo "no $target from rustup here; building the standard library with Debian's rustc-web"
@@ -34,4 +41,5 @@ if ! [ -d /usr/lib/rustlib/src/rust/library ] && ! ls -d /usr/lib/rust-*/lib/rus
     }
 fi
 lld=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/host: //p')/bin
-RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH="$lld:$PATH" exec cargo "${common[@]}" -Zbuild-std=std,panic_abort
+RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 PATH="$lld:$PATH" exec cargo "${common[@]}" \
+    -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size "${own[@]}"

@@ -28,6 +28,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Reads a file of safetensors as [`Checkpoint::read`] does, of which nothing has to be chosen.
+    pub(super) fn safetensors(bytes: &[u8], origin: &str) -> Result<Self> {
+        let read = safetensors_checkpoint(bytes);
+        read.map(|(checkpoint, _)| checkpoint).map_err(|reason| Error::Checkpoint { origin: origin.to_owned(), reason })
+    }
+
     /// Reads a checkpoint from memory: safetensors, or any file of PyTorch (zip archive, legacy
     /// pickle, TorchScript), told by its first bytes. `origin` names it in messages. Takes no more
     /// memory than a few times the file.

@@ -76,7 +76,7 @@ pub fn load(bytes: &[u8], origin: &str, options: impl Into<LoadOptions>) -> Resu
     let named = arch.as_deref().map(Architecture::named).transpose()?;
     let mut checkpoint = Checkpoint::read_ema(bytes, origin, use_ema)?;
     if checkpoint.facts.contents == Contents::ModelFile {
-        let model = model_file::from_checkpoint(checkpoint, origin, named.as_ref())?;
+        let model = model_file::from_checkpoint(checkpoint, origin, named.as_ref().map(|named| named.name.as_str()))?;
         return with_preprocess(model, preprocess, origin);
     }
     let mut facts = checkpoint.facts.clone();

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use super::{Checkpoint, LoadedModel};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Param};
-use crate::models::{Architecture, Form};
+use crate::models::Form;
 use crate::ops::Op;
 use crate::preprocess::Preprocess;
 use crate::quant::Quantization;
@@ -70,6 +70,19 @@ struct Structure {
 /// Whether the file says that it is one of ours, of whatever version.
 pub(super) fn is_model_file(metadata: &BTreeMap<String, String>) -> bool {
     metadata.contains_key(FORMAT)
+}
+
+/// Reads a model file, and nothing else; [`load`](super::load) reads checkpoints too. `origin` names it in messages.
+///
+/// # Errors
+/// [`Error::Checkpoint`] if it is damaged, or no model file.
+pub fn read(bytes: &[u8], origin: &str) -> Result<LoadedModel> {
+    let checkpoint = Checkpoint::safetensors(bytes, origin)?;
+    if !is_model_file(&checkpoint.metadata) {
+        let reason = "is not a model file of foveate's own".to_owned();
+        return Err(Error::Checkpoint { origin: origin.to_owned(), reason });
+    }
+    from_checkpoint(checkpoint, origin, None)
 }
 
 /// The bytes of a model file; the same model always gives the same bytes.
@@ -151,7 +164,7 @@ pub fn check_writable(path: impl AsRef<std::path::Path>) -> Result<()> {
 pub(super) fn from_checkpoint(
     mut checkpoint: Checkpoint,
     origin: &str,
-    arch: Option<&Architecture>,
+    arch: Option<&str>,
 ) -> Result<LoadedModel> {
     let fail = |reason: String| Error::Checkpoint { origin: origin.to_owned(), reason };
     let metadata = std::mem::take(&mut checkpoint.metadata);
@@ -171,8 +184,8 @@ pub(super) fn from_checkpoint(
         return Err(fail(format!("says that its weights are of precision {precision:?}, but they are {expected}")));
     }
     let structure: Structure = json(text(GRAPH)?, GRAPH).map_err(fail)?;
-    if let Some(arch) = arch.filter(|arch| arch.name != structure.name) {
-        return Err(fail(format!("is a model file of {}, which --arch {} cannot change", structure.name, arch.name)));
+    if let Some(arch) = arch.filter(|arch| *arch != structure.name) {
+        return Err(fail(format!("is a model file of {}, which --arch {arch} cannot change", structure.name)));
     }
     let form: Form = serde_json::from_value(text(FORM)?.as_str().into()).map_err(|e| fail(format!("{FORM}: {e}")))?;
     let preprocess: Preprocess = json(text(PREPROCESS)?, PREPROCESS).map_err(fail)?;

@@ -8,6 +8,7 @@ mod activate;
 mod add;
 mod avg_pool;
 mod batch_norm;
+#[cfg_attr(foveate_module = "gpu", allow(dead_code, reason = "that module has no fast path"))]
 mod blocked;
 mod chunk_conv;
 mod concat;

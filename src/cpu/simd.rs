@@ -1,8 +1,8 @@
 //! The vector instructions that kernels run with.
 //!
 //! Natively the best that the machine has are found when the program runs, and every kernel is compiled for each.
-//! WebAssembly cannot ask: a module with instructions that the browser lacks does not load. So the module is
-//! compiled for one set (`tests/wasm.sh` has the flags).
+//! WebAssembly cannot ask: a module with instructions that the browser lacks does not load. So a module is
+//! compiled for one set (`tests/wasm.sh` has the flags), and the page chooses among modules.
 
 #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 pub(crate) use pulp::Arch as Vectors;
@@ -11,17 +11,22 @@ pub(crate) use wasm::Vectors;
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm {
-    use pulp::wasm::Simd128;
     use pulp::{Simd, WithSimd};
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    type Set = pulp::wasm::Simd128;
+    /// With products and sums in one instruction.
+    #[cfg(target_feature = "relaxed-simd")]
+    type Set = pulp::wasm::RelaxedSimd;
 
     /// The instructions that this module was compiled for.
     #[derive(Clone, Copy)]
-    pub(crate) struct Vectors(Simd128);
+    pub(crate) struct Vectors(Set);
 
     impl Vectors {
         pub(crate) fn new() -> Self {
             // SAFETY: the whole module is compiled with these instructions, so it runs only where they are.
-            Vectors(unsafe { Simd128::new_unchecked() })
+            Vectors(unsafe { Set::new_unchecked() })
         }
 
         /// Runs `op`, compiled for these instructions.

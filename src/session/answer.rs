@@ -28,7 +28,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`Error::NotFinite`]: an answer with a NaN or an infinity would be meaningless.
-    pub(super) fn new(network: &str, logits: Vec<f32>, labels: Arc<[String]>) -> Result<Self> {
+    pub(crate) fn new(network: &str, logits: Vec<f32>, labels: Arc<[String]>) -> Result<Self> {
         match logits.iter().position(|v| !v.is_finite()) {
             Some(class) => Err(Error::NotFinite { network: network.to_owned(), class, value: logits[class] }),
             None => Ok(Answer { logits, labels }),

@@ -12,12 +12,11 @@ use super::model::{Model, Precision};
 use super::recovery::{OnRebuild, Rebuilt, Recovery};
 use super::trial::DriverTests;
 use super::tuning::Tuning;
+use super::wishes::Wishes;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
-use crate::features;
 use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue, Sabotage, Watch};
-use crate::graph::NodeId;
 use crate::kernels::Choices;
 #[cfg(feature = "workshop")]
 use crate::quant::{self, CalibrationSet};
@@ -43,18 +42,14 @@ enum Source {
 pub struct SessionBuilder {
     source: Source,
     options: LoadOptions,
-    labels: Option<Vec<String>>,
+    wishes: Wishes,
     device: DeviceChoice,
     backend: Option<Backend>,
     borrowed: Option<(Device, Queue)>,
-    precision: Option<Precision>,
     batch: usize,
     prove: bool,
     safe_shaders: bool,
     pipelines: Option<PipelineCache>,
-    input_size: Option<[usize; 2]>,
-    stages: bool,
-    features: Vec<String>,
     watch: Watch,
     tuning: Tuning,
     driver_tests: DriverTests,
@@ -71,18 +66,14 @@ impl Default for SessionBuilder {
         SessionBuilder {
             source: Source::default(),
             options: LoadOptions::default(),
-            labels: None,
+            wishes: Wishes::default(),
             device: DeviceChoice::default(),
             backend: None,
             borrowed: None,
-            precision: None,
             batch: 1,
             prove: false,
             safe_shaders: false,
             pipelines: None,
-            input_size: None,
-            stages: false,
-            features: Vec::new(),
             watch: Watch::default(),
             tuning: Tuning::default(),
             driver_tests: DriverTests::default(),
@@ -137,7 +128,7 @@ impl SessionBuilder {
 
     /// Names of the classes, in order.
     pub fn labels(mut self, labels: Vec<String>) -> Self {
-        self.labels = Some(labels);
+        self.wishes.labels = Some(labels);
         self
     }
 
@@ -165,7 +156,7 @@ impl SessionBuilder {
     /// loading, on one picture against the CPU executor: integers have to be the same, bit for bit. Where they are
     /// not, or 16-bit floats not enough, the session computes in f32: see [`Session::precision`] and [`Session::precision_note`].
     pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = Some(precision);
+        self.wishes.precision = Some(precision);
         self
     }
 
@@ -239,6 +230,15 @@ impl SessionBuilder {
         self
     }
 
+    /// All that is asked of the model, at once.
+    #[cfg(all(target_arch = "wasm32", feature = "web"))]
+    #[cfg_attr(foveate_module = "cpu", allow(dead_code))]
+    #[cfg_attr(foveate_module = "import", allow(dead_code))]
+    pub(crate) fn wishes(mut self, wishes: Wishes) -> Self {
+        self.wishes = wishes;
+        self
+    }
+
     /// Is told how far compiling for a GPU is.
     pub fn watch(mut self, watch: Watch) -> Self {
         self.watch = watch;
@@ -248,14 +248,14 @@ impl SessionBuilder {
     /// Rows and columns of the network's input; what the model was trained with if not called. See
     /// [`Model::with_input_size`].
     pub fn input_size(mut self, height: usize, width: usize) -> Self {
-        self.input_size = Some([height, width]);
+        self.wishes.input_size = Some([height, width]);
         self
     }
 
     /// Keeps the output of every stage, for [`Session::features`]: what detection and segmentation
     /// heads take.
     pub fn stage_features(mut self) -> Self {
-        self.stages = true;
+        self.wishes.stages = true;
         self
     }
 
@@ -263,7 +263,7 @@ impl SessionBuilder {
     /// their name (`stage2`), any other node of the fused graph by its own. Each costs memory, and
     /// every run reads it back from the device.
     pub fn features<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.features.extend(names.into_iter().map(Into::into));
+        self.wishes.features.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -304,7 +304,7 @@ impl SessionBuilder {
     ///
     /// # Errors
     /// Those of [`Model::from_bytes`] and [`Model::with_input_size`]; [`Error::Argument`] for a
-    /// feature that the fused graph does not have ([`features::select`]), and a calibration that is missing or not
+    /// feature that the fused graph does not have ([`features::select`](crate::features::select)), and a calibration that is missing or not
     /// wanted; [`Error::Device`] if no device fits; [`Error::Limit`] if the
     /// device is too small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
@@ -321,7 +321,7 @@ impl SessionBuilder {
                 return Err(Error::argument("averaged weights were asked for, but no checkpoint was given"));
             }
         }
-        let mut model = match self.source {
+        let model = match self.source {
             #[cfg(feature = "builtin")]
             Source::Builtin => Model::builtin()?,
             #[cfg(not(feature = "builtin"))]
@@ -336,24 +336,12 @@ impl SessionBuilder {
             Source::File(path) => Model::open(path, options, prove)?,
             Source::Random { name, seed } => Model::random(&name, seed, prove)?,
         };
-        if let Some(labels) = self.labels {
-            model = model.with_labels(labels)?;
-        }
-        if let Some([height, width]) = self.input_size {
-            model = model.with_input_size(height, width)?;
-        }
-        let precision = self.precision.unwrap_or(model.precision());
+        let mut wishes = self.wishes;
+        let model = wishes.shape(model)?;
+        let precision = wishes.precision(&model);
         #[cfg(feature = "workshop")]
-        {
-            model = calibrated(model, self.calibration, precision, random)?;
-        }
-        let stages = if self.stages { features::stages(model.graph()) } else { Vec::new() };
-        let names: Vec<String> = stages.into_iter().chain(self.features).collect();
-        let kept = features::select(model.graph(), &names)?;
-        let wanted: Vec<NodeId> = kept.iter().map(|feature| feature.id).collect();
-        let factors = |id: &NodeId| Some(model.quantization()?.factors(*id)?.to_vec());
-        let factors = wanted.iter().map(factors).collect();
-        model = model.with_precision(precision)?;
+        let model = calibrated(model, self.calibration, precision, random)?;
+        let (model, kept) = wishes.settle(model)?;
         if self.batch == 0 {
             return Err(Error::argument("a batch must hold at least one sample"));
         }
@@ -364,7 +352,7 @@ impl SessionBuilder {
             pipelines: self.pipelines,
             watch: self.watch,
             tuning: self.tuning,
-            wanted,
+            wanted: kept.nodes(),
             driver_tests: self.driver_tests,
             memory_budget: self.memory_budget,
             sabotage: self.sabotage,
@@ -390,7 +378,6 @@ impl SessionBuilder {
             precision,
             labels,
             kept,
-            factors,
             choices,
             opened,
             recovery,

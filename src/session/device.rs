@@ -83,7 +83,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl DeviceInfo {
-    pub(super) fn cpu(reason: impl Into<String>) -> Self {
+    pub(crate) fn cpu(reason: impl Into<String>) -> Self {
         let threads = crate::cpu::threads();
         let name = format!("CPU executor, {threads} thread{}", if threads == 1 { "" } else { "s" });
         let (kind, backend, driver) =

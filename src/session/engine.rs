@@ -3,40 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use web_time::Instant;
-
 use super::device::DeviceInfo;
 use super::model::{Model, Precision};
+use super::processor::{Outputs, Processor};
 use super::self_test;
 use super::trial::{Built, DriverTests, Trial};
 use super::tuning::{Tuning, describe};
-use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
 use crate::gpu::{
     Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PictureSource, PipelineCache, Queue,
     Sabotage, StepTime, Watch,
 };
-use crate::graph::{Graph, NodeId};
+use crate::graph::NodeId;
 use crate::int8::{self, Program};
 use crate::kernels::{Choices, MAX_TOP, Target};
+use crate::picture::Picture;
 use crate::plan::Plan;
-use crate::preprocess::Preprocess;
-use crate::quant::Scheme;
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
-    Cpu {
-        executor: Box<CpuExecutor>,
-        preprocess: Preprocess,
-        wanted: Vec<NodeId>,
-    },
-    /// In integers.
-    Int8 {
-        executor: Box<Int8Executor>,
-        graph: Graph,
-        preprocess: Preprocess,
-        wanted: Vec<NodeId>,
-    },
+    Cpu(Box<Processor>),
     Gpu(Box<GpuExecutor>),
 }
 
@@ -87,28 +73,9 @@ pub(super) struct Started {
 impl Engine {
     /// On the CPU, for the `reason`.
     pub(super) fn cpu(model: &Model, setup: &Setup, reason: impl Into<String>) -> Result<Started> {
-        let (preprocess, wanted) = (model.preprocess().clone(), setup.wanted.clone());
+        let (processor, note) = Processor::new(model, setup.precision, setup.wanted.clone())?;
         let (device, precision) = (DeviceInfo::cpu(reason), model.precision());
-        if let Some(quantization) = model.quantization().filter(|q| q.scheme() == Scheme::W8a8) {
-            let executor = Box::new(Int8Executor::new(int8::lower(model.graph(), quantization)?));
-            if wanted.is_empty() {
-                executor.prepare();
-            }
-            let engine = Engine::Int8 { executor, graph: model.graph().clone(), preprocess, wanted };
-            let note = Some(format!("in integers ({})", Int8Executor::best_instruction_set()));
-            return Ok(Started { engine, device, precision, note, choices: Arc::default() });
-        }
-        let executor = Box::new(CpuExecutor::new(model.graph().clone())?);
-        if setup.wanted.is_empty() {
-            executor.prepare();
-        }
-        let engine = Engine::Cpu { executor, preprocess, wanted };
-        let note = match (setup.precision, precision) {
-            (Precision::F16, _) => Some("the CPU executor computes in f32"),
-            (_, Precision::W8) => Some("the CPU executor holds the weights of 8 bits as the f32 values they stand for"),
-            _ => None,
-        };
-        Ok(Started { engine, device, precision, note: note.map(str::to_owned), choices: Arc::default() })
+        Ok(Started { engine: Engine::Cpu(Box::new(processor)), device, precision, note, choices: Arc::default() })
     }
 
     /// Plans the network for the device and builds its pipelines; what is tuned is added to `device`. Integers and
@@ -168,7 +135,7 @@ impl Engine {
 
     pub(super) fn compiled(&self) -> Option<Vec<u8>> {
         match self {
-            Engine::Cpu { .. } | Engine::Int8 { .. } => None,
+            Engine::Cpu(_) => None,
             Engine::Gpu(executor) => executor.compiled(),
         }
     }
@@ -176,12 +143,7 @@ impl Engine {
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.
     pub(super) async fn run_pictures(&mut self, pictures: &[PictureSource<'_>]) -> Result<Outputs> {
         match self {
-            Engine::Cpu { executor, preprocess, wanted } => {
-                run_on_cpu(executor, &preprocessed(preprocess, pictures)?, wanted)
-            }
-            Engine::Int8 { executor, preprocess, wanted, .. } => {
-                run_int8(executor, &preprocessed(preprocess, pictures)?, wanted)
-            }
+            Engine::Cpu(processor) => processor.run_all(&processor.prepare(&in_memory(pictures)?)?),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
     }
@@ -194,15 +156,9 @@ impl Engine {
                 executor.submit_top_pictures(pictures).map(Underway::Ranked)
             }
             Engine::Gpu(executor) => executor.submit_pictures(pictures).map(Underway::Whole),
-            Engine::Cpu { executor, preprocess, .. } => {
-                let input = preprocessed(preprocess, pictures)?;
-                let start = Instant::now();
-                Ok(Underway::Done(executor.run(&input)?, start.elapsed()))
-            }
-            Engine::Int8 { executor, preprocess, .. } => {
-                let input = preprocessed(preprocess, pictures)?;
-                let start = Instant::now();
-                Ok(Underway::Done(executor.run(&input)?, start.elapsed()))
+            Engine::Cpu(processor) => {
+                let (output, took) = processor.run(&processor.prepare(&in_memory(pictures)?)?)?;
+                Ok(Underway::Done(output, took))
             }
         }
     }
@@ -211,32 +167,20 @@ impl Engine {
     pub(super) fn as_gpu(&mut self) -> Option<&mut GpuExecutor> {
         match self {
             Engine::Gpu(executor) => Some(executor),
-            Engine::Cpu { .. } | Engine::Int8 { .. } => None,
+            Engine::Cpu(_) => None,
         }
     }
 
     pub(super) async fn profile(&mut self, picture: PictureSource<'_>) -> Result<Vec<StepTime>> {
         match self {
-            Engine::Cpu { executor, preprocess, .. } => {
-                let start = Instant::now();
-                let input = preprocess.apply(picture.in_memory()?)?;
-                let first = start.elapsed();
-                Ok(profiled(executor.graph(), first, executor.run_timed(&input)?.1))
-            }
-            Engine::Int8 { executor, graph, preprocess, .. } => {
-                let start = Instant::now();
-                let input = preprocess.apply(picture.in_memory()?)?;
-                let first = start.elapsed();
-                Ok(profiled(graph, first, executor.run_timed(&input)?.1))
-            }
+            Engine::Cpu(processor) => processor.profile(picture.in_memory()?),
             Engine::Gpu(executor) => executor.profile_pictures(&[picture]).await,
         }
     }
 
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
-            Engine::Cpu { executor, wanted, .. } => run_on_cpu(executor, input, wanted),
-            Engine::Int8 { executor, wanted, .. } => run_int8(executor, input, wanted),
+            Engine::Cpu(processor) => processor.run_all(input),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
     }
@@ -340,46 +284,9 @@ async fn executor(
     }
 }
 
-/// The network's input of pictures in memory.
-fn preprocessed(preprocess: &Preprocess, pictures: &[PictureSource<'_>]) -> Result<Tensor> {
-    let pictures = pictures.iter().map(PictureSource::in_memory).collect::<Result<Vec<_>>>()?;
-    preprocess.apply_batch(&pictures)
-}
-
-/// The CPU's steps, after the picture's preparation.
-fn profiled(graph: &Graph, preprocess: Duration, steps: Vec<cpu::StepTime>) -> Vec<StepTime> {
-    let first = StepTime { node: "input".into(), kernel: "preprocess", macs: 0, time: preprocess };
-    let steps = steps.into_iter().map(|step| StepTime {
-        node: graph.node(step.node).name.clone(),
-        kernel: step.kernel,
-        macs: graph.node_macs(step.node),
-        time: step.time,
-    });
-    std::iter::once(first).chain(steps).collect()
-}
-
-/// Without wanted values the prepared kernels run, which keep none but the output.
-fn run_on_cpu(executor: &CpuExecutor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
-    if wanted.is_empty() {
-        return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
-    }
-    executor.run_with(input, wanted).map(Outputs::from)
-}
-
-/// Without wanted values, memory is used again and again.
-fn run_int8(executor: &Int8Executor, input: &Tensor, wanted: &[NodeId]) -> Result<Outputs> {
-    if wanted.is_empty() {
-        return Ok(Outputs { output: executor.run(input)?, wanted: Vec::new() });
-    }
-    executor.run_with(input, wanted).map(Outputs::from)
-}
-
-/// What a run returns.
-pub(super) struct Outputs {
-    /// The network's output, `[n, classes, 1, 1]`.
-    pub output: Tensor,
-    /// The wanted values, `[n, c, h, w]`, in order.
-    pub wanted: Vec<Tensor>,
+/// Pictures that the CPU can read.
+fn in_memory<'a>(pictures: &[PictureSource<'a>]) -> Result<Vec<&'a Picture>> {
+    pictures.iter().map(PictureSource::in_memory).collect()
 }
 
 impl Outputs {
@@ -387,11 +294,5 @@ impl Outputs {
         let mut tensors = tensors.into_iter();
         let output = tensors.next().ok_or_else(|| Error::argument("the network made no output"))?;
         Ok(Outputs { output, wanted: tensors.collect() })
-    }
-}
-
-impl From<(Tensor, Vec<Tensor>)> for Outputs {
-    fn from((output, wanted): (Tensor, Vec<Tensor>)) -> Self {
-        Outputs { output, wanted }
     }
 }

@@ -8,10 +8,12 @@ mod engine;
 mod flight;
 mod model;
 pub mod precision;
+pub(crate) mod processor;
 mod recovery;
 mod self_test;
 mod trial;
 mod tuning;
+pub(crate) mod wishes;
 
 pub use answer::{Answer, Top};
 pub use builder::SessionBuilder;
@@ -28,14 +30,15 @@ use std::time::Duration;
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::features::{Features, Selected};
+use crate::features::Features;
 use crate::gpu::{Backend, Device, GpuExecutor, PictureSource, Queue, StepTime};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
-use crate::quant;
 use crate::tensor::Tensor;
-use engine::{Engine, Outputs, Setup, Started};
+use engine::{Engine, Setup, Started};
+use processor::Outputs;
 use recovery::Recovery;
+use wishes::Kept;
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -58,9 +61,7 @@ pub struct Session {
     /// One name per class, shared by all answers.
     labels: Arc<[String]>,
     /// The values that every run returns beside the output.
-    kept: Vec<Selected>,
-    /// What their channels have to be multiplied with, for those of equalised networks.
-    factors: Vec<Option<Vec<f32>>>,
+    kept: Kept,
     /// The tuned choices that it was planned with.
     choices: Arc<Choices>,
     /// How the device was chosen, unless it is the caller's.
@@ -215,10 +216,10 @@ impl Session {
     where
         PictureSource<'a>: From<&'a P>,
     {
-        self.check_kept()?;
+        self.kept.check()?;
         self.check_count(pictures.len())?;
         let outputs = self.outputs(pictures).await?;
-        self.features_from(outputs)
+        self.kept.features(outputs)
     }
 
     /// The values that the session keeps for a tensor that is already preprocessed; see
@@ -227,10 +228,10 @@ impl Session {
     /// # Errors
     /// As [`Session::features`] and [`Session::run_tensor`].
     pub async fn features_of_tensor(&mut self, input: &Tensor) -> Result<Features> {
-        self.check_kept()?;
+        self.kept.check()?;
         self.check_samples(input)?;
         let outputs = self.outputs_of_tensor(input).await?;
-        self.features_from(outputs)
+        self.kept.features(outputs)
     }
 
     /// Runs pictures; once more if the device is lost and may be replaced.
@@ -272,22 +273,6 @@ impl Session {
         Ok(())
     }
 
-    /// Values of quantised networks become those that the network had before its ranges were moved.
-    fn features_from(&self, mut outputs: Outputs) -> Result<Features> {
-        for (value, factors) in outputs.wanted.iter_mut().zip(&self.factors) {
-            factors.as_ref().map_or(Ok(()), |factors| quant::restore(value, factors))?;
-        }
-        Features::new(&self.kept, outputs.wanted, outputs.output)
-    }
-
-    fn check_kept(&self) -> Result<()> {
-        if self.kept.is_empty() {
-            let how = "ask for some with SessionBuilder::stage_features() or features([…])";
-            return Err(Error::argument(format!("this session keeps no intermediate values; {how}")));
-        }
-        Ok(())
-    }
-
     fn check_count(&self, given: usize) -> Result<()> {
         let batch = self.batch();
         if !(1..=batch).contains(&given) {
@@ -320,7 +305,7 @@ impl Session {
 
     /// The names of the values that it keeps for [`Session::features`]: nodes of the fused graph.
     pub fn kept(&self) -> impl Iterator<Item = &str> {
-        self.kept.iter().map(|kept| kept.node.as_str())
+        self.kept.selected.iter().map(|kept| kept.node.as_str())
     }
 
     /// Where it runs, and why there.

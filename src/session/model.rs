@@ -95,6 +95,21 @@ impl Model {
         Model::fuse(checkpoint::load(bytes, origin, options)?, prove, start)
     }
 
+    /// Reads a model file of this crate's own that holds a fused network, as [`Model::to_bytes`] and `foveate fuse` write
+    /// them; for programs that leave out what reads and fuses checkpoints. `origin` names it in messages.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for damaged files, and for all that have to be fused.
+    pub fn from_model_file(bytes: &[u8], origin: &str) -> Result<Model> {
+        let start = Instant::now();
+        let loaded = checkpoint::model_file::read(bytes, origin)?;
+        if loaded.form != Form::Fused {
+            let reason = "holds a network in training form, which has to be fused first".to_owned();
+            return Err(Error::Checkpoint { origin: origin.to_owned(), reason });
+        }
+        Model::quantized(loaded, start.elapsed())
+    }
+
     /// Reads a file as [`Model::from_bytes`] does.
     ///
     /// # Errors
@@ -256,7 +271,7 @@ impl Model {
     }
 
     /// A name for each class: the label, or `class N` without labels.
-    pub(super) fn class_names(&self) -> Vec<String> {
+    pub(crate) fn class_names(&self) -> Vec<String> {
         let name = |class: usize| self.labels().and_then(|l| l.get(class).cloned());
         (0..self.classes()).map(|class| name(class).unwrap_or_else(|| format!("class {class}"))).collect()
     }

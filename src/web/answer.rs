@@ -1,17 +1,36 @@
 //! Results as JavaScript's objects.
 
-use js_sys::{Array, Float32Array, Object, Reflect};
-use wasm_bindgen::prelude::*;
+use js_sys::{Array, Float32Array, Object};
+use wasm_bindgen::JsValue;
 
+use super::object::{object, set};
 use crate::Features;
 use crate::models::Form;
-use crate::session::{DeviceKind, Session, Top};
+use crate::session::{DeviceInfo, DeviceKind, Model, Precision, Timing, Top};
 
-/// What there is to know of a session. By hand: serialising would bring tables for printing floats that are a
-/// twentieth of the package.
-pub(super) fn info(session: &mut Session) -> Object {
-    let work = Work::of(session);
-    let (model, device, timing) = (session.model(), session.device(), session.timing());
+/// What there is to know of a session.
+pub(super) struct About<'a> {
+    pub model: &'a Model,
+    pub device: &'a DeviceInfo,
+    pub timing: Timing,
+    pub labels: &'a [String],
+    pub precision: Precision,
+    pub note: Option<&'a str>,
+    /// Names of the values that it keeps.
+    pub kept: Vec<&'a str>,
+    /// Bytes of the weights as they lie there.
+    pub weight_bytes: u64,
+    /// Dispatches on a GPU, nodes on the CPU executor.
+    pub steps: usize,
+    /// Whether the GPU is the processor.
+    pub software: bool,
+    /// Nanoseconds to a tick of the GPU's clock, if it has one.
+    pub timestamp_period: Option<f64>,
+}
+
+/// The same as an object. By hand: serialising would bring tables for printing floats that are a twentieth of a module.
+pub(super) fn info(about: &About<'_>) -> Object {
+    let About { model, device, timing, .. } = about;
     let details = model.details();
     let number = |value: f64| JsValue::from(value);
     let list = |values: &mut dyn Iterator<Item = JsValue>| -> JsValue { values.collect::<Array>().into() };
@@ -21,8 +40,8 @@ pub(super) fn info(session: &mut Session) -> Object {
         ("name", (&device.name).into()),
         ("driver", (&device.driver).into()),
         ("reason", (&device.reason).into()),
-        ("software", work.software.into()),
-        ("timestampPeriod", work.timestamp_period.map_or(JsValue::NULL, number)),
+        ("software", about.software.into()),
+        ("timestampPeriod", about.timestamp_period.map_or(JsValue::NULL, number)),
     ]);
     let timing = object(&[("load", number(timing.load)), ("compile", number(timing.compile))]);
     object(&[
@@ -30,44 +49,19 @@ pub(super) fn info(session: &mut Session) -> Object {
         ("model", model.name().into()),
         ("form", if details.form == Form::Fused { "fused" } else { "train" }.into()),
         ("classes", number(model.classes() as f64)),
-        ("labels", list(&mut session.labels().iter().map(JsValue::from))),
+        ("labels", list(&mut about.labels.iter().map(JsValue::from))),
         ("inputSize", list(&mut model.preprocess().crop.iter().map(|side| number(f64::from(*side))))),
         ("parameters", number(model.graph().parameter_count() as f64)),
         ("macs", number(model.graph().macs() as f64)),
-        ("weightBytes", number(work.weight_bytes as f64)),
-        ("steps", number(work.steps as f64)),
-        ("precision", session.precision().to_string().into()),
-        ("precisionNote", session.precision_note().map_or(JsValue::NULL, Into::into)),
+        ("weightBytes", number(about.weight_bytes as f64)),
+        ("steps", number(about.steps as f64)),
+        ("precision", about.precision.to_string().into()),
+        ("precisionNote", about.note.map_or(JsValue::NULL, Into::into)),
         ("sourceSha256", (&details.source_sha256).into()),
         ("device", on.into()),
         ("timing", timing.into()),
-        ("features", list(&mut session.kept().map(JsValue::from))),
+        ("features", list(&mut about.kept.iter().map(|name| JsValue::from(*name)))),
     ])
-}
-
-/// What a run takes of where it runs.
-struct Work {
-    /// Bytes of the weights as they lie there.
-    weight_bytes: u64,
-    /// Dispatches on a GPU, nodes on the CPU executor.
-    steps: usize,
-    /// Whether the GPU is the processor.
-    software: bool,
-    /// Nanoseconds to a tick of the GPU's clock, if it has one.
-    timestamp_period: Option<f64>,
-}
-
-impl Work {
-    fn of(session: &mut Session) -> Work {
-        if let Some(executor) = session.gpu() {
-            let (plan, software) = (executor.plan(), executor.context().summary().is_software());
-            let (weight_bytes, steps) = (plan.weight_bytes(), plan.steps.len());
-            return Work { weight_bytes, steps, software, timestamp_period: executor.timestamp_period() };
-        }
-        let graph = session.model().graph();
-        let steps = graph.nodes().len().saturating_sub(1);
-        Work { weight_bytes: graph.weight_bytes(), steps, software: false, timestamp_period: None }
-    }
 }
 
 /// `{ top: [{ class, label, score }], logits }`.
@@ -107,15 +101,4 @@ pub(super) fn features(features: &Features) -> Object {
     set(&all, "maps", &maps);
     set(&all, "logits", &Float32Array::from(features.output().data()));
     all
-}
-
-fn object(properties: &[(&str, JsValue)]) -> Object {
-    let object = Object::new();
-    properties.iter().for_each(|(name, value)| set(&object, name, value));
-    object
-}
-
-fn set(object: &Object, name: &str, value: &JsValue) {
-    // Setting a property of a fresh object cannot fail.
-    let _ = Reflect::set(object, &name.into(), value);
 }

@@ -1,28 +1,17 @@
-//! What a [`CpuExecutor`](super::CpuExecutor) keeps between runs.
+//! The fast path: a program of packed kernels, and memory for its runs.
 
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-use super::blocked::{Program, Workspace};
-use super::{batch, output, parallel};
-use crate::graph::{Graph, NodeId};
+use super::StepTime;
+use crate::cpu::blocked::{Program, Workspace};
+use crate::cpu::{batch, output, parallel};
+use crate::graph::Graph;
 use crate::tensor::Tensor;
-
-/// How long one node took.
-#[derive(Clone, Debug)]
-pub struct StepTime {
-    /// The node.
-    pub node: NodeId,
-    /// The kernel that computed it.
-    pub kernel: &'static str,
-    /// Wall-clock time.
-    pub time: Duration,
-}
 
 /// The program, made at its first use, and memory that no run is using.
 #[derive(Default)]
-pub(super) struct Prepared {
+pub(in crate::cpu) struct Prepared {
     /// Nothing inside: the graph does not suit the fast path.
     program: OnceLock<Option<Program>>,
     idle: Mutex<Vec<Workspace>>,
@@ -35,13 +24,13 @@ impl fmt::Debug for Prepared {
 }
 
 impl Prepared {
-    pub(super) fn prepare(&self, graph: &Graph) -> Option<&Program> {
+    pub(in crate::cpu) fn prepare(&self, graph: &Graph) -> Option<&Program> {
         self.program.get_or_init(|| Program::new(graph, parallel::threads())).as_ref()
     }
 
     /// All samples of `input`. As many as there are threads run side by side, without waiting for
     /// each other; what is left over is shared by all threads.
-    pub(super) fn run(&self, graph: &Graph, input: &Tensor) -> Option<Tensor> {
+    pub(in crate::cpu) fn run(&self, graph: &Graph, input: &Tensor) -> Option<Tensor> {
         let program = self.prepare(graph)?;
         let shape = graph.node(graph.output()).shape;
         let (n, threads) = (batch(input), parallel::threads());
@@ -61,7 +50,7 @@ impl Prepared {
         Some(result)
     }
 
-    pub(super) fn run_timed(&self, graph: &Graph, input: &Tensor) -> Option<(Tensor, Vec<StepTime>)> {
+    pub(in crate::cpu) fn run_timed(&self, graph: &Graph, input: &Tensor) -> Option<(Tensor, Vec<StepTime>)> {
         let program = self.prepare(graph)?;
         let mut result = output(1, graph.node(graph.output()).shape);
         let image = &input.data()[..input.len() / batch(input)];
