@@ -14,7 +14,7 @@ check:) common=(check --locked --lib --features web --target "$target" --target-
 module:gpu | module:import) own=(-- --cfg "foveate_module=\"$2\"") ;;
 module:cpu) own=(-- --cfg 'foveate_module="cpu"' -Copt-level=3) ;;
 # Products and sums in one instruction, which browsers have had since 2023 or 2024, and Safari not yet everywhere.
-module:cpu-relaxed) own=(-- --cfg 'foveate_module="cpu"' -Copt-level=3 -Ctarget-feature=+simd128,+relaxed-simd) ;;
+module:cpu-relaxed) own=(-- --cfg 'foveate_module="cpu"' -Copt-level=3 -Cllvm-args=-pre-RA-sched=source -Ctarget-feature=+simd128,+relaxed-simd) ;;
 *) echo "usage: bash tests/wasm.sh [check | module gpu | cpu | cpu-relaxed | import]" >&2 && exit 2 ;;
 esac
 if [ "$command" = module ]; then

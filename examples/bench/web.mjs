@@ -185,7 +185,7 @@ const HEAD = ["network", "on", "first, ms", "peer's first, ms", "ratio", "run, m
 
 install();
 write();
-if (!existsSync(join(asked.package, "foveate_bg.wasm"))) fail(`there is no package in ${asked.package}: bash examples/web/build.sh`);
+if (!existsSync(join(asked.package, "cpu_bg.wasm"))) fail(`there is no package in ${asked.package}: bash examples/web/build.sh`);
 const which = (name) => spawnSync("which", [name], { encoding: "utf8" }).stdout?.trim();
 process.env.WEB_NODE ??= folder;
 process.env.CHROMIUM ??= ["chromium", "chromium-browser", "google-chrome"].map(which).find(Boolean) ?? fail("install Chromium, or set CHROMIUM");

@@ -10,13 +10,10 @@ folder=target/web
 
 say() { printf '%s\n' "$*" >&2; }
 
-say "compiling"
-bash tests/wasm.sh package
-say "making bindings"
+say "compiling the tool that makes bindings"
 cargo build --quiet --locked --release -p foveate-bindgen --target-dir $folder
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
-$folder/release/foveate-bindgen $folder/$target/web/foveate.wasm "$made"
 
 # wasm-opt from where it is, else from npm, kept beside what was compiled.
 optimiser() {
@@ -28,19 +25,43 @@ optimiser() {
     fi
     echo $tools/node_modules/.bin/wasm-opt
 }
-wasm=$made/foveate_bg.wasm
-if opt=$(optimiser); then
-    say "optimising"
-    "$opt" -O3 --strip-debug --strip-producers --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int \
-        --enable-sign-ext --enable-mutable-globals --enable-reference-types --enable-multivalue \
-        --enable-bulk-memory-opt "$wasm" -o "$made/small.wasm"
+opt=$(optimiser) || say "without wasm-opt: neither it nor npm is here"
+
+# The modules that a page fetches one or two of: tests/wasm.sh says what is compiled how.
+for module in gpu cpu cpu-relaxed import; do
+    say "compiling: $module"
+    bash tests/wasm.sh module $module
+    name=${module/-/_}
+    # Both of the CPU's modules have the same bindings.
+    $folder/release/foveate-bindgen $folder/$target/web/foveate.wasm "$made/$name" ${name%_relaxed}
+    mv "$made/$name/${name%_relaxed}_bg.wasm" "$made/${name}_bg.wasm"
+    wasm=$made/${name}_bg.wasm
+    [ -n "$opt" ] || continue
+    # What computes on the CPU is for speed, the rest for size.
+    case $module in cpu*) level=-O3 ;; *) level=-Oz ;; esac
+    "$opt" $level --strip-debug --strip-producers --enable-simd --enable-relaxed-simd --enable-bulk-memory \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
+        --enable-multivalue --enable-bulk-memory-opt "$wasm" -o "$made/small.wasm"
     mv "$made/small.wasm" "$wasm"
-else
-    say "without wasm-opt: neither it nor npm is here"
-fi
+done
+cmp "$made"/cpu/cpu.js "$made"/cpu_relaxed/cpu.js
+mv "$made"/{gpu/gpu,cpu/cpu,import/import}.js "$made"
+cat >>"$made/import.js" <<'JS'
+
+// Gives its memory back; it can be started again.
+export function release() {
+    wasm = wasmModule = wasmInstance = __wbg_init_promise = undefined;
+    cachedDataViewMemory0 = cachedUint8ArrayMemory0 = null;
+}
+JS
 
 mkdir -p "$out"
-cp "$made"/foveate.js "$wasm" examples/web/package/* examples/web/README.md \
+rm -f "$out"/*.wasm "$out"/*.js
+cp "$made"/*.js "$made"/*.wasm examples/web/package/* examples/web/README.md \
     LICENSE-MIT LICENSE-APACHE assets/cifar10-qarepvgg.safetensors "$out"/
 size() { for file in "$@"; do gzip -9 -c "$file"; done | wc -c; }
-say "$out: $(size "$out"/*.wasm) bytes of wasm and $(size "$out"/*.js) of scripts, gzipped"
+shared=$(cd examples/web/package && ls ./*.js)
+for module in gpu cpu cpu_relaxed import; do
+    say "$out/${module}_bg.wasm: $(size "$out/${module}_bg.wasm" "$out/${module%_relaxed}.js") bytes gzipped, with its bindings"
+done
+say "$out: $(cd "$out" && size $shared) bytes of other scripts, gzipped"

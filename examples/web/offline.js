@@ -4,7 +4,9 @@ const CACHE = "foveate-page-1";
 const START = [
   "index.html", "page.css",
   ...["answer", "benchmark", "camera", "clip", "elements", "facts", "loop", "main", "model", "picture", "problem", "record", "stats", "times", "visible"].map((name) => `page/${name}.js`),
-  ...["index.js", "host.js", "worker.js", "device.js", "errors.js", "files.js", "frames.js", "gate.js", "foveate.js", "foveate_bg.wasm"].map((name) => `pkg/${name}`),
+  ...["index.js", "host.js", "worker.js", "device.js", "errors.js", "files.js", "frames.js", "gate.js", "modules.js", "names.js"].map((name) => `pkg/${name}`),
+  // Whatever is chosen while there is no server.
+  ...["gpu.js", "gpu_bg.wasm", "cpu.js", "cpu_bg.wasm", "cpu_relaxed_bg.wasm", "import.js", "import_bg.wasm"].map((name) => `pkg/${name}`),
   ...["cat.jpg", "horse.png", ...["airplane", "automobile", "bird", "deer", "dog", "frog", "ship", "truck"].map((name) => `${name}.png`)].map((name) => `clip/${name}`),
 ];
 

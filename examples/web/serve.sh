@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 port=${1:-8000}
-[ -f pkg/foveate_bg.wasm ] || bash build.sh
+[ -f pkg/import_bg.wasm ] || bash build.sh
 url="http://localhost:$port/"
 if command -v python3 >/dev/null; then
     echo "serving $url (Ctrl-C ends)"

@@ -161,11 +161,7 @@ pub fn check_writable(path: impl AsRef<std::path::Path>) -> Result<()> {
 }
 
 /// The model of a file that [`is_model_file`].
-pub(super) fn from_checkpoint(
-    mut checkpoint: Checkpoint,
-    origin: &str,
-    arch: Option<&str>,
-) -> Result<LoadedModel> {
+pub(super) fn from_checkpoint(mut checkpoint: Checkpoint, origin: &str, arch: Option<&str>) -> Result<LoadedModel> {
     let fail = |reason: String| Error::Checkpoint { origin: origin.to_owned(), reason };
     let metadata = std::mem::take(&mut checkpoint.metadata);
     let text = |key: &str| metadata.get(key).ok_or_else(|| fail(format!("the metadata entry {key} is missing")));

@@ -45,8 +45,13 @@ pub(super) fn multiply(a: Matrix, b: Matrix, out: &mut [f32], row_step: usize, t
     assert!(fits(a.end(), a.data.len()) && fits(b.end(), b.data.len()), "a matrix exceeds its slice");
     assert!(fits(end(a.rows, b.columns, row_step, 1), out.len()), "the product exceeds its slice");
     assert!(row_step >= b.columns || a.rows <= 1, "rows of the product overlap");
+    product(a, b, out, row_step, threads);
+}
+
+#[cfg(not(foveate_module = "gpu"))]
+fn product(a: Matrix, b: Matrix, out: &mut [f32], row_step: usize, threads: Parallelism) {
     let step = |step: usize| step as isize;
-    // SAFETY: the three matrices lie within their slices as asserted above, `out` is borrowed
+    // SAFETY: the three matrices lie within their slices as the caller asserts, `out` is borrowed
     // exclusively and its rows do not overlap; with `read_dst` false its old values are not read.
     unsafe {
         gemm::gemm(
@@ -70,5 +75,42 @@ pub(super) fn multiply(a: Matrix, b: Matrix, out: &mut [f32], row_step: usize, t
             false,
             threads,
         );
+    }
+}
+
+/// In that module of the browser package the CPU only computes what the GPU is tested against while loading.
+#[cfg(foveate_module = "gpu")]
+fn product(a: Matrix, b: Matrix, out: &mut [f32], row_step: usize, _: Parallelism) {
+    for i in 0..a.rows {
+        let out = &mut out[i * row_step..][..b.columns];
+        out.fill(0.0);
+        for k in 0..a.columns {
+            let (factor, row) = (a.data[i * a.row_step + k * a.column_step], &b.data[k * b.row_step..]);
+            match b.column_step {
+                1 => super::simd::Vectors::new().dispatch(Axpy { factor, row: &row[..b.columns], out }),
+                step => out.iter_mut().enumerate().for_each(|(j, out)| *out += factor * row[j * step]),
+            }
+        }
+    }
+}
+
+/// `out += factor · row`.
+#[cfg(foveate_module = "gpu")]
+struct Axpy<'a> {
+    factor: f32,
+    row: &'a [f32],
+    out: &'a mut [f32],
+}
+
+#[cfg(foveate_module = "gpu")]
+impl pulp::WithSimd for Axpy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let ((row, rest), (out, last)) = (S::as_simd_f32s(self.row), S::as_mut_simd_f32s(self.out));
+        let factor = simd.splat_f32s(self.factor);
+        out.iter_mut().zip(row).for_each(|(out, x)| *out = simd.mul_add_e_f32s(factor, *x, *out));
+        last.iter_mut().zip(rest).for_each(|(out, x)| *out += self.factor * x);
     }
 }

@@ -210,6 +210,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_browser_package_knows_the_same_names() {
+        let script = include_str!("../../examples/web/package/names.js");
+        let variants = |family: &str| -> String {
+            let named = names().filter_map(|name| name.strip_prefix(family)?.strip_prefix('-'));
+            format!("\"{}\"", named.collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(variants("repvgg"), variants("qarepvgg"), "the script has them once");
+        for family in ["repvgg", "repnext", "mobileone"] {
+            assert!(script.contains(&variants(family)), "names.js: {family} has {}", variants(family));
+        }
+        let families = ["repvgg-", "qarepvgg-", "repnext-", "mobileone-"];
+        assert!(names().all(|name| families.iter().any(|family| name.starts_with(family))));
+    }
+
+    #[test]
     fn names_are_unique_and_every_one_is_found() {
         let all: std::collections::BTreeSet<_> = names().collect();
         assert_eq!(all.len(), VARIANTS.len());

@@ -24,6 +24,7 @@ use crate::tune::Store;
 
 /// Where the model comes from.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(foveate_module = "gpu", allow(dead_code, reason = "that module is given models that are read already"))]
 enum Source {
     #[default]
     Builtin,
@@ -35,6 +36,34 @@ enum Source {
         name: String,
         seed: u64,
     },
+}
+
+impl Source {
+    #[cfg(not(foveate_module = "gpu"))]
+    fn model(self, options: LoadOptions, prove: bool) -> Result<Model> {
+        match self {
+            #[cfg(feature = "builtin")]
+            Source::Builtin => Model::builtin(),
+            #[cfg(not(feature = "builtin"))]
+            Source::Builtin => {
+                Err(Error::argument("no model was given, and this build has none of its own (feature builtin)"))
+            }
+            Source::Loaded(model) => Ok(*model),
+            Source::Bytes(bytes) => Model::from_bytes(&bytes, "model", options, prove),
+            #[cfg(not(target_arch = "wasm32"))]
+            Source::File(path) => Model::open(path, options, prove),
+            Source::Random { name, seed } => Model::random(&name, seed, prove),
+        }
+    }
+
+    /// Of models that are read already: that module carries nothing that reads checkpoints.
+    #[cfg(foveate_module = "gpu")]
+    fn model(self, _: LoadOptions, _: bool) -> Result<Model> {
+        match self {
+            Source::Loaded(model) => Ok(*model),
+            _ => Err(Error::argument("no model was given")),
+        }
+    }
 }
 
 /// Options of a session; see [`Session::builder`].
@@ -232,8 +261,7 @@ impl SessionBuilder {
 
     /// All that is asked of the model, at once.
     #[cfg(all(target_arch = "wasm32", feature = "web"))]
-    #[cfg_attr(foveate_module = "cpu", allow(dead_code))]
-    #[cfg_attr(foveate_module = "import", allow(dead_code))]
+    #[cfg_attr(any(foveate_module = "cpu", foveate_module = "import"), allow(dead_code))]
     pub(crate) fn wishes(mut self, wishes: Wishes) -> Self {
         self.wishes = wishes;
         self
@@ -321,21 +349,7 @@ impl SessionBuilder {
                 return Err(Error::argument("averaged weights were asked for, but no checkpoint was given"));
             }
         }
-        let model = match self.source {
-            #[cfg(feature = "builtin")]
-            Source::Builtin => Model::builtin()?,
-            #[cfg(not(feature = "builtin"))]
-            Source::Builtin => {
-                return Err(Error::argument(
-                    "no model was given, and this build has none of its own (feature builtin)",
-                ));
-            }
-            Source::Loaded(model) => *model,
-            Source::Bytes(bytes) => Model::from_bytes(&bytes, "model", options, prove)?,
-            #[cfg(not(target_arch = "wasm32"))]
-            Source::File(path) => Model::open(path, options, prove)?,
-            Source::Random { name, seed } => Model::random(&name, seed, prove)?,
-        };
+        let model = self.source.model(options, prove)?;
         let mut wishes = self.wishes;
         let model = wishes.shape(model)?;
         let precision = wishes.precision(&model);
@@ -369,19 +383,7 @@ impl SessionBuilder {
         let labels = model.class_names().into();
         let precision = (precision, note);
         let recovery = Recovery::new(self.recover && opened.is_some(), self.on_rebuild);
-        Ok(Session {
-            model,
-            engine,
-            device,
-            timing,
-            setup,
-            precision,
-            labels,
-            kept,
-            choices,
-            opened,
-            recovery,
-        })
+        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, choices, opened, recovery })
     }
 }
 

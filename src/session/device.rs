@@ -83,6 +83,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl DeviceInfo {
+    #[cfg_attr(foveate_module = "gpu", allow(dead_code))]
     pub(crate) fn cpu(reason: impl Into<String>) -> Self {
         let threads = crate::cpu::threads();
         let name = format!("CPU executor, {threads} thread{}", if threads == 1 { "" } else { "s" });

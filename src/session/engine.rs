@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::device::DeviceInfo;
 use super::model::{Model, Precision};
-use super::processor::{Outputs, Processor};
+use super::processor::Outputs;
+#[cfg(not(foveate_module = "gpu"))]
+use super::processor::Processor;
 use super::self_test;
 use super::trial::{Built, DriverTests, Trial};
 use super::tuning::{Tuning, describe};
@@ -17,11 +19,13 @@ use crate::gpu::{
 use crate::graph::NodeId;
 use crate::int8::{self, Program};
 use crate::kernels::{Choices, MAX_TOP, Target};
+#[cfg(not(foveate_module = "gpu"))]
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
 pub(super) enum Engine {
+    #[cfg(not(foveate_module = "gpu"))]
     Cpu(Box<Processor>),
     Gpu(Box<GpuExecutor>),
 }
@@ -32,6 +36,7 @@ pub(super) enum Underway {
     Ranked(PendingTop),
     /// Of which all outputs are read back.
     Whole(Pending),
+    #[cfg_attr(foveate_module = "gpu", allow(dead_code))]
     /// The CPU's output, and how long the network took for it.
     Done(Tensor, Duration),
 }
@@ -75,7 +80,14 @@ pub(super) struct Started {
 }
 
 impl Engine {
+    /// In that module of the browser package, which leaves the CPU to another.
+    #[cfg(foveate_module = "gpu")]
+    pub(super) fn cpu(_: &Model, _: &Setup, reason: impl Into<String>) -> Result<Started> {
+        Err(Error::argument(format!("this module computes on a GPU alone: {}", reason.into())))
+    }
+
     /// On the CPU, for the `reason`.
+    #[cfg(not(foveate_module = "gpu"))]
     pub(super) fn cpu(model: &Model, setup: &Setup, reason: impl Into<String>) -> Result<Started> {
         let (processor, note) = Processor::new(model, setup.precision, setup.wanted.clone())?;
         let (device, precision) = (DeviceInfo::cpu(reason), model.precision());
@@ -139,6 +151,7 @@ impl Engine {
 
     pub(super) fn compiled(&self) -> Option<Vec<u8>> {
         match self {
+            #[cfg(not(foveate_module = "gpu"))]
             Engine::Cpu(_) => None,
             Engine::Gpu(executor) => executor.compiled(),
         }
@@ -147,6 +160,7 @@ impl Engine {
     /// For up to a batch of pictures, the network's output and the wanted values, a row for each.
     pub(super) async fn run_pictures(&mut self, pictures: &[PictureSource<'_>]) -> Result<Outputs> {
         match self {
+            #[cfg(not(foveate_module = "gpu"))]
             Engine::Cpu(processor) => processor.run_all(&processor.prepare(&in_memory(pictures)?)?),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_pictures(pictures).await?),
         }
@@ -160,6 +174,7 @@ impl Engine {
                 executor.submit_top_pictures(pictures).map(Underway::Ranked)
             }
             Engine::Gpu(executor) => executor.submit_pictures(pictures).map(Underway::Whole),
+            #[cfg(not(foveate_module = "gpu"))]
             Engine::Cpu(processor) => {
                 let (output, took) = processor.run(&processor.prepare(&in_memory(pictures)?)?)?;
                 Ok(Underway::Done(output, took))
@@ -171,12 +186,14 @@ impl Engine {
     pub(super) fn as_gpu(&mut self) -> Option<&mut GpuExecutor> {
         match self {
             Engine::Gpu(executor) => Some(executor),
+            #[cfg(not(foveate_module = "gpu"))]
             Engine::Cpu(_) => None,
         }
     }
 
     pub(super) async fn profile(&mut self, picture: PictureSource<'_>) -> Result<Vec<StepTime>> {
         match self {
+            #[cfg(not(foveate_module = "gpu"))]
             Engine::Cpu(processor) => processor.profile(picture.in_memory()?),
             Engine::Gpu(executor) => executor.profile_pictures(&[picture]).await,
         }
@@ -184,6 +201,7 @@ impl Engine {
 
     pub(super) async fn run_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
         match self {
+            #[cfg(not(foveate_module = "gpu"))]
             Engine::Cpu(processor) => processor.run_all(input),
             Engine::Gpu(executor) => Outputs::of_gpu(executor.run_tensor(input).await?),
         }
@@ -289,6 +307,7 @@ async fn executor(
 }
 
 /// Pictures that the CPU can read.
+#[cfg(not(foveate_module = "gpu"))]
 fn in_memory<'a>(pictures: &[PictureSource<'a>]) -> Result<Vec<&'a Picture>> {
     pictures.iter().map(PictureSource::in_memory).collect()
 }

@@ -8,6 +8,7 @@ mod engine;
 mod flight;
 mod model;
 pub mod precision;
+#[cfg_attr(foveate_module = "gpu", allow(dead_code, reason = "that module computes on a GPU alone"))]
 pub(crate) mod processor;
 mod recovery;
 mod self_test;

@@ -112,8 +112,8 @@ impl Processor {
 /// The CPU's steps, after the picture's preparation.
 fn profiled(graph: &Graph, preprocess: Duration, steps: Vec<StepTime>) -> Vec<crate::gpu::StepTime> {
     let step = |node: String, kernel, macs, time| crate::gpu::StepTime { node, kernel, macs, time };
-    let steps = steps.into_iter().map(|one| {
-        step(graph.node(one.node).name.clone(), one.kernel, graph.node_macs(one.node), one.time)
-    });
+    let steps = steps
+        .into_iter()
+        .map(|one| step(graph.node(one.node).name.clone(), one.kernel, graph.node_macs(one.node), one.time));
     std::iter::once(step("input".into(), "preprocess", 0, preprocess)).chain(steps).collect()
 }

@@ -1,38 +1,27 @@
 // Where a session computes: around the wasm engine, in a worker or on the caller's own thread.
-import init, { Engine, models } from "./foveate.js";
 import { choose, named } from "./device.js";
 import { FoveateError, check, typed } from "./errors.js";
 import { obtain } from "./files.js";
 import { pixels, sizeOf } from "./frames.js";
 import { Gate } from "./gate.js";
+import { imported, isModelFile, part } from "./modules.js";
 
 /** Frames under way at once: one computes while the next is handed over. */
 const AT_ONCE = 2;
 
-let memory;
-const ready = async () => {
-  try {
-    ({ memory } = await init());
-  } catch (error) {
-    const old = error instanceof WebAssembly.CompileError;
-    throw new FoveateError(old ? "missing-feature" : "network", `foveate's wasm could not be loaded: ${error.message}`, { cause: error });
-  }
-};
-
-/** The names of all networks, for `{ random: name }`. */
-export const names = async () => {
-  await ready();
-  return models();
-};
+/** What the CPU could not do better. */
+const FINAL = new Set(["bad-file", "unknown-model", "invalid-argument", "not-finite", "device-lost", "network", "missing-feature"]);
 
 export class Host {
   #engine;
+  #memory;
   #gate = new Gate(AT_ONCE);
   #recovering;
   /** How often the GPU was lost and had again. */
   recovered = 0;
   #choice;
   #name;
+  #imported;
   #source;
   #stamped = false;
   #failed;
@@ -48,25 +37,49 @@ export class Host {
   }
 
   async #load(source, options, onProgress, signal) {
-    const { device = "auto", sha256, cache, ...rest } = options;
+    const { device = "auto", sha256, cache, arch, useEma, prove, ...rest } = options;
     this.#choice = await choose(device);
-    await ready();
     const random = source?.random === undefined ? undefined : { name: source.random, seed: source.seed ?? 0 };
     const file = random
       ? { bytes: new Uint8Array(), from: "random" }
       : await obtain(source, { sha256, cache, onProgress, signal });
-    const { bytes, ...about } = file;
+    let { bytes, ...about } = file;
     this.#source = { ...about, bytes: bytes.length };
     const origin = about.url ?? about.name;
-    const asked = JSON.stringify({ ...rest, random, origin, device: this.#choice.device });
-    check(signal);
     const watch = (stage, done, all) => onProgress?.(stage, done, all);
-    this.#engine = await Engine.load(bytes, asked, watch);
-    if (this.#engine.frameLimit() > 0) this.#name = await named();
+    watch("fuse", 0, 1);
+    if (random || arch || useEma || !isModelFile(bytes)) {
+      ({ bytes, load: this.#imported } = await imported(bytes, { origin, arch, useEma, prove, random }));
+    }
+    watch("fuse", 1, 1);
+    check(signal);
+    await this.#start(bytes, JSON.stringify({ ...rest, origin }), watch, device);
     if (signal?.aborted) {
       this.free();
       check(signal);
     }
+  }
+
+  /** On the GPU; on the CPU where that was chosen, or the GPU cannot and need not. */
+  async #start(bytes, asked, watch, device) {
+    if (this.#choice.device !== "cpu") {
+      try {
+        await this.#use("gpu", bytes, asked, watch);
+        this.#name = await named();
+        return;
+      } catch (error) {
+        const { code, message } = typed(error);
+        if (device !== "auto" || FINAL.has(code)) throw error;
+        this.#choice = { device: "cpu", code, reason: message };
+      }
+    }
+    await this.#use("cpu", bytes, asked, watch);
+  }
+
+  async #use(name, bytes, asked, watch) {
+    const { Engine, memory } = await part(name);
+    this.#engine = await Engine.load(bytes, asked, watch);
+    this.#memory = memory;
   }
 
   /** What there is to know of the session. */
@@ -74,8 +87,10 @@ export class Host {
     const { device, ...info } = this.#engine.info();
     const { reason = device.reason, code } = device.kind === "cpu" ? this.#choice : {};
     const name = device.name || this.#name || "";
+    const { timing } = info;
     return {
       ...info,
+      timing: { ...timing, load: timing.load + (this.#imported ?? 0) },
       device: { ...device, name, software: device.software || /swiftshader|llvmpipe|lavapipe/i.test(name), reason, code },
       source: this.#source,
       recovered: this.recovered,
@@ -84,22 +99,22 @@ export class Host {
 
   /** What it holds: for seeing that nothing grows. */
   memory() {
-    return { wasm: memory.buffer.byteLength, gpuObjects: this.#engine.gpuObjects() };
+    return { wasm: this.#memory.buffer.byteLength, gpuObjects: this.#engine.gpuObjects?.() ?? 0 };
   }
 
   /** `{ top, logits, ms, gpuMs }` of a frame. */
   run(frame, { top = 5, logits = false, gpuTime = false }, signal) {
     return this.#guarded({ alone: gpuTime, signal }, async () => {
-      if (gpuTime && !this.#stamped) this.#stamped = await this.#engine.stamp(true);
+      if (gpuTime && !this.#stamped) this.#stamped = await this.#engine.stamp?.(true);
       const start = performance.now();
       const answer = await this.#submit(frame, top, logits);
       const ms = performance.now() - start;
-      return gpuTime ? { ...answer, ms, gpuMs: await this.#engine.gpuTime() } : { ...answer, ms };
+      return gpuTime ? { ...answer, ms, gpuMs: await this.#engine.gpuTime?.() } : { ...answer, ms };
     });
   }
 
   #submit(frame, top, logits) {
-    if (frame.data || Math.max(...sizeOf(frame)) > this.#engine.frameLimit()) {
+    if (frame.data || Math.max(...sizeOf(frame)) > (this.#engine.frameLimit?.() ?? 0)) {
       const { width, height, data } = pixels(frame);
       return this.#engine.pixels(width, height, data, top, logits);
     }

@@ -2,6 +2,7 @@
 import { FoveateError, aborted, check, typed, unpacked } from "./errors.js";
 import { forget } from "./files.js";
 import { capture, release, transfers } from "./frames.js";
+import { NAMES } from "./names.js";
 
 export { FoveateError };
 
@@ -103,7 +104,7 @@ export class Session {
 
   /** The names of all networks that `{ random: name }` knows. */
   static async models() {
-    return (await import("./host.js")).names();
+    return [...NAMES];
   }
 
   /** Drops the models that are kept in Cache Storage. */

@@ -1,7 +1,7 @@
 // A session in a worker: calls come as messages, and answers go back under the same number.
 import { packed, typed } from "./errors.js";
 import { release } from "./frames.js";
-import { Host, names } from "./host.js";
+import { Host } from "./host.js";
 
 let host;
 const signals = new Map();
@@ -16,7 +16,6 @@ const calls = {
   features: ({ captured }, signal) => used(captured, () => host.features(captured.frame, signal)),
   info: () => host.info(),
   memory: () => host.memory(),
-  names: () => names(),
   // Frames that were handed over are closed by their calls, all of which have ended by then: those before this one
   // took their turns before it.
   free: () => host.free(),

@@ -22,4 +22,5 @@ mod tile;
 pub(super) mod vectors;
 mod winograd;
 
+#[cfg(not(foveate_module = "gpu"))]
 pub(super) use program::{Program, Workspace};

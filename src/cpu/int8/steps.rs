@@ -9,8 +9,15 @@ use super::small::{Elementwise, GlobalPool};
 use crate::cpu::blocked::layout::Map;
 use crate::int8::program::{IntOp, Node, Program, Type};
 
+/// Whether all kernels are there. The browser package's module for GPUs, where the CPU is only what the GPU is tested
+/// against while loading, has those of dense convolutions alone.
+const ALL: bool = !cfg!(foveate_module = "gpu");
+
 /// Whether a node has a kernel of its own; all others are computed in plain loops.
 pub(super) fn has_kernel(program: &Program, node: &Node) -> bool {
+    if !ALL {
+        return matches!(&node.op, IntOp::Conv(conv) if !DepthwiseConv::fits(conv) && Conv::fits(conv));
+    }
     let reads_image = || node.inputs.first().is_some_and(|id| matches!(program.node(*id).op, IntOp::Input));
     match &node.op {
         IntOp::Quantize => reads_image(),
@@ -30,7 +37,7 @@ pub(super) fn has_kernel(program: &Program, node: &Node) -> bool {
 pub(super) fn halo(program: &Program, node: &Node) -> usize {
     match &node.op {
         IntOp::Conv(conv) if has_kernel(program, node) => conv.padding[0].max(conv.padding[1]),
-        IntOp::Mixer(mixer) if has_kernel(program, node) => Mixer::halo(mixer),
+        IntOp::Mixer(mixer) if ALL && has_kernel(program, node) => Mixer::halo(mixer),
         _ => 0,
     }
 }
@@ -40,6 +47,8 @@ pub(super) fn kernel(node: &Node, isa: Isa, inputs: &[Map], output: Map, threads
     let input = *inputs.first()?;
     let second = inputs.get(1).copied();
     Some(match &node.op {
+        IntOp::Conv(op) if !ALL => Box::new(Conv::new(op, isa, input, output, second, threads)),
+        _ if !ALL => return None,
         IntOp::Quantize => {
             let Type::I8 { scale } = node.ty else { return None };
             Box::new(Elementwise::quantize(scale, input, output, threads))

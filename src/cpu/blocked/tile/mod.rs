@@ -11,6 +11,24 @@ use super::layout::{Block, LANES, Map};
 use super::vectors::{gelu, load, relu, segment_len, sigmoid, store, vectors, width};
 use crate::ops::Activation;
 
+/// Does something for every pixel of a tile, written out whatever the optimisation level: a loop over sums would
+/// keep them in memory.
+macro_rules! each_pixel {
+    ($pixels:expr, |$p:ident| $body:block) => {
+        each_pixel!(@ $pixels, $p, $body, 0 1 2 3 4 5 6)
+    };
+    (@ $pixels:expr, $p:ident, $body:block, $($at:literal)*) => {
+        $(if $at < $pixels {
+            const { assert!($at < MAX_SEGMENT) };
+            let $p = $at;
+            $body
+        })*
+    };
+}
+
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+
 /// Most pixels of a tile.
 pub(super) const MAX_SEGMENT: usize = 7;
 
@@ -89,27 +107,14 @@ pub(super) struct Sum<'a> {
     pub totals: &'a mut [Block],
 }
 
-/// Does something for every pixel of a tile, written out whatever the optimisation level: a loop over sums would
-/// keep them in memory.
-macro_rules! each_pixel {
-    ($pixels:expr, |$p:ident| $body:block) => {
-        each_pixel!(@ $pixels, $p, $body, 0 1 2 3 4 5 6)
-    };
-    (@ $pixels:expr, $p:ident, $body:block, $($at:literal)*) => {
-        $(if $at < $pixels {
-            const { assert!($at < MAX_SEGMENT) };
-            let $p = $at;
-            $body
-        })*
-    };
-}
-
 impl WithSimd for Sum<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match self.blocks * vectors::<S>() {
+            // There, a vector is always a quarter of a block: the rest would only be fetched.
+            _ if cfg!(target_arch = "wasm32") => self.vectors::<S, 4>(simd),
             1 => self.vectors::<S, 1>(simd),
             2 => self.vectors::<S, 2>(simd),
             3 => self.vectors::<S, 3>(simd),
@@ -147,16 +152,37 @@ impl Sum<'_> {
     }
 
     /// The `W` vectors from `first` on.
-    #[inline(always)]
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
+    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
     fn part<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
         &mut self,
         simd: S,
         first: usize,
     ) {
+        let sums = self.products::<S, V, W, P, STRIDE>(simd, first);
+        let begins = self.rows.start == 0;
+        let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(&mut *self.totals));
+        let (totals, _) = totals.as_chunks_mut::<V>();
+        each_pixel!(P, |p| {
+            for (total, sum) in totals[p][first..].iter_mut().zip(sums[p]) {
+                *total = if begins { sum } else { simd.add_f32s(*total, sum) };
+            }
+        });
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Sum<'_> {
+    /// The sums of the `W` vectors from `first` on.
+    #[inline(always)]
+    fn products<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
+        &self,
+        simd: S,
+        first: usize,
+    ) -> [[S::f32s; W]; P] {
         let Taps { kernel, planes, last, plane_len, pitch, .. } = *self.taps;
         let (panel, _) = S::as_simd_f32s(bytemuck::cast_slice(self.panel));
         let (mut panel, _) = panel.as_chunks::<V>();
-        let begins = self.rows.start == 0;
         let mut sums = [[simd.splat_f32s(0.0); W]; P];
         for row in self.rows.clone() {
             let (plane, ky) = (row / kernel[0], row % kernel[0]);
@@ -171,18 +197,13 @@ impl Sum<'_> {
                 }
             }
         }
-        let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(&mut *self.totals));
-        let (totals, _) = totals.as_chunks_mut::<V>();
-        each_pixel!(P, |p| {
-            for (total, sum) in totals[p][first..].iter_mut().zip(sums[p]) {
-                *total = if begins { sum } else { simd.add_f32s(*total, sum) };
-            }
-        });
+        sums
     }
 }
 
 /// Adds the products of one input channel. The lane is a remainder: with an index whose bound is known,
 /// LLVM unrolls the caller's loop and runs out of registers.
+#[cfg(not(target_arch = "wasm32"))]
 #[inline(always)]
 fn products<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
     simd: S,
