@@ -27,25 +27,42 @@ optimiser() {
 }
 opt=$(optimiser) || say "without wasm-opt: neither it nor npm is here"
 
-# The modules that a page fetches one or two of: tests/wasm.sh says what is compiled how.
+# What was made before and is newer than all that it is made of.
+fresh() {
+    [ -d "$1" ] && [ -z "$(find Cargo.toml Cargo.lock src shaders assets tests/wasm.sh examples/web/bindgen examples/web/build.sh \
+        -type f -newer "$1" -print -quit)" ]
+}
+
+# The modules that a page fetches one or two of: tests/wasm.sh says what is compiled how. Cargo keeps only the last.
+tools=$(rustc -V && echo "$opt")
+modules=$folder/modules/$(cksum <<<"$tools" | cut -d' ' -f1)
+mkdir -p "$modules"
 for module in gpu cpu cpu-relaxed import; do
-    say "compiling: $module"
-    bash tests/wasm.sh module $module
     name=${module/-/_}
-    # Both of the CPU's modules have the same bindings.
-    $folder/release/foveate-bindgen $folder/$target/web/foveate.wasm "$made/$name" ${name%_relaxed}
-    mv "$made/$name/${name%_relaxed}_bg.wasm" "$made/${name}_bg.wasm"
-    wasm=$made/${name}_bg.wasm
-    [ -n "$opt" ] || continue
-    # What computes on the CPU is for speed, the rest for size.
-    case $module in cpu*) level=-O3 ;; *) level=-Oz ;; esac
-    "$opt" $level --strip-debug --strip-producers --enable-simd --enable-relaxed-simd --enable-bulk-memory \
-        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
-        --enable-multivalue --enable-bulk-memory-opt "$wasm" -o "$made/small.wasm"
-    mv "$made/small.wasm" "$wasm"
+    if ! fresh "$modules/$name"; then
+        say "compiling: $module"
+        touch "$made/started"
+        bash tests/wasm.sh module $module
+        # Both of the CPU's modules have the same bindings.
+        bindings=${name%_relaxed}
+        $folder/release/foveate-bindgen $folder/$target/web/foveate.wasm "$made/$name" $bindings
+        if [ -n "$opt" ]; then
+            # What computes on the CPU is for speed, the rest for size.
+            case $module in cpu*) level=-O3 ;; *) level=-Oz ;; esac
+            "$opt" $level --strip-debug --strip-producers --enable-simd --enable-relaxed-simd --enable-bulk-memory \
+                --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
+                --enable-multivalue --enable-bulk-memory-opt "$made/$name/${bindings}_bg.wasm" -o "$made/small.wasm"
+            mv "$made/small.wasm" "$made/$name/${bindings}_bg.wasm"
+        fi
+        rm -rf "${modules:?}/$name"
+        mv "$made/$name" "$modules/$name"
+        # As old as what it was made of: what was changed meanwhile is newer.
+        touch -r "$made/started" "$modules/$name"
+    fi
+    cp "$modules/$name/${name%_relaxed}_bg.wasm" "$made/${name}_bg.wasm"
 done
-cmp "$made"/cpu/cpu.js "$made"/cpu_relaxed/cpu.js
-mv "$made"/{gpu/gpu,cpu/cpu,import/import}.js "$made"
+cmp "$modules"/cpu/cpu.js "$modules"/cpu_relaxed/cpu.js
+cp "$modules"/{gpu/gpu,cpu/cpu,import/import}.js "$made"
 cat >>"$made/import.js" <<'JS'
 
 // Gives its memory back; it can be started again.
@@ -60,6 +77,8 @@ rm -f "$out"/*.wasm "$out"/*.js
 cp "$made"/*.js "$made"/*.wasm examples/web/package/* examples/web/README.md \
     LICENSE-MIT LICENSE-APACHE assets/cifar10-qarepvgg.safetensors "$out"/
 size() { for file in "$@"; do gzip -9 -c "$file"; done | wc -c; }
+# Comments and indentation, a seventh of the scripts, are for who reads the repository.
+sed -E -i '/^[[:space:]]*\/\*\*.*\*\/[[:space:]]*$/d; /^[[:space:]]*\/\*\*/,/\*\/[[:space:]]*$/d; /^[[:space:]]*\/\//d; s/^[[:space:]]+//; /^$/d' "$out"/*.js
 shared=$(cd examples/web/package && ls ./*.js)
 for module in gpu cpu cpu_relaxed import; do
     say "$out/${module}_bg.wasm: $(size "$out/${module}_bg.wasm" "$out/${module%_relaxed}.js") bytes gzipped, with its bindings"

@@ -144,27 +144,28 @@ impl Sum<'_> {
     fn tile<S: Simd, const V: usize, const P: usize, const STRIDE: usize>(mut self, simd: S) {
         if cfg!(target_arch = "wasm32") && V == 4 {
             // Browsers have sixteen registers of four floats on most machines: all sums at once would fill them.
-            self.part::<S, V, 2, P, STRIDE>(simd, 0);
-            self.part::<S, V, 2, P, STRIDE>(simd, 2);
+            self.part::<S, V, 0, 2, P, STRIDE>(simd);
+            self.part::<S, V, 2, 2, P, STRIDE>(simd);
         } else {
-            self.part::<S, V, V, P, STRIDE>(simd, 0);
+            self.part::<S, V, 0, V, P, STRIDE>(simd);
         }
     }
 
-    /// The `W` vectors from `first` on.
-    #[cfg_attr(target_arch = "wasm32", inline(never))]
-    #[cfg_attr(not(target_arch = "wasm32"), inline(always))]
-    fn part<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
+    /// The `W` vectors from `FIRST` on.
+    #[inline(always)]
+    fn part<S: Simd, const V: usize, const FIRST: usize, const W: usize, const P: usize, const STRIDE: usize>(
         &mut self,
         simd: S,
-        first: usize,
     ) {
-        let sums = self.products::<S, V, W, P, STRIDE>(simd, first);
+        #[cfg(target_arch = "wasm32")]
+        let sums = self.products::<S, FIRST, W, P, STRIDE>(simd);
+        #[cfg(not(target_arch = "wasm32"))]
+        let sums = self.products::<S, V, W, P, STRIDE>(simd, FIRST);
         let begins = self.rows.start == 0;
         let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(&mut *self.totals));
         let (totals, _) = totals.as_chunks_mut::<V>();
         each_pixel!(P, |p| {
-            for (total, sum) in totals[p][first..].iter_mut().zip(sums[p]) {
+            for (total, sum) in totals[p][FIRST..].iter_mut().zip(sums[p]) {
                 *total = if begins { sum } else { simd.add_f32s(*total, sum) };
             }
         });
@@ -173,7 +174,7 @@ impl Sum<'_> {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Sum<'_> {
-    /// The sums of the `W` vectors from `first` on.
+    /// The sums of the `W` vectors from `FIRST` on.
     #[inline(always)]
     fn products<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
         &self,
