@@ -37,3 +37,17 @@ pub fn open(
 pub fn line(summary: &AdapterSummary) -> String {
     format!("{} on {}", summary.name, summary.backend)
 }
+
+/// Any device, software drivers too; without one tests say nothing, unless `REQUIRE_GPU` is set.
+#[cfg(test)]
+pub fn for_tests() -> Option<(wgpu::Instance, GpuContext)> {
+    let name = std::env::var("WEBCAM_DEVICE").unwrap_or_default();
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    match open(&instance, None, &DeviceChoice::parse(&name), None) {
+        Ok(opened) => Some((instance, opened.context)),
+        Err(reason) => {
+            assert!(std::env::var_os("REQUIRE_GPU").is_none(), "{reason}, and REQUIRE_GPU is set");
+            None
+        }
+    }
+}

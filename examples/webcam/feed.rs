@@ -25,11 +25,14 @@ pub struct Shot {
     pub on_gpu: Option<Arc<Textured>>,
     /// The picture's file name, where it has one.
     pub name: Option<String>,
+    /// When the frame was there, which end-to-end latency counts from.
+    pub taken: Instant,
 }
 
 impl Shot {
-    pub fn taken(&self) -> Instant {
-        self.frame.taken
+    /// The same to be classified anew, as if it had come now.
+    pub fn again(&self) -> Shot {
+        Shot { taken: Instant::now(), ..self.clone() }
     }
 }
 
@@ -121,14 +124,15 @@ impl Work {
     /// Until the source fails for good.
     fn deliver(&mut self, source: &mut dyn Source) {
         while !self.stopped() {
-            if self.paused.load(Ordering::Relaxed) {
+            // The first frame comes in any case: a pause does not leave the window empty.
+            if self.paused.load(Ordering::Relaxed) && self.delivered.load(Ordering::Relaxed) > 0 {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
             let delivered = source.next().and_then(|(frame, name)| {
                 let on_gpu = self.textures.as_mut().map(|textures| textures.fill(&frame)).transpose()?;
                 let number = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
-                Ok(Shot { number, frame: Arc::new(frame), on_gpu, name })
+                Ok(Shot { number, taken: frame.taken(), frame: Arc::new(frame), on_gpu, name })
             });
             // A source that was replaced meanwhile has nothing more to say.
             if self.stopped() {

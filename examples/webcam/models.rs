@@ -31,6 +31,10 @@ impl Named {
                         path.display()
                     )));
                 }
+                // Reading from a pipe could wait for ever.
+                if !path.is_file() {
+                    return Err(Error::argument(format!("{} is no file, so it is no model", path.display())));
+                }
                 let options = LoadOptions { arch: arch.clone(), ..LoadOptions::default() };
                 let model = Model::open(path, options, false)?;
                 labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(read_labels(from)?))

@@ -138,15 +138,15 @@ impl Textures {
 
 #[cfg(test)]
 mod tests {
-    use foveate::{PictureSource, gpu};
-    use pollster::block_on;
+    use foveate::PictureSource;
 
     use super::*;
+    use crate::device;
 
     /// What the GPU makes of a frame is what the CPU does, to one level: GPUs may round otherwise.
     #[test]
     fn every_layout_is_converted_as_on_the_cpu() {
-        let Some(context) = context() else { return };
+        let Some((_, context)) = device::for_tests() else { return };
         let (device, queue) = (context.device(), context.queue());
         let mut textures = Textures::new(device, queue);
         let layouts = [Layout::Rgba, Layout::Rgb, Layout::Bgr, Layout::Gray, Layout::Yuyv, Layout::Nv12];
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn textures_are_used_again_when_nobody_holds_them() {
-        let Some(context) = context() else { return };
+        let Some((_, context)) = device::for_tests() else { return };
         let mut textures = Textures::new(context.device(), context.queue());
         let frame = Frame::new(Layout::Gray, 8, 8, vec![1; 64]).unwrap();
         let held = textures.fill(&frame).unwrap();
@@ -178,16 +178,6 @@ mod tests {
             assert!(!Arc::ptr_eq(&held, &other));
         }
         assert_eq!(textures.kept.len(), 2);
-    }
-
-    /// Any device, software drivers too; without one the tests say nothing, unless `REQUIRE_GPU` is set.
-    fn context() -> Option<gpu::GpuContext> {
-        let request = gpu::DeviceRequest::Named(std::env::var("WEBCAM_DEVICE").unwrap_or_default());
-        let Ok(chosen) = block_on(gpu::select_adapter(&request, None)) else {
-            assert!(std::env::var_os("REQUIRE_GPU").is_none(), "no GPU, and REQUIRE_GPU is set");
-            return None;
-        };
-        Some(block_on(gpu::GpuContext::request(&chosen)).unwrap())
     }
 
     fn read(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture) -> Vec<u8> {
