@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use foveate::features::{Style, draw_grid, stages};
-use foveate::{DeviceChoice, Error, Model, Picture, PictureSource, Precision, Result, Session, Top, wgpu};
+use foveate::gpu::GpuContext;
+use foveate::{DeviceChoice, Error, Model, Picture, PictureSource, Precision, Result, Session, Top};
 use pollster::block_on;
 
 use crate::feed::Shot;
@@ -24,7 +25,7 @@ const CHANNELS: usize = 36;
 #[derive(Clone)]
 pub enum Place {
     /// On the device that the window draws with.
-    Shared(wgpu::Device, wgpu::Queue),
+    Shared(Arc<GpuContext>),
     /// On the CPU executor.
     Cpu,
 }
@@ -52,7 +53,7 @@ pub enum Event {
     /// A layer's maps.
     Maps(String, Picture),
     /// The device is gone; nothing runs until it is [moved](Order::Move).
-    Lost { device: wgpu::Device, reason: String },
+    Lost { gpu: Arc<GpuContext>, reason: String },
 }
 
 /// A network that is ready.
@@ -156,9 +157,9 @@ impl<S: Fn(Event)> Work<S> {
 
     fn report(&mut self, error: Error) {
         match (error, &self.place) {
-            (Error::DeviceLost { reason }, Place::Shared(device, _)) => {
+            (Error::DeviceLost { reason }, Place::Shared(gpu)) => {
                 if !std::mem::replace(&mut self.lost, true) {
-                    (self.say)(Event::Lost { device: device.clone(), reason });
+                    (self.say)(Event::Lost { gpu: gpu.clone(), reason });
                 }
             }
             (error, _) => (self.say)(Event::Failed(error.to_string())),
@@ -227,7 +228,7 @@ impl<S: Fn(Event)> Work<S> {
     fn open(&self, model: &Model, precision: Option<Precision>, layers: &[&str]) -> Result<Session> {
         let builder = Session::builder().model(model.clone()).features(layers.iter().copied());
         let builder = match &self.place {
-            Place::Shared(device, queue) => builder.wgpu(device.clone(), queue.clone()),
+            Place::Shared(gpu) => builder.wgpu(gpu.device().clone(), gpu.queue().clone()),
             Place::Cpu => builder.device(DeviceChoice::Cpu),
         };
         let builder = precision.into_iter().fold(builder, foveate::SessionBuilder::precision);
@@ -278,11 +279,12 @@ impl<S: Fn(Event)> Work<S> {
         }
     }
 
-    /// None while there is no network.
+    /// None while there is no network, or the frame is on a device that was lost.
     fn answer(&mut self, shot: &Shot) -> Result<Option<Classified>> {
         let Some(session) = &mut self.session else { return Ok(None) };
         let picture = in_memory(shot, &self.place)?;
-        let landed = block_on(session.submit(&[source(shot, picture.as_ref())?], LABELS)?.wait())?;
+        let Some(source) = source(shot, picture.as_ref(), &self.place) else { return Ok(None) };
+        let landed = block_on(session.submit(&[source], LABELS)?.wait())?;
         let gpu = block_on(session.gpu_time())?.map(milliseconds);
         let times = Times {
             gpu,
@@ -296,7 +298,8 @@ impl<S: Fn(Event)> Work<S> {
     fn draw(&mut self, shot: &Shot) -> Result<()> {
         let Some((name, session)) = &mut self.layer else { return Ok(()) };
         let picture = in_memory(shot, &self.place)?;
-        let features = block_on(session.features(source(shot, picture.as_ref())?))?;
+        let Some(source) = source(shot, picture.as_ref(), &self.place) else { return Ok(()) };
+        let features = block_on(session.features(source))?;
         if let Some(feature) = features.iter().next() {
             let style = Style { channels: CHANNELS, ..Style::default() };
             (self.say)(Event::Maps(name.clone(), draw_grid(feature.tensor(), 0, &style)?));
@@ -313,11 +316,14 @@ fn in_memory(shot: &Shot, place: &Place) -> Result<Option<Picture>> {
     }
 }
 
-fn source<'a>(shot: &'a Shot, picture: Option<&'a Picture>) -> Result<PictureSource<'a>> {
-    match (picture, &shot.on_gpu) {
-        (Some(picture), _) => Ok(PictureSource::Memory(picture)),
-        (None, Some(textured)) => Ok(PictureSource::Texture(&textured.texture)),
-        (None, None) => Err(Error::argument("the frame is neither in memory nor on the GPU")),
+/// The picture, or the texture on that device.
+fn source<'a>(shot: &'a Shot, picture: Option<&'a Picture>, place: &Place) -> Option<PictureSource<'a>> {
+    match (picture, &shot.on_gpu, place) {
+        (Some(picture), ..) => Some(PictureSource::Memory(picture)),
+        (None, Some(textured), Place::Shared(gpu)) => {
+            textured.on(gpu).map(|(texture, _)| PictureSource::Texture(texture))
+        }
+        _ => None,
     }
 }
 

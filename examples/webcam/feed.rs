@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use foveate::wgpu;
+use foveate::gpu::GpuContext;
 
 use crate::frame::Frame;
 use crate::newest::Newest;
@@ -66,13 +66,13 @@ pub struct Feed {
 
 impl Feed {
     /// Starts a thread that opens the source and delivers its frames, and opens it again whenever it fails.
-    pub fn start(spec: Spec, rate: Option<f64>, gpu: Option<(wgpu::Device, wgpu::Queue)>, outlets: Outlets) -> Feed {
+    pub fn start(spec: Spec, rate: Option<f64>, gpu: Option<Arc<GpuContext>>, outlets: Outlets) -> Feed {
         let feed = Feed { stop: Arc::default(), paused: Arc::default(), delivered: Arc::default() };
         let work = Work {
             stop: feed.stop.clone(),
             paused: feed.paused.clone(),
             delivered: feed.delivered.clone(),
-            textures: gpu.map(|(device, queue)| Textures::new(&device, &queue)),
+            textures: gpu.map(Textures::new),
             outlets,
             last: None,
         };

@@ -69,7 +69,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
     let place = match &args.device {
         DeviceChoice::Cpu => Place::Cpu,
         choice => match device::open(&instance, None, choice, args.backend) {
-            Ok(opened) => Place::Shared(opened.context.device().clone(), opened.context.queue().clone()),
+            Ok(opened) => Place::Shared(opened.context),
             Err(reason) if *choice == DeviceChoice::Auto && args.backend.is_none() => {
                 eprintln!("{reason}: on the CPU instead");
                 Place::Cpu
@@ -78,7 +78,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
         },
     };
     let gpu = match &place {
-        Place::Shared(device, queue) => Some((device.clone(), queue.clone())),
+        Place::Shared(gpu) => Some(gpu.clone()),
         Place::Cpu => None,
     };
     let gpu_used = gpu.is_some();

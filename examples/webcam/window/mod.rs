@@ -160,7 +160,7 @@ impl App {
     fn place(&self, painter: &Painter) -> Place {
         match self.args.device {
             DeviceChoice::Cpu => Place::Cpu,
-            _ => Place::Shared(painter.device().clone(), painter.queue().clone()),
+            _ => Place::Shared(painter.context().clone()),
         }
     }
 
@@ -176,7 +176,7 @@ impl App {
                 let _ = messages.send_event(Wake::Source(said));
             }),
         };
-        let gpu = Some((painter.device().clone(), painter.queue().clone()));
+        let gpu = Some(painter.context().clone());
         let feed = Feed::start(self.spec.clone(), Some(self.args.rate), gpu, outlets);
         feed.pause(self.view.paused);
         feed
@@ -311,8 +311,8 @@ impl App {
     fn heard(&mut self, events: &ActiveEventLoop, event: Event) {
         match event {
             // The window may have noticed before, and replaced it.
-            Event::Lost { device, reason } => {
-                if self.live.as_ref().is_some_and(|live| *live.painter.device() == device) {
+            Event::Lost { gpu, reason } => {
+                if self.live.as_ref().is_some_and(|live| Arc::ptr_eq(live.painter.context(), &gpu)) {
                     self.recover(events, &reason);
                 }
             }
@@ -359,8 +359,9 @@ impl App {
     fn draw(&mut self, events: &ActiveEventLoop) {
         let Some(mut live) = self.live.take() else { return };
         if let Some(shot) = live.shown.take() {
-            if let Some(textured) = &shot.on_gpu {
-                let id = live.painter.show(&textured.view, self.view.picture.map(|(id, _)| id));
+            let gpu = live.painter.context();
+            if let Some((_, view)) = shot.on_gpu.as_ref().and_then(|textured| textured.on(gpu)) {
+                let id = live.painter.show(view, self.view.picture.map(|(id, _)| id));
                 self.view.picture = Some((id, shot.frame.size()));
                 self.view.frame_shown();
             }

@@ -16,7 +16,7 @@ pub struct Painter {
     instance: wgpu::Instance,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
-    context: GpuContext,
+    context: Arc<GpuContext>,
     renderer: Renderer,
     window: Arc<Window>,
 }
@@ -71,11 +71,7 @@ impl Painter {
         self.context.device()
     }
 
-    pub fn queue(&self) -> &wgpu::Queue {
-        self.context.queue()
-    }
-
-    pub fn context(&self) -> &GpuContext {
+    pub fn context(&self) -> &Arc<GpuContext> {
         &self.context
     }
 
