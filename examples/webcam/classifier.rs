@@ -11,7 +11,7 @@ use pollster::block_on;
 
 use crate::feed::Shot;
 use crate::latency::Times;
-use crate::models::Named;
+use crate::models::{Named, precisions};
 use crate::newest::Newest;
 
 /// Best classes that are asked for.
@@ -62,10 +62,14 @@ pub struct Ready {
     /// Its architecture, and where it comes from.
     pub model: String,
     pub precision: Precision,
+    /// The one that was asked for, which the device may be unable to compute in.
+    pub wanted: Precision,
     /// What became of the wish for another precision.
     pub note: Option<String>,
     /// Where it runs.
     pub device: String,
+    /// Those that it can be run in.
+    pub precisions: Vec<Precision>,
     /// The nodes whose maps can be drawn.
     pub layers: Vec<String>,
     /// The one whose maps are.
@@ -169,7 +173,13 @@ impl<S: Fn(Event)> Work<S> {
     fn load(&mut self, named: Named) -> Result<()> {
         (self.say)(Event::Busy(format!("loading {named}")));
         self.wanted = Some(named.clone());
-        let opened = named.load().and_then(|model| Ok((self.open(&model, self.precision, &[])?, model)));
+        let opened = named.load().and_then(|model| {
+            // What was asked of the network before is not asked of one that cannot.
+            if self.model.is_some() {
+                self.precision = self.precision.filter(|precision| precisions(&model).contains(precision));
+            }
+            Ok((self.open(&model, self.precision, &[])?, model))
+        });
         if !matches!(opened, Err(Error::DeviceLost { .. })) {
             self.wanted = None;
         }
@@ -226,6 +236,12 @@ impl<S: Fn(Event)> Work<S> {
     }
 
     fn open(&self, model: &Model, precision: Option<Precision>, layers: &[&str]) -> Result<Session> {
+        if let Some(wanted) = precision.filter(|precision| !precisions(model).contains(precision)) {
+            return Err(Error::argument(format!(
+                "{} is not quantised, so it cannot be run in {wanted}: `foveate quantize` makes a file of it that can",
+                model.name()
+            )));
+        }
         let builder = Session::builder().model(model.clone()).features(layers.iter().copied());
         let builder = match &self.place {
             Place::Shared(gpu) => builder.wgpu(gpu.device().clone(), gpu.queue().clone()),
@@ -251,6 +267,8 @@ impl<S: Fn(Event)> Work<S> {
             named: named.clone(),
             model: format!("{} ({named})", model.name()),
             precision: session.precision(),
+            wanted: self.precision.unwrap_or(session.precision()),
+            precisions: precisions(model),
             note: session.precision_note().map(str::to_owned),
             device: match &self.place {
                 Place::Shared(..) => session.device().name.clone(),

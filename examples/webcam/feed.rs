@@ -134,7 +134,6 @@ impl Work {
                 let number = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
                 Ok(Shot { number, taken: frame.taken(), frame: Arc::new(frame), on_gpu, name })
             });
-            // A source that was replaced meanwhile has nothing more to say.
             if self.stopped() {
                 return;
             }
@@ -158,8 +157,9 @@ impl Work {
         }
     }
 
+    /// A source that was replaced meanwhile has nothing more to say.
     fn say(&mut self, said: Said) {
-        if self.last.as_ref() != Some(&said) {
+        if self.last.as_ref() != Some(&said) && !self.stopped() {
             self.last = Some(said.clone());
             (self.outlets.say)(said);
         }

@@ -1,9 +1,9 @@
 //! Menus of source, model, precision and layer, and the switches.
 
 use egui::RichText;
+use foveate::Precision;
 
 use super::view::{Action, View};
-use crate::args::PRECISIONS;
 use crate::source::Spec;
 
 /// The menus' names take this much.
@@ -39,10 +39,14 @@ pub fn show(ui: &mut egui::Ui, view: &View, asked: &mut Vec<Action>) {
         let now = view.ready.as_ref().map(|ready| ready.precision);
         ui.label("precision");
         menu(ui, "precision", &now.map_or(String::new(), |now| now.to_string()), wide, |ui| {
-            for precision in PRECISIONS {
-                if ui.selectable_label(now == Some(precision), precision.to_string()).clicked() {
-                    asked.push(Action::Precision(precision));
+            let known = view.ready.as_ref().map_or(&[][..], |ready| &ready.precisions);
+            for precision in known {
+                if ui.selectable_label(now == Some(*precision), precision.to_string()).clicked() {
+                    asked.push(Action::Precision(*precision));
                 }
+            }
+            if !known.contains(&Precision::W8a8) {
+                ui.label(RichText::new("w8a8 is for files of `foveate quantize`").weak());
             }
         });
         ui.end_row();

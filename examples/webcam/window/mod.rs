@@ -20,7 +20,7 @@ use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy}
 use winit::keyboard::{Key, NamedKey};
 use winit::window::{Window, WindowId};
 
-use crate::args::{Args, PRECISIONS};
+use crate::args::Args;
 use crate::classifier::{Classifier, Event, Order, Place};
 use crate::feed::{Feed, Outlets, Said, Shot};
 use crate::models::Named;
@@ -263,9 +263,9 @@ impl App {
             Action::NextModel => self.choose((self.view.model + 1) % self.models.len()),
             Action::Model(at) => self.choose(at),
             Action::NextPrecision => {
-                let now = self.view.ready.as_ref().map(|ready| ready.precision);
-                let at = PRECISIONS.iter().position(|precision| Some(*precision) == now).map_or(0, |at| at + 1);
-                self.order(Order::Precision(PRECISIONS[at % PRECISIONS.len()]));
+                if let Some(next) = self.view.next_precision() {
+                    self.order(Order::Precision(next));
+                }
             }
             Action::Precision(precision) => self.order(Order::Precision(precision)),
             Action::NextLayer => {
@@ -453,6 +453,11 @@ impl ApplicationHandler<Wake> for App {
         }
         match event {
             WindowEvent::CloseRequested => events.exit(),
+            // By somebody else.
+            WindowEvent::Destroyed => {
+                self.live = None;
+                events.exit();
+            }
             WindowEvent::RedrawRequested => self.draw(events),
             WindowEvent::DroppedFile(path) => self.dropped(path),
             WindowEvent::KeyboardInput { event, .. } if !response.consumed => self.pressed(events, &event),

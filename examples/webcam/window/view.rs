@@ -135,6 +135,13 @@ impl View {
         }
     }
 
+    /// The number format after the one that was asked for last.
+    pub fn next_precision(&self) -> Option<Precision> {
+        let ready = self.ready.as_ref()?;
+        let after = ready.precisions.iter().skip_while(|precision| **precision != ready.wanted).nth(1);
+        after.or(ready.precisions.first()).copied()
+    }
+
     /// The layer after the one whose maps are drawn; none after the last.
     pub fn next_layer(&self) -> Option<String> {
         let layers = &self.ready.as_ref()?.layers;
@@ -155,6 +162,8 @@ mod tests {
             named: Named::Builtin,
             model: String::new(),
             precision: Precision::F32,
+            wanted: Precision::F32,
+            precisions: vec![Precision::F32, Precision::F16, Precision::W8],
             note: Some("in f32 instead".into()),
             device: String::new(),
             layers: layers.iter().map(ToString::to_string).collect(),
@@ -184,6 +193,18 @@ mod tests {
         }
         let some = |name: &str| Some(name.to_owned());
         assert_eq!(seen, [some("stage1"), some("stage2"), None, some("stage1")]);
+    }
+
+    #[test]
+    fn precisions_go_round() {
+        let mut view = View { ready: Some(Box::new(ready(&[], None))), ..View::default() };
+        assert_eq!(view.next_precision(), Some(Precision::F16));
+        // A device that computes in f32 instead does not hold up the round.
+        view.ready.as_mut().unwrap().wanted = Precision::F16;
+        assert_eq!(view.next_precision(), Some(Precision::W8));
+        view.ready.as_mut().unwrap().wanted = Precision::W8;
+        assert_eq!(view.next_precision(), Some(Precision::F32));
+        assert_eq!(View::default().next_precision(), None);
     }
 
     #[test]
