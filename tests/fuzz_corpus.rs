@@ -89,6 +89,31 @@ fn model_files() {
     check(Kind::ModelFile);
 }
 
+#[test]
+fn metadata_of_model_files() {
+    check(Kind::Metadata);
+}
+
+#[test]
+fn tuning_files() {
+    check(Kind::Tuning);
+}
+
+#[test]
+fn benchmarks_and_profiles() {
+    check(Kind::Benchmark);
+}
+
+#[test]
+fn lists_of_weights() {
+    check(Kind::Registry);
+}
+
+#[test]
+fn labels_and_truth_files() {
+    check(Kind::Names);
+}
+
 /// What `tests/checkpoint/hostile_pickles.rs` shows to be inert or refused, here for its memory.
 #[test]
 fn hostile_pickles_take_little_memory() {

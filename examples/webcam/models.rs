@@ -33,7 +33,7 @@ impl Named {
                 }
                 let options = LoadOptions { arch: arch.clone(), ..LoadOptions::default() };
                 let model = Model::open(path, options, false)?;
-                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(read_labels(from)?))
+                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(labels::read(from.as_ref())?))
             }
         }
     }
@@ -47,15 +47,4 @@ impl std::fmt::Display for Named {
             Named::File { path, .. } => write!(f, "{}", path.file_name().unwrap_or(path.as_os_str()).display()),
         }
     }
-}
-
-/// `imagenet1k`, `cifar10`, or a file with one name per line.
-fn read_labels(from: &str) -> Result<Vec<String>> {
-    if let Some(known) = labels::named(from) {
-        return Ok(known);
-    }
-    let text = std::fs::read_to_string(from).map_err(|e| {
-        Error::argument(format!("cannot read the labels {from:?}: {e}; give a file with a name per line"))
-    })?;
-    Ok(text.lines().map(str::to_owned).collect())
 }

@@ -26,7 +26,7 @@ const PIXEL: usize = 64;
 /// Networks that take more multiply-accumulates or values are not run, only planned.
 const MAX_WORK: u64 = 1 << 20;
 
-fn limited<T>(bytes: &[u8], run: impl FnOnce() -> T) -> T {
+pub fn limited<T>(bytes: &[u8], run: impl FnOnce() -> T) -> T {
     bounded(BASE + FACTOR * bytes.len(), "the input", run)
 }
 
