@@ -78,8 +78,9 @@ pub fn picture(bytes: &[u8]) -> bool {
 }
 
 fn picture_as(bytes: &[u8], origin: &str) -> bool {
-    // Decoders may believe a file's tables up to the limit that they are given, or their own.
-    let base = foveate::picture::MAX_BYTES as usize + BASE;
+    // Decoders may believe a file's tables up to the limit that they are given, or their own; GIF's counts its
+    // colours against it, and not the indices of a byte besides.
+    let base = foveate::picture::MAX_BYTES as usize / 4 * 5 + BASE;
     let pixels = bounded(base, "the header", || {
         let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
         let (width, height) = reader.into_dimensions().ok()?;
