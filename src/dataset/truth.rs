@@ -112,13 +112,15 @@ mod tests {
     #[test]
     fn bad_lines_are_named_by_number() {
         let lines = ["b.png 1", "\t1", "c.png\t", "d.png\t2", "e.png\tbird", "f.png\t1\t1", "a.png\t0", "g\0.png\t1"];
-        let (good, bad) = parse(&["a.png\t0", &lines.join("\n")].join("\n"), &two());
+        let text = ["a.png\t0", &lines.join("\n")].join("\n");
+        let (good, bad) = parse(&text, &two());
         assert_eq!((good, bad.count), (vec![("a.png", 0)], 8));
         assert_eq!(bad.first.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
         let wants =
             ["no tab", "no file name", "no class", "0 to 1", "\"bird\"", "one class", "line 1", "one file name"];
         for (line, want) in lines.iter().zip(wants) {
-            let (_, bad) = parse(&format!("a.png\t0\n{line}"), &two());
+            let text = format!("a.png\t0\n{line}");
+            let (_, bad) = parse(&text, &two());
             let [(2, reason)] = &bad.first[..] else { panic!("{line:?}: {bad:?}") };
             assert!(reason.contains(want), "{want}: {reason}");
         }
