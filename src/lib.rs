@@ -34,6 +34,7 @@ pub mod roofline;
 pub mod session;
 pub mod tensor;
 pub mod tune;
+pub mod verify;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub mod web;
 
@@ -44,7 +45,8 @@ pub use graph::{Graph, NodeId, ParamId, Shape};
 pub use picture::Picture;
 pub use preprocess::Preprocess;
 pub use session::{
-    Answer, DeviceChoice, DeviceInfo, DeviceKind, Flight, Landed, Model, Precision, Session, SessionBuilder, Top,
+    Answer, DeviceChoice, DeviceInfo, DeviceKind, DriverTests, Flight, Landed, Model, OnRebuild, Precision, Rebuilt,
+    Session, SessionBuilder, TestDriver, Top,
 };
 pub use tensor::Tensor;
 pub use wgpu;

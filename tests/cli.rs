@@ -28,3 +28,5 @@ mod run;
 mod server;
 #[path = "cli/tune.rs"]
 mod tune;
+#[path = "cli/verify.rs"]
+mod verify;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use foveate::{DeviceChoice, Precision, gpu};
+use foveate::{DeviceChoice, Precision, TestDriver, gpu};
 
 use super::{
     adapters, analyze, bench, classify, eval, features, fuse, info, plan, predict, profile, pull, quantize, report,
-    roofline, tune,
+    roofline, tune, verify,
 };
 
 /// Runs reparameterised convolutional networks (RepVGG, QARepVGG, RepNeXt, MobileOne) on any GPU.
@@ -56,6 +56,8 @@ pub enum Command {
     Predict(predict::Predict),
     /// Make a page of benchmarks and profiles, or compare benchmarks with a baseline and fail if they became slower.
     Report(report::Report),
+    /// Show whether a device computes what the CPU does, layer by layer, and which layer is the first that does not.
+    Verify(verify::Verify),
     /// List the networks that are known by name.
     Models,
 }
@@ -105,12 +107,38 @@ pub struct DeviceArgs {
     /// Leave the shaders' runtime checks on (slower).
     #[arg(long)]
     pub safe_shaders: bool,
+    /// Take at most so much of the device's memory (such as 512M or 2G); a network that needs more is refused, with
+    /// numbers, before anything is uploaded.
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory_budget: Option<u64>,
+    /// When to test whether the driver computes every kernel rightly before it is used; auto leaves out drivers that
+    /// foveate's own tests run on. Kernels that it computes wrongly are replaced by others.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub test_driver: TestDriverArg,
     /// Tune the network for the device first, for about 20 seconds, and remember the result (see `foveate tune`).
     #[arg(long)]
     pub tune: bool,
     /// Use no tuned tiles and kernels, neither remembered nor built-in ones.
     #[arg(long, conflicts_with = "tune")]
     pub untuned: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum TestDriverArg {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<TestDriverArg> for TestDriver {
+    fn from(when: TestDriverArg) -> Self {
+        match when {
+            TestDriverArg::Auto => TestDriver::Unknown,
+            TestDriverArg::Always => TestDriver::Always,
+            TestDriverArg::Never => TestDriver::Never,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -160,6 +188,19 @@ pub fn device(text: &str) -> Result<DeviceChoice, String> {
         return Err("a name must not be empty".into());
     }
     Ok(DeviceChoice::parse(text))
+}
+
+/// Parser of a number of bytes: `1000000`, `512M`, `2G`, in powers of 1024.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim().trim_end_matches(['b', 'B']).trim_end_matches('i');
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| "expected bytes, such as 512M or 2G".to_owned())?;
+    number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(|| "out of range".to_owned())
 }
 
 /// Parser of a count that must not be zero.

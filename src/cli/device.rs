@@ -1,7 +1,7 @@
 //! From the device arguments to a session.
 
 use foveate::gpu::PipelineCache;
-use foveate::{Model, Result, Session, SessionBuilder};
+use foveate::{DriverTests, Model, OnRebuild, Result, Session, SessionBuilder};
 
 use super::args::{DeviceArgs, PrecisionArg};
 use super::{progress, tell, tuning, weights};
@@ -38,6 +38,15 @@ pub fn builder(
     if let Ok(folder) = weights::cache_folder() {
         builder = builder.pipeline_cache(PipelineCache::Folder(folder.join("pipelines")));
     }
+    let file = weights::cache_folder().ok().map(|folder| folder.join("drivers.json"));
+    builder = builder.driver_tests(DriverTests { when: device.test_driver.into(), file });
+    builder = builder.on_rebuild(OnRebuild::new(|rebuilt| {
+        let (reason, device) = (&rebuilt.reason, &rebuilt.device);
+        tell(format_args!("warning: the device was lost ({reason}); the run is repeated on {device}"));
+    }));
+    if let Some(budget) = device.memory_budget {
+        builder = builder.memory_budget(budget);
+    }
     if let Some(backend) = device.backend {
         builder = builder.backend(backend.into());
     }
@@ -53,6 +62,7 @@ pub fn builder(
 /// Opens the device and tells on stderr which one it is.
 pub fn start(builder: SessionBuilder) -> Result<Session> {
     let session = progress::during("opening the device", || pollster::block_on(builder.load()))?;
+    session.device().faults.iter().for_each(|fault| tell(format_args!("warning: {fault}")));
     tell(format_args!("device: {}", session.device()));
     if let Some(note) = session.precision_note() {
         tell(format_args!("precision: {}; {note}", session.precision()));

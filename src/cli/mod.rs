@@ -30,6 +30,7 @@ mod table;
 mod timing;
 mod tune;
 mod tuning;
+mod verify;
 mod weights;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ fn run(command: Command) -> Outcome {
         Command::Roofline(args) => roofline::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Models => models::run(),
     }
 }

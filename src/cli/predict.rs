@@ -9,7 +9,7 @@ use foveate::profile::{self, Profile};
 use foveate::{DeviceChoice, Error, Model, Precision, Result, int8, quant};
 use serde::Serialize;
 
-use super::args::{BackendArg, DeviceArgs, ModelArgs, PrecisionArg, at_least_one, device};
+use super::args::{BackendArg, DeviceArgs, ModelArgs, PrecisionArg, TestDriverArg, at_least_one, device};
 use super::table::{Align, Table, rounded, shown};
 use super::{Outcome, device as open, progress, report, roofline, say, source, tell};
 
@@ -198,6 +198,8 @@ fn here(args: &Predict, model: &Model) -> Result<Profile> {
         device: args.device.clone(),
         backend: args.backend,
         safe_shaders: false,
+        memory_budget: None,
+        test_driver: TestDriverArg::Auto,
         tune: false,
         untuned: false,
     };

@@ -48,3 +48,10 @@ pub fn share() -> ProgressBar {
     let bar = ProgressBar::new(SHARE);
     style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
 }
+
+/// A bar over a network's layers, whose number becomes known; the caller clears it.
+pub fn layers(what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} layers");
+    let bar = ProgressBar::new(0).with_message(what.to_owned());
+    style.map(|style| bar.clone().with_style(style)).unwrap_or(bar)
+}

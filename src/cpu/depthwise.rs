@@ -7,8 +7,9 @@
 //! any test for edges. The output is computed in the scratch plane's pitch; what lies beyond a
 //! row's end is not copied out.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
+use super::simd::Vectors;
 use super::*;
 
 /// Vectors that are accumulated at a time, in registers.
@@ -90,7 +91,7 @@ impl PlaneConv {
         let mut scratch = vec![0.0; planes + MAX_BLOCK + flat];
         let (padded, flat) = scratch.split_at_mut(planes + MAX_BLOCK);
         self.fill(x, padded);
-        Arch::new().dispatch(Sweep { offsets: &self.offsets, weight, padded, out: flat });
+        Vectors::new().dispatch(Sweep { offsets: &self.offsets, weight, padded, out: flat });
         for (out, flat) in out.chunks_mut(columns).zip(flat.chunks(pitch)) {
             out.copy_from_slice(&flat[..columns]);
         }
@@ -196,7 +197,7 @@ mod tests {
         let mut widest = scalar.clone();
         let sweep = |out| Sweep { offsets: &offsets, weight: &weight, padded: &padded, out };
         sweep(&mut scalar).with_simd(pulp::Scalar::new());
-        Arch::new().dispatch(sweep(&mut widest));
+        Vectors::new().dispatch(sweep(&mut widest));
         assert_eq!((&scalar, &widest), (&expected, &expected));
     }
 }

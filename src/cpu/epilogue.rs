@@ -1,7 +1,6 @@
 //! What is done to a row of results before it is stored: bias, residual, activation.
 
-use pulp::Arch;
-
+use super::simd::Vectors;
 use crate::ops::Activation;
 
 /// Applies an activation to every value.
@@ -10,7 +9,7 @@ pub(super) fn activate(activation: Activation, values: &mut [f32]) {
         Activation::None => {}
         // Unlike `max`, this lets NaN through: damaged weights should show.
         Activation::Relu => values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v }),
-        Activation::Gelu => Arch::new().dispatch(|| values.iter_mut().for_each(|v| *v = gelu(*v))),
+        Activation::Gelu => Vectors::new().dispatch(|| values.iter_mut().for_each(|v| *v = gelu(*v))),
         Activation::Sigmoid => values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
     }
 }

@@ -26,6 +26,7 @@ mod parallel;
 mod prepared;
 mod scale;
 mod settle;
+pub(crate) mod simd;
 mod slice;
 mod values;
 mod visit;

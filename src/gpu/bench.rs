@@ -50,7 +50,7 @@ impl Bench {
         limits::check(&plan, [], 0, context)?;
         let buffers = Buffers::new(context, &plan, false).await?;
         let (done, scope) = guarded(&context.device, || context.buffer("done", 16, wgpu::BufferUsages::COPY_SRC));
-        settle(scope, || "allocating 16 bytes".to_owned()).await?;
+        settle(context, scope, || "allocating 16 bytes".to_owned()).await?;
         let stamps = context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         Ok(Bench { context: context.clone(), plan, buffers, safe_shaders, stamps, done })
     }
@@ -83,7 +83,7 @@ impl Bench {
             self.context.submit(None);
         };
         let ((), scope) = guarded(&self.context.device, write);
-        settle(scope, || format!("uploading values of {}", self.plan.name)).await
+        settle(&self.context, scope, || format!("uploading values of {}", self.plan.name)).await
     }
 
     /// A tensor's values, as [`write`](Self::write) takes them; there may be more behind them.
@@ -106,7 +106,7 @@ impl Bench {
         let pipelines = Pipelines::compile(&self.context, steps, self.safe_shaders, None, &Watch::default()).await?;
         let bind = |step: &Step| dispatch(&self.context, &self.plan, step, &self.buffers, &pipelines, &|_| None);
         let (dispatches, scope) = guarded(&self.context.device, || steps.iter().map(bind).collect::<Result<Vec<_>>>());
-        settle(scope, || format!("binding the buffers of {}", self.plan.name)).await?;
+        settle(&self.context, scope, || format!("binding the buffers of {}", self.plan.name)).await?;
         Ok(Compiled { dispatches: dispatches?, took: start.elapsed() })
     }
 

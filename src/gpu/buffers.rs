@@ -57,9 +57,9 @@ impl Buffers {
         };
         let (buffers, scope) = guarded(&context.device, allocate);
         let bytes = plan.memory.bytes() + plan.weight_bytes();
-        settle(scope, || format!("allocating {bytes} bytes for {}", plan.name)).await?;
+        settle(context, scope, || format!("allocating {bytes} bytes for {}", plan.name)).await?;
         let ((), scope) = guarded(&context.device, || buffers.upload(context, plan));
-        settle(scope, || format!("uploading the weights of {}", plan.name)).await?;
+        settle(context, scope, || format!("uploading the weights of {}", plan.name)).await?;
         Ok(buffers)
     }
 
@@ -114,10 +114,15 @@ impl Buffers {
     /// Puts values into a tensor, `[plane][batch · pixel]` of four channels.
     pub fn write(&self, context: &GpuContext, plan: &Plan, tensor: TensorId, values: &[f32]) {
         let element = plan.tensors[tensor.0 as usize].format.element;
-        let words = pack::encode(element, values);
+        self.write_words(context, plan, tensor, &pack::encode(element, values));
+    }
+
+    /// The same in words of the tensor's format.
+    pub fn write_words(&self, context: &GpuContext, plan: &Plan, tensor: TensorId, words: &[u32]) {
+        let element = plan.tensors[tensor.0 as usize].format.element;
         match &self.slots[plan.memory.slot_of(tensor)] {
-            Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words)),
-            Memory::Texture(texture, _) => fill(context, texture, element, &words),
+            Memory::Buffer(buffer) => context.queue.write_buffer(buffer, 0, bytemuck::cast_slice(words)),
+            Memory::Texture(texture, _) => fill(context, texture, element, words),
         }
     }
 
@@ -155,7 +160,7 @@ impl Buffers {
             let submission = context.submit(Some(encoder.finish()));
             (readback, submission)
         });
-        settle(scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
+        settle(context, scope, || format!("reading {bytes} bytes of {}", plan.name)).await?;
         read(context, &readback, submission).await
     }
 
@@ -204,7 +209,7 @@ impl Buffers {
             (all, submission)
         };
         let ((all, submission), scope) = guarded(&context.device, copy);
-        settle(scope, || "reading canaries".to_owned()).await?;
+        settle(context, scope, || "reading canaries".to_owned()).await?;
         let bytes = read(context, &all, submission).await?;
         for (canary, (_, slot)) in bytes.chunks_exact(CANARY_BYTES as usize).zip(&buffers) {
             if canary.chunks_exact(4).any(|word| word != CANARY.to_le_bytes()) {
@@ -227,7 +232,7 @@ impl Memory {
 }
 
 /// Bytes of a row of a texture.
-fn row_bytes(element: Element) -> u64 {
+pub(super) fn row_bytes(element: Element) -> u64 {
     TEXTURE_WIDTH * element.bytes()
 }
 
@@ -251,7 +256,7 @@ fn texture(context: &GpuContext, label: &str, bytes: u64, element: Element, usag
 }
 
 /// Writes the texels of a texture from its first on; whole rows, then what is left of the last.
-fn fill(context: &GpuContext, texture: &wgpu::Texture, element: Element, words: &[u32]) {
+pub(super) fn fill(context: &GpuContext, texture: &wgpu::Texture, element: Element, words: &[u32]) {
     let row_bytes = row_bytes(element);
     let row_words = row_bytes as usize / 4;
     let (rows, rest) = words.split_at(words.len() - words.len() % row_words);

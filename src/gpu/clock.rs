@@ -58,7 +58,7 @@ impl GpuExecutor {
             return Ok(false);
         }
         let (clock, scope) = guarded(&self.context.device, || Clock::new(&self.context));
-        settle(scope, || "making two timestamps".to_owned()).await?;
+        settle(&self.context, scope, || "making two timestamps".to_owned()).await?;
         self.clock = Some(clock);
         Ok(true)
     }

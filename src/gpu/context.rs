@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapter::{AdapterChoice, AdapterSummary};
 use super::objects::Counters;
+use super::sabotage::Sabotage;
 use crate::error::{Error, Result};
 use crate::kernels::Target;
 use crate::tune::{self, DeviceKey};
@@ -18,6 +19,7 @@ pub struct GpuContext {
     borrowed: bool,
     lost: Arc<Mutex<Option<String>>>,
     pub(super) counters: Arc<Counters>,
+    pub(super) sabotage: Sabotage,
 }
 
 impl GpuContext {
@@ -60,6 +62,7 @@ impl GpuContext {
             borrowed: false,
             lost,
             counters: Arc::default(),
+            sabotage: Sabotage::default(),
         })
     }
 
@@ -71,7 +74,16 @@ impl GpuContext {
         // natively every one does.
         let dot4 = cfg!(not(target_arch = "wasm32"));
         let summary = AdapterSummary::new(None, &info, device.features(), &limits, dot4);
-        GpuContext { device, queue, limits, summary, borrowed: true, lost: Arc::default(), counters: Arc::default() }
+        GpuContext {
+            device,
+            queue,
+            limits,
+            summary,
+            borrowed: true,
+            lost: Arc::default(),
+            counters: Arc::default(),
+            sabotage: Sabotage::default(),
+        }
     }
 
     /// What it runs on. Features and limits are the adapter's; for a borrowed device, the device's.

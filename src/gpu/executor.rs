@@ -14,7 +14,8 @@ use super::limits;
 use super::pack;
 use super::pipeline_cache::{OpenCache, PipelineCache};
 use super::pipelines::Pipelines;
-use super::readback::{Frame, Pending, PendingTop};
+use super::readback::{Frame, Pending, PendingTop, RING};
+use super::sabotage::Moment;
 use super::scopes::{guarded, settle};
 use super::source::PictureSource;
 use super::watch::Watch;
@@ -39,6 +40,9 @@ pub struct ExecutorOptions {
     /// What compiled pipelines are kept in from one process to the next; used where the device can
     /// (Vulkan), no error elsewhere.
     pub pipelines: Option<PipelineCache>,
+    /// Bytes that weights, values and results may take on the device together; what needs more is refused before
+    /// anything is allocated.
+    pub memory_budget: Option<u64>,
     /// Is told how far compiling is.
     pub watch: Watch,
     /// Fill all activation memory with NaN before each run and put a pattern behind every buffer,
@@ -63,7 +67,7 @@ pub struct GpuExecutor {
     pub(super) context: GpuContext,
     pub(super) plan: Plan,
     input_layout: Layout,
-    buffers: Buffers,
+    pub(super) buffers: Buffers,
     pipelines: Pipelines,
     pub(super) dispatches: Vec<Dispatch>,
     pub(super) pictures: Option<PictureInput>,
@@ -102,6 +106,7 @@ impl GpuExecutor {
     /// [`Error::Limit`] with numbers if something does not fit, before anything is allocated;
     /// [`Error::Gpu`] naming kernel and node if the driver refuses; [`Error::DeviceLost`].
     pub async fn new(context: &GpuContext, mut plan: Plan, options: ExecutorOptions) -> Result<Self> {
+        context.passing(Moment::Load);
         context.check()?;
         let pictures = options.preprocess.map(|spec| PictureInput::new(spec, &plan)).transpose()?;
         let top = if options.top { plan.outputs.first().and_then(|output| top_step(output, plan.batch)) } else { None };
@@ -109,10 +114,14 @@ impl GpuExecutor {
         let first = || pictures.iter().flat_map(PictureInput::steps);
         let beside = || first().chain(top.iter().map(|(step, _)| step));
         limits::check(&plan, beside(), readback, context)?;
+        if let Some(budget) = options.memory_budget {
+            limits::check_budget(&plan, readback * RING as u64, budget, context)?;
+        }
 
         let start = Instant::now();
         let buffers = Buffers::new(context, &plan, options.canaries).await?;
         let upload = start.elapsed();
+        context.passing(Moment::Compile);
 
         let start = Instant::now();
         let cache = options.pipelines.and_then(|kept| OpenCache::new(context, kept));
@@ -124,7 +133,7 @@ impl GpuExecutor {
         }
         let bind = |step: &Step| dispatch(context, &plan, step, &buffers, &pipelines, &|_| None);
         let (dispatches, scope) = guarded(&context.device, || plan.steps.iter().map(bind).collect::<Result<Vec<_>>>());
-        settle(scope, || format!("binding the buffers of {}", plan.name)).await?;
+        settle(context, scope, || format!("binding the buffers of {}", plan.name)).await?;
         let dispatches = dispatches?;
         let exits = || {
             let whole = Exit::whole(context, &plan, &buffers, readback)?;
@@ -135,7 +144,7 @@ impl GpuExecutor {
             Result::Ok((whole, best.transpose()?))
         };
         let (exits, scope) = guarded(&context.device, exits);
-        settle(scope, || format!("allocating {readback} bytes for outputs")).await?;
+        settle(context, scope, || format!("allocating {readback} bytes for outputs")).await?;
         let (whole, best) = exits?;
         let compile = start.elapsed();
         context.check()?;
@@ -367,6 +376,7 @@ impl GpuExecutor {
         upload: impl FnOnce(&mut Self) -> Result<Vec<Entering>>,
         exit: impl FnOnce(&Self) -> &Exit,
     ) -> Result<Frame> {
+        self.context.passing(Moment::Run);
         self.context.check()?;
         let device = self.context.device.clone();
         let (submitted, scope) = guarded(&device, || {

@@ -36,6 +36,21 @@ pub(super) fn check<'a>(
     beside.into_iter().try_for_each(|step| check_step(step, context))
 }
 
+/// Whether a plan fits into so many bytes, with `host` bytes of what goes to the host.
+///
+/// # Errors
+/// [`Error::Limit`] with what it needs for what.
+pub(super) fn check_budget(plan: &Plan, host: u64, budget: u64, context: &GpuContext) -> Result<()> {
+    let (weights, values) = (plan.weight_bytes(), plan.memory.bytes());
+    let needed = weights.saturating_add(values).saturating_add(host);
+    let what = || {
+        let Plan { name, batch, .. } = plan;
+        format!("{name} at batch {batch} (bytes: {weights} of weights, {values} of values, {host} of results)")
+    };
+    let hint = "use a smaller batch, input or number format, a larger budget, or the CPU executor";
+    within(what, needed, ("memory budget in bytes", budget), context, hint)
+}
+
 /// # Errors
 /// [`Error::Limit`] if the device does not run such a step.
 pub(super) fn check_step(step: &Step, context: &GpuContext) -> Result<()> {

@@ -98,7 +98,7 @@ impl Micro {
             let bind_group = context.make().create_bind_group(&descriptor);
             (pipeline, bind_group, written)
         });
-        settle(scope, || format!("compiling {label}")).await?;
+        settle(context, scope, || format!("compiling {label}")).await?;
         let (pipeline, bind_group, written) = made;
         let stamps = context.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         Ok(Micro { context: context.clone(), pipeline, bind_group, written, stamps })

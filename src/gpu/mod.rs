@@ -15,6 +15,7 @@ mod executor;
 mod exit;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 mod external;
+mod foreign;
 mod inputs;
 mod limits;
 mod micro;
@@ -25,8 +26,10 @@ mod pipeline_cache;
 mod pipelines;
 mod profile;
 mod readback;
+mod sabotage;
 mod scopes;
 mod source;
+mod steps;
 mod watch;
 
 pub use adapter::{
@@ -38,11 +41,14 @@ pub use context::GpuContext;
 pub use executor::{ExecutorOptions, GpuExecutor, Timings};
 #[cfg(all(target_arch = "wasm32", feature = "web"))]
 pub use external::Arrival;
+pub(crate) use foreign::{ForeignMemory, ForeignStep, run as run_foreign};
 pub use micro::{Micro, Ran};
 pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
 pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
+#[doc(hidden)]
+pub use sabotage::{Moment, Sabotage};
 pub use source::PictureSource;
 pub use watch::Watch;
 #[cfg(all(target_arch = "wasm32", feature = "web"))]

@@ -81,6 +81,7 @@ mod tests {
             include_str!("context.rs"),
             include_str!("executor.rs"),
             include_str!("exit.rs"),
+            include_str!("foreign.rs"),
             include_str!("inputs.rs"),
             include_str!("micro.rs"),
             include_str!("pack.rs"),
@@ -89,7 +90,9 @@ mod tests {
             include_str!("pipelines.rs"),
             include_str!("profile.rs"),
             include_str!("readback.rs"),
+            include_str!("sabotage.rs"),
             include_str!("scopes.rs"),
+            include_str!("steps.rs"),
         ];
         let mut made = 0;
         for line in sources.iter().flat_map(|source| source.lines()) {

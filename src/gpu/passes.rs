@@ -55,12 +55,12 @@ pub(super) async fn passes(
         }
         (encoder.finish(), readback)
     });
-    settle(scope, || "recording passes to be timed".to_owned()).await?;
+    settle(context, scope, || "recording passes to be timed".to_owned()).await?;
     let start = Instant::now();
     let (submission, scope) = guarded(device, || context.submit(Some(commands)));
     let bytes = read(context, &readback, submission).await?;
     let wall = start.elapsed();
-    settle(scope, || "running passes to be timed".to_owned()).await?;
+    settle(context, scope, || "running passes to be timed".to_owned()).await?;
     if !stamped {
         return Ok((None, wall));
     }

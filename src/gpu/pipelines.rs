@@ -6,7 +6,7 @@ use super::context::GpuContext;
 use super::scopes::{ScopeError, guarded, settle};
 use super::watch::Watch;
 use crate::error::Result;
-use crate::kernels::{Access, Argument, Element, Format, Step, Storage};
+use crate::kernels::{Access, Element, Format, Step, Storage};
 
 /// The pipelines of a plan; steps of equal shader text share one.
 pub(super) struct Pipelines {
@@ -36,17 +36,14 @@ impl Pipelines {
         watch: &Watch,
     ) -> Result<Self> {
         let mut index = HashMap::new();
-        let mut distinct: Vec<(&Step, String)> = Vec::new();
+        let mut distinct: Vec<&Step> = Vec::new();
         for step in steps {
-            let shader = step.shader();
-            index.entry(shader).or_insert_with_key(|shader| {
-                distinct.push((step, shader.clone()));
+            index.entry(step.shader()).or_insert_with(|| {
+                distinct.push(step);
                 distinct.len() - 1
             });
         }
-        let compile = |(step, shader): &(&Step, String)| {
-            guarded(&context.device, || build(context, step, shader, safe_shaders, cache))
-        };
+        let compile = |step: &&Step| guarded(&context.device, || build(context, step, safe_shaders, cache));
         // GL has one context, which pipelines would wait for, and not for ever (wgpu's lock gives up after a
         // second on Windows).
         let side_by_side = context.summary().backend != "gl";
@@ -54,8 +51,8 @@ impl Pipelines {
         watch.tell(0, distinct.len());
         for group in distinct.chunks(AT_ONCE) {
             let results = each(group, side_by_side, compile);
-            for ((pipeline, scope), (step, _)) in results.into_iter().zip(group) {
-                settle(scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
+            for ((pipeline, scope), step) in results.into_iter().zip(group) {
+                settle(context, scope, || format!("kernel {} of node {:?}", step.kernel.name, step.node)).await?;
                 built.push(pipeline);
                 watch.tell(built.len(), distinct.len());
             }
@@ -75,16 +72,10 @@ impl Pipelines {
     }
 }
 
-fn build(
-    context: &GpuContext,
-    step: &Step,
-    shader: &str,
-    safe_shaders: bool,
-    cache: Option<&wgpu::PipelineCache>,
-) -> Built {
+fn build(context: &GpuContext, step: &Step, safe_shaders: bool, cache: Option<&wgpu::PipelineCache>) -> Built {
     let kernel = step.kernel;
     let label = Some(kernel.name);
-    let module = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(shader.into()) };
+    let module = wgpu::ShaderModuleDescriptor { label, source: wgpu::ShaderSource::Wgsl(context.shader(step).into()) };
     let module = if safe_shaders {
         context.make().create_shader_module(module)
     } else {
@@ -95,7 +86,8 @@ fn build(
         unsafe { context.make().create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
     };
     let arguments = kernel.arguments.iter().zip(&step.formats);
-    let entries: Vec<_> = arguments.map(|(argument, format)| entry(argument, *format)).collect();
+    let entries: Vec<_> =
+        arguments.map(|(argument, format)| entry(argument.binding, argument.access, *format)).collect();
     let layout = context.make().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
     let pipeline_layout = context.make().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label,
@@ -129,8 +121,9 @@ pub(super) fn texture_format(element: Element) -> wgpu::TextureFormat {
     }
 }
 
-fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
-    let ty = match (format.storage, argument.access) {
+/// What a kernel binds under a number.
+pub(super) fn entry(binding: u32, access: Access, format: Format) -> wgpu::BindGroupLayoutEntry {
+    let ty = match (format.storage, access) {
         (Storage::Buffer, access) => wgpu::BindingType::Buffer {
             ty: wgpu::BufferBindingType::Storage { read_only: access == Access::Read },
             has_dynamic_offset: false,
@@ -150,7 +143,7 @@ fn entry(argument: &Argument, format: Format) -> wgpu::BindGroupLayoutEntry {
             view_dimension: wgpu::TextureViewDimension::D2,
         },
     };
-    wgpu::BindGroupLayoutEntry { binding: argument.binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
 }
 
 type Outcome = (Built, ScopeError);

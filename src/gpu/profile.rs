@@ -102,7 +102,7 @@ impl GpuExecutor {
             Ok::<_, Error>(entering)
         });
         let entering = entering?;
-        settle(scope, || "uploading the pictures".to_owned()).await?;
+        settle(&self.context, scope, || "uploading the pictures".to_owned()).await?;
         let times = match how {
             Stepwise::InsidePass | Stepwise::Passes => self.stamped(&entering, how).await?,
             Stepwise::Repeated => self.repeated(&entering).await?,
@@ -165,7 +165,7 @@ impl GpuExecutor {
             encoder.copy_buffer_to_buffer(&resolved, 0, &readback, 0, size);
             (context.submit(Some(encoder.finish())), readback)
         });
-        settle(scope, || "timing the steps".to_owned()).await?;
+        settle(&self.context, scope, || "timing the steps".to_owned()).await?;
         let bytes = read(context, &readback, submission).await?;
         let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
         let period = f64::from(context.queue.get_timestamp_period());
@@ -201,7 +201,7 @@ impl GpuExecutor {
     async fn repeated(&self, entering: &[Entering]) -> Result<Vec<Duration>> {
         let make = || self.context.buffer("done", 16, wgpu::BufferUsages::COPY_SRC);
         let (done, scope) = guarded(&self.context.device, make);
-        settle(scope, || "allocating 16 bytes".to_owned()).await?;
+        settle(&self.context, scope, || "allocating 16 bytes".to_owned()).await?;
         let mut times = Vec::new();
         for (_, dispatch) in self.recorded(entering) {
             let time = async |repetitions: u32| -> Result<Duration> {

@@ -8,6 +8,7 @@ use web_time::Instant;
 
 use super::context::GpuContext;
 use super::pack;
+use super::sabotage::Moment;
 use super::scopes::{ScopeError, guarded, settle};
 use crate::error::{Error, Result};
 use crate::kernels::{Ranking, TopRecord};
@@ -15,7 +16,7 @@ use crate::plan::Output;
 use crate::tensor::Tensor;
 
 /// Buffers made in advance: that many frames can be under way before another is allocated.
-const RING: usize = 3;
+pub(super) const RING: usize = 3;
 
 /// Readback buffers of one size that are free.
 #[derive(Clone)]
@@ -56,9 +57,10 @@ pub(super) struct Frame {
 impl Frame {
     /// Waits for the results, reads them and gives the buffer back.
     async fn wait<T>(self, read: impl FnOnce(&[u32]) -> Result<T>) -> Result<T> {
+        self.context.passing(Moment::Readback);
         // On the web this is a promise: ask for the mapping first, so that both run at once.
         let mapping = Mapping::start(&self.context, &self.buffer, self.submission);
-        settle(self.scope, || "running the network".to_owned()).await?;
+        settle(&self.context, self.scope, || "running the network".to_owned()).await?;
         let mapped = mapping.await.map_err(|reason| self.context.loss(reason))?;
         let bytes = mapped.view()?;
         let words: &[u32] = bytemuck::try_cast_slice(&bytes)
@@ -149,6 +151,20 @@ pub(super) async fn read(
 ) -> Result<Vec<u8>> {
     let mapped = Mapping::start(context, buffer, submission).await.map_err(|reason| context.loss(reason))?;
     Ok(mapped.view()?.to_vec())
+}
+
+/// Whether a device still does anything.
+pub(super) async fn alive(context: &GpuContext) -> bool {
+    if context.lost().is_some() {
+        return false;
+    }
+    let (mapping, scope) = guarded(&context.device, || {
+        let buffer = context.readback(16);
+        Mapping::start(context, &buffer, context.submit(None))
+    });
+    // Of a lost device's buffer it would say only that it is invalid.
+    drop(scope);
+    mapping.await.is_ok()
 }
 
 /// A mapped buffer; unmapped when dropped.

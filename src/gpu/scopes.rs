@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 
+use super::context::GpuContext;
+use super::readback::alive;
 use crate::error::{Error, Result};
 
 /// The first error of a scope, once it is known: at once natively, after a round trip on the web.
@@ -27,12 +29,17 @@ pub(super) fn guarded<T>(device: &wgpu::Device, work: impl FnOnce() -> T) -> (T,
 }
 
 /// Waits for a scope and turns its error into ours. `what` names the operation.
-pub(super) async fn settle(scope: ScopeError, what: impl FnOnce() -> String) -> Result<()> {
+///
+/// # Errors
+/// [`Error::DeviceLost`] if that is why; [`Error::Gpu`].
+pub(super) async fn settle(context: &GpuContext, scope: ScopeError, what: impl FnOnce() -> String) -> Result<()> {
     let reason = match scope.await {
         None => return Ok(()),
         Some(wgpu::Error::OutOfMemory { .. }) => {
             "the device is out of memory; a smaller batch or another device may do".to_owned()
         }
+        // What is made on a device that is gone is invalid, and all that is said about its use is that.
+        Some(_) if !alive(context).await => return Err(context.loss("it was lost before it was used")),
         Some(error) => error.to_string(),
     };
     Err(Error::Gpu { what: what(), reason })

@@ -4,7 +4,8 @@
 use super::{Element, Format, Source, Storage, source};
 
 /// How a kernel uses an argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Only read.
     Read,

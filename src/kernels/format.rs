@@ -40,7 +40,8 @@ impl Storage {
 ///
 /// No format needs an optional feature of the device: buffers of 16-bit floats are read with
 /// `unpack2x16float`, which every WebGPU device has, not as `array<vec4<f16>>`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Element {
     /// 32-bit floats; textures are `rgba32float`.
     #[default]
@@ -71,6 +72,18 @@ impl Element {
         }
     }
 
+    /// As tables and files name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Element::F32 => "f32",
+            Element::F16 => "f16",
+            Element::Snorm8 => "snorm8",
+            Element::I8 => "i8",
+            Element::I8Block => "i8 block",
+            Element::I32 => "i32",
+        }
+    }
+
     /// Whether values are integers, not floats.
     pub fn is_integer(self) -> bool {
         matches!(self, Element::I8 | Element::I8Block | Element::I32)
@@ -78,7 +91,7 @@ impl Element {
 }
 
 /// How a tensor or a weight array is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Format {
     /// The kind of memory.
     pub storage: Storage,

@@ -53,6 +53,14 @@ impl Driver {
     }
 }
 
+/// Whether the crate's own tests run on a driver: those that have a row by their name.
+pub(crate) fn tested(backend: &str, names: [&str; 2]) -> bool {
+    let names = names.map(str::to_lowercase);
+    let lavapipe = names.iter().any(|name| name.contains("llvmpipe"));
+    lavapipe
+        || DRIVERS.iter().any(|driver| !driver.names.is_empty() && backend != "webgpu" && driver.is(backend, &names))
+}
+
 impl Target {
     /// For a driver that computes on the processor, by its backend's, adapter's and driver's names.
     /// `subgroup` is the size of all its subgroups, if it is 4 or 8, else 0.
@@ -82,6 +90,18 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tested_drivers_are_known_by_name() {
+        for (backend, name) in
+            [("vulkan", "SwiftShader Device (Subzero)"), ("gl", "llvmpipe"), ("vulkan", "llvmpipe (LLVM)")]
+        {
+            assert!(tested(backend, [name, ""]), "{name}");
+        }
+        for (backend, name) in [("vulkan", "NVIDIA T4"), ("webgpu", ""), ("dx12", "Microsoft Basic Render Driver")] {
+            assert!(!tested(backend, [name, ""]), "{name}");
+        }
+    }
 
     #[test]
     fn drivers_are_told_apart() {

@@ -32,7 +32,7 @@ pub fn round(value: f32, scale: f32) -> f32 {
 
 /// Rounds every value to the grid.
 pub fn round_all(values: &mut [f32], scale: f32) {
-    pulp::Arch::new().dispatch(|| values.iter_mut().for_each(|value| *value = round(*value, scale)));
+    crate::cpu::simd::Vectors::new().dispatch(|| values.iter_mut().for_each(|value| *value = round(*value, scale)));
 }
 
 /// Whether a number can be a scale: positive, finite, and not so small that dividing by it overflows.

@@ -9,12 +9,14 @@ use web_time::Instant;
 use super::device::{DeviceChoice, DeviceInfo};
 use super::engine::{Engine, Setup, Started};
 use super::model::{Model, Precision};
+use super::recovery::{OnRebuild, Rebuilt, Recovery};
+use super::trial::DriverTests;
 use super::tuning::Tuning;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
 use crate::features;
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue, Watch};
+use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue, Sabotage, Watch};
 use crate::graph::NodeId;
 use crate::kernels::Choices;
 #[cfg(feature = "workshop")]
@@ -55,6 +57,11 @@ pub struct SessionBuilder {
     features: Vec<String>,
     watch: Watch,
     tuning: Tuning,
+    driver_tests: DriverTests,
+    memory_budget: Option<u64>,
+    sabotage: Sabotage,
+    recover: bool,
+    on_rebuild: OnRebuild,
     #[cfg(feature = "workshop")]
     calibration: Option<CalibrationSet>,
 }
@@ -78,6 +85,11 @@ impl Default for SessionBuilder {
             features: Vec::new(),
             watch: Watch::default(),
             tuning: Tuning::default(),
+            driver_tests: DriverTests::default(),
+            memory_budget: None,
+            sabotage: Sabotage::default(),
+            recover: cfg!(not(target_arch = "wasm32")),
+            on_rebuild: OnRebuild::default(),
             #[cfg(feature = "workshop")]
             calibration: None,
         }
@@ -189,6 +201,41 @@ impl SessionBuilder {
     /// called.
     pub fn pipeline_cache(mut self, cache: PipelineCache) -> Self {
         self.pipelines = Some(cache);
+        self
+    }
+
+    /// When the driver's kernels are tested while loading: [`DriverTests`]. A kernel that the driver computes wrongly is
+    /// gone around, which [`DeviceInfo`] tells.
+    pub fn driver_tests(mut self, tests: DriverTests) -> Self {
+        self.driver_tests = tests;
+        self
+    }
+
+    /// Bytes of the device's memory that weights, values and what goes in and out may take together. A network that needs
+    /// more is refused before anything is allocated ([`Error::Limit`]), or runs on the CPU where the device was chosen
+    /// automatically.
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// Whether a device of the session's own that is lost is opened again and the run repeated, once; a second loss within
+    /// ten seconds is an error. Natively so if not called; in browsers [`Session::reopen`] is for the page to call.
+    pub fn recover(mut self, recover: bool) -> Self {
+        self.recover = recover;
+        self
+    }
+
+    /// Is told when a lost device was replaced.
+    pub fn on_rebuild(mut self, on_rebuild: OnRebuild) -> Self {
+        self.on_rebuild = on_rebuild;
+        self
+    }
+
+    /// What tests do to the device.
+    #[doc(hidden)]
+    pub fn sabotage(mut self, sabotage: Sabotage) -> Self {
+        self.sabotage = sabotage;
         self
     }
 
@@ -318,19 +365,36 @@ impl SessionBuilder {
             watch: self.watch,
             tuning: self.tuning,
             wanted,
+            driver_tests: self.driver_tests,
+            memory_budget: self.memory_budget,
+            sabotage: self.sabotage,
             precision,
         };
         let opened = self.borrowed.is_none().then(|| (self.device.clone(), self.backend));
         let started = if let Some((device, queue)) = self.borrowed {
             Engine::borrowed(device, queue, &model, &setup).await?
         } else {
-            open(&self.device, self.backend, &model, &setup).await?
+            open_again(&self.device, self.backend, &model, &setup, self.recover, &self.on_rebuild).await?
         };
         let Started { engine, device, precision, note, choices } = started;
         let timing = Timing { load: model.loading().as_secs_f64() * 1e3, compile: milliseconds(start) };
         let labels = model.class_names().into();
         let precision = (precision, note);
-        Ok(Session { model, engine, device, timing, setup, precision, labels, kept, factors, choices, opened })
+        let recovery = Recovery::new(self.recover && opened.is_some(), self.on_rebuild);
+        Ok(Session {
+            model,
+            engine,
+            device,
+            timing,
+            setup,
+            precision,
+            labels,
+            kept,
+            factors,
+            choices,
+            opened,
+            recovery,
+        })
     }
 }
 
@@ -349,6 +413,26 @@ fn calibrated(model: Model, set: Option<CalibrationSet>, precision: Precision, r
     }
 }
 
+/// As [`open`], and once more if the device is lost on the way.
+async fn open_again(
+    choice: &DeviceChoice,
+    backend: Option<Backend>,
+    model: &Model,
+    setup: &Setup,
+    recover: bool,
+    on_rebuild: &OnRebuild,
+) -> Result<Started> {
+    let start = Instant::now();
+    match open(choice, backend, model, setup).await {
+        Err(Error::DeviceLost { reason }) if recover => {
+            let started = open(choice, backend, model, setup).await?;
+            on_rebuild.tell(&Rebuilt { reason, device: started.device.clone(), took: start.elapsed() });
+            Ok(started)
+        }
+        opened => opened,
+    }
+}
+
 pub(super) async fn open(
     choice: &DeviceChoice,
     backend: Option<Backend>,
@@ -363,7 +447,9 @@ pub(super) async fn open(
     };
     match open_gpu(&request, backend, model, setup).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
-        Err(error) if *choice == DeviceChoice::Auto && backend.is_none() => {
+        Err(error)
+            if *choice == DeviceChoice::Auto && backend.is_none() && !matches!(error, Error::DeviceLost { .. }) =>
+        {
             let reason = match error {
                 Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
                 other => other.to_string(),
@@ -376,7 +462,7 @@ pub(super) async fn open(
 
 async fn open_gpu(request: &DeviceRequest, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
     let chosen = gpu::select_adapter(request, backend).await?;
-    let context = GpuContext::request(&chosen).await?;
+    let context = GpuContext::request(&chosen).await?.sabotaged(setup.sabotage.clone());
     let device = DeviceInfo::gpu(context.summary(), chosen.reason);
     Engine::gpu(&context, device, model, setup).await
 }

@@ -70,6 +70,16 @@ pub struct DeviceInfo {
     /// How much of the plan was tuned for it, `tuned: 12 of 24 dispatches`; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<String>,
+    /// How many ways around kernels were taken that the driver computes wrongly; 0 if none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub detours: usize,
+    /// What was found wrong with the driver while loading, a sentence each: what was known before is not said again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl DeviceInfo {
@@ -78,13 +88,19 @@ impl DeviceInfo {
         let name = format!("CPU executor, {threads} thread{}", if threads == 1 { "" } else { "s" });
         let (kind, backend, driver) =
             (DeviceKind::Cpu, "none".into(), concat!("foveate ", env!("CARGO_PKG_VERSION")).into());
-        DeviceInfo { kind, backend, name, driver, reason: reason.into(), tuning: None }
+        DeviceInfo { kind, backend, name, driver, reason: reason.into(), tuning: None, detours: 0, faults: vec![] }
     }
 
     pub(super) fn gpu(adapter: &AdapterSummary, reason: impl Into<String>) -> Self {
         let driver = format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned();
         let (kind, backend, name) = (DeviceKind::Gpu, adapter.backend.to_owned(), adapter.name.clone());
-        DeviceInfo { kind, backend, name, driver, reason: reason.into(), tuning: None }
+        DeviceInfo { kind, backend, name, driver, reason: reason.into(), tuning: None, detours: 0, faults: vec![] }
+    }
+
+    /// Adds what had to be worked around.
+    pub(super) fn worked_around(&mut self, detours: usize, faults: Vec<String>) {
+        self.detours += detours;
+        self.faults.extend(faults);
     }
 }
 
@@ -94,7 +110,14 @@ impl fmt::Display for DeviceInfo {
             DeviceKind::Cpu => write!(f, "{} ({})", self.name, self.reason),
             DeviceKind::Gpu => {
                 write!(f, "{}, {}, {} ({})", self.name, self.backend, self.driver, self.reason)?;
-                self.tuning.iter().try_for_each(|tuning| write!(f, "; {tuning}"))
+                self.tuning.iter().try_for_each(|tuning| write!(f, "; {tuning}"))?;
+                match self.detours {
+                    0 => Ok(()),
+                    1 => write!(f, "; a kernel that its driver computes wrongly is gone around"),
+                    detours => {
+                        write!(f, "; kernels that its driver computes wrongly are gone around ({detours} times)")
+                    }
+                }
             }
         }
     }

@@ -8,12 +8,13 @@ use web_time::Instant;
 use super::device::DeviceInfo;
 use super::model::{Model, Precision};
 use super::self_test;
+use super::trial::{Built, DriverTests, Trial};
 use super::tuning::{Tuning, describe};
 use crate::cpu::{self, CpuExecutor, Int8Executor};
 use crate::error::{Error, Result};
 use crate::gpu::{
     Device, ExecutorOptions, GpuContext, GpuExecutor, Pending, PendingTop, PictureSource, PipelineCache, Queue,
-    StepTime, Watch,
+    Sabotage, StepTime, Watch,
 };
 use crate::graph::{Graph, NodeId};
 use crate::int8::{self, Program};
@@ -64,6 +65,12 @@ pub(super) struct Setup {
     pub tuning: Tuning,
     /// The nodes whose values every run returns beside the output.
     pub wanted: Vec<NodeId>,
+    /// When the driver's kernels are tested.
+    pub driver_tests: DriverTests,
+    /// Bytes of the device's memory that it may take.
+    pub memory_budget: Option<u64>,
+    /// What tests do to the device.
+    pub sabotage: Sabotage,
     /// The number format that was asked for. Weights of eight bits are the model's already.
     pub precision: Precision,
 }
@@ -119,7 +126,7 @@ impl Engine {
         };
         if let Some(quantization) = model.quantization().filter(|_| held == Precision::W8a8) {
             let program = int8::lower(model.graph(), quantization)?;
-            match integers(context, model, setup, program, &device).await? {
+            match integers(context, model, setup, program, device.clone()).await? {
                 Ok(started) => return Ok(started),
                 Err(failed) => {
                     let instead = "weights of 8 bits, activations in f32 and not rounded instead";
@@ -128,13 +135,25 @@ impl Engine {
             }
         }
         if setup.precision == Precision::F16 {
-            let (mut executor, choices) = executor(context, model, setup, true, &mut device).await?;
-            match self_test::f16(&mut executor, model).await? {
-                Ok(passed) => {
+            let mut halves = device.clone();
+            let built = match executor(context, model, setup, true, &mut halves).await {
+                Ok((mut executor, choices)) => {
+                    let tested = self_test::f16(&mut executor, model).await?;
+                    tested
+                        .map(|passed| (executor, choices, passed))
+                        .map_err(|failed| format!("failed their self-test ({failed})"))
+                }
+                // Where floats of 32 bits are computed rightly, there is no reason to give up.
+                Err(error @ Error::Gpu { .. }) => Err(format!("cannot be computed on it ({error})")),
+                Err(error) => return Err(error),
+            };
+            match built {
+                Ok((executor, choices, passed)) => {
+                    let device = halves;
                     let (engine, note) = (Engine::Gpu(Box::new(executor)), Some(format!("self-test passed: {passed}")));
                     return Ok(Started { engine, device, precision: Precision::F16, note, choices });
                 }
-                Err(failed) => note = Some(format!("16-bit floats failed their self-test ({failed}): f32 instead")),
+                Err(failed) => note = Some(format!("16-bit floats {failed}: f32 instead")),
             }
         }
         let (executor, choices) = executor(context, model, setup, false, &mut device).await?;
@@ -142,7 +161,7 @@ impl Engine {
     }
 
     pub(super) async fn borrowed(device: Device, queue: Queue, model: &Model, setup: &Setup) -> Result<Started> {
-        let context = GpuContext::from_device(device, queue);
+        let context = GpuContext::from_device(device, queue).sabotaged(setup.sabotage.clone());
         let device = DeviceInfo::gpu(context.summary(), "the caller's device");
         Engine::gpu(&context, device, model, setup).await
     }
@@ -229,10 +248,10 @@ async fn integers(
     model: &Model,
     setup: &Setup,
     program: Program,
-    device: &DeviceInfo,
+    mut device: DeviceInfo,
 ) -> Result<std::result::Result<Started, String>> {
     let float_nodes = program.float_nodes();
-    let mut executor = match executor_of_integers(context, model, setup, &program).await {
+    let mut executor = match executor_of_integers(context, model, setup, &program, &mut device).await {
         Ok(executor) => executor,
         // A device that takes no integer products may still take floats.
         Err(error @ (Error::Gpu { .. } | Error::Plan { .. })) => {
@@ -251,7 +270,7 @@ async fn integers(
     };
     Ok(Ok(Started {
         engine: Engine::Gpu(Box::new(executor)),
-        device: device.clone(),
+        device,
         precision: Precision::W8a8,
         note: Some(format!("in integers{kept}; self-test passed: {passed}")),
         choices: Arc::default(),
@@ -264,17 +283,29 @@ async fn executor_of_integers(
     model: &Model,
     setup: &Setup,
     program: &Program,
+    device: &mut DeviceInfo,
 ) -> Result<GpuExecutor> {
     let target = Target { choices: Arc::default(), ..context.target() };
-    let plan = Plan::for_program(program, setup.batch, &setup.wanted, target)?;
-    GpuExecutor::new(context, plan, options(model, setup)).await
+    let plan = |target: &Target| Plan::for_program(program, setup.batch, &setup.wanted, target.clone());
+    let trial = Trial { context, model, program: Some(program), setup };
+    let built = trial.build(target, &options(model, setup), &plan).await?;
+    device.worked_around(built.detours, built.found);
+    Ok(built.executor)
 }
 
 fn options(model: &Model, setup: &Setup) -> ExecutorOptions {
     let preprocess = Some(model.preprocess().clone());
     let (safe_shaders, pipelines) = (setup.safe_shaders, setup.pipelines.clone());
     let watch = setup.watch.clone();
-    ExecutorOptions { preprocess, safe_shaders, pipelines, watch, top: true, canaries: false }
+    ExecutorOptions {
+        preprocess,
+        safe_shaders,
+        pipelines,
+        watch,
+        memory_budget: setup.memory_budget,
+        top: true,
+        canaries: false,
+    }
 }
 
 /// The executor with the choices that it was planned by.
@@ -290,12 +321,17 @@ async fn executor(
     let target = Target { f16, ..context.target() };
     let mut target = tuning.choose(target, context, model, *batch, *safe_shaders).await?;
     loop {
-        let plan = Plan::for_target(model.graph(), *batch, wanted, target.clone())?;
-        device.tuning = describe(&plan, &target.choices);
-        match GpuExecutor::new(context, plan, options.clone()).await {
-            Ok(executor) => return Ok((executor, target.choices)),
+        let plan = |target: &Target| Plan::for_target(model.graph(), *batch, wanted, target.clone());
+        let trial = Trial { context, model, program: None, setup };
+        match trial.build(target.clone(), &options, &plan).await {
+            Ok(Built { executor, target: taken, found, detours }) => {
+                // Ways around a driver's faults are not tuned ones.
+                device.tuning = if detours == 0 { describe(executor.plan(), &taken.choices) } else { None };
+                device.worked_around(detours, found);
+                return Ok((executor, taken.choices));
+            }
             // Choices may come from a file that anybody wrote: without them it has to work.
-            Err(error) if device.tuning.is_some() && !matches!(error, Error::DeviceLost { .. }) => {
+            Err(error) if *target.choices != Choices::default() && !matches!(error, Error::DeviceLost { .. }) => {
                 log::warn!("tuned tiles are not used: {error}");
                 target.choices = Arc::default();
             }

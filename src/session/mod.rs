@@ -8,7 +8,9 @@ mod engine;
 mod flight;
 mod model;
 pub mod precision;
+mod recovery;
 mod self_test;
+mod trial;
 mod tuning;
 
 pub use answer::{Answer, Top};
@@ -16,6 +18,9 @@ pub use builder::SessionBuilder;
 pub use device::{DeviceChoice, DeviceInfo, DeviceKind};
 pub use flight::{Flight, Landed};
 pub use model::{Fusion, Model, Precision};
+pub use recovery::{OnRebuild, Rebuilt};
+pub use trial::{DriverTests, TestDriver};
+pub(crate) use tuning::known as tuned;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +35,7 @@ use crate::kernels::Choices;
 use crate::quant;
 use crate::tensor::Tensor;
 use engine::{Engine, Outputs, Setup, Started};
+use recovery::Recovery;
 
 /// How long the stages took, in milliseconds of wall time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -59,6 +65,8 @@ pub struct Session {
     choices: Arc<Choices>,
     /// How the device was chosen, unless it is the caller's.
     opened: Option<(DeviceChoice, Option<Backend>)>,
+    /// What is done about a lost device.
+    recovery: Recovery,
 }
 
 impl Session {
@@ -88,7 +96,16 @@ impl Session {
     where
         PictureSource<'a>: From<&'a P>,
     {
-        Ok(self.submit(pictures, count)?.wait().await?.answers)
+        loop {
+            let landed = match self.submit(pictures, count) {
+                Ok(flight) => flight.wait().await,
+                Err(error) => Err(error),
+            };
+            match landed {
+                Err(error) => self.recover(error, &sources(pictures)).await?,
+                Ok(landed) => return Ok(landed.answers),
+            }
+        }
     }
 
     /// Starts a run of up to [`Session::batch`] pictures without waiting for it, so that the next may be
@@ -154,7 +171,7 @@ impl Session {
         PictureSource<'a>: From<&'a P>,
     {
         self.check_count(pictures.len())?;
-        let logits = self.engine.run_pictures(&sources(pictures)).await?.output;
+        let logits = self.outputs(pictures).await?.output;
         let rows = logits.data().chunks(self.model.classes()).take(pictures.len());
         rows.map(|row| Answer::new(self.model.name(), row.to_vec(), self.labels.clone())).collect()
     }
@@ -177,7 +194,7 @@ impl Session {
     /// As [`Session::run`]; also if the shape is another.
     pub async fn run_tensor(&mut self, input: &Tensor) -> Result<Tensor> {
         self.check_samples(input)?;
-        Ok(self.engine.run_tensor(input).await?.output)
+        Ok(self.outputs_of_tensor(input).await?.output)
     }
 
     /// The values that the session keeps ([`SessionBuilder::features`],
@@ -200,7 +217,7 @@ impl Session {
     {
         self.check_kept()?;
         self.check_count(pictures.len())?;
-        let outputs = self.engine.run_pictures(&sources(pictures)).await?;
+        let outputs = self.outputs(pictures).await?;
         self.features_from(outputs)
     }
 
@@ -212,8 +229,47 @@ impl Session {
     pub async fn features_of_tensor(&mut self, input: &Tensor) -> Result<Features> {
         self.check_kept()?;
         self.check_samples(input)?;
-        let outputs = self.engine.run_tensor(input).await?;
+        let outputs = self.outputs_of_tensor(input).await?;
         self.features_from(outputs)
+    }
+
+    /// Runs pictures; once more if the device is lost and may be replaced.
+    async fn outputs<'a, P>(&mut self, pictures: &'a [P]) -> Result<Outputs>
+    where
+        PictureSource<'a>: From<&'a P>,
+    {
+        loop {
+            match self.engine.run_pictures(&sources(pictures)).await {
+                Err(error) => self.recover(error, &sources(pictures)).await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// The same with a tensor.
+    async fn outputs_of_tensor(&mut self, input: &Tensor) -> Result<Outputs> {
+        loop {
+            match self.engine.run_tensor(input).await {
+                Err(error) => self.recover(error, &[]).await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Opens a device of the session's own again that was lost, so that the run can be repeated.
+    ///
+    /// # Errors
+    /// The run's own, if it is another one, or if the device is the caller's, was lost shortly before, or had the pictures.
+    async fn recover(&mut self, error: Error, sources: &[PictureSource<'_>]) -> Result<()> {
+        let Error::DeviceLost { reason } = error else { return Err(error) };
+        let textures = sources.iter().any(|source| matches!(source, PictureSource::Texture(_)));
+        if textures || !self.recovery.again() {
+            return Err(Error::DeviceLost { reason });
+        }
+        let start = Instant::now();
+        self.reopen().await?;
+        self.recovery.on_rebuild.tell(&Rebuilt { reason, device: self.device.clone(), took: start.elapsed() });
+        Ok(())
     }
 
     /// Values of quantised networks become those that the network had before its ranges were moved.
@@ -316,6 +372,7 @@ impl Session {
         let started = Engine::borrowed(device, queue, &self.model, &self.setup).await?;
         self.restarted(started, start);
         self.opened = None;
+        self.recovery.disable();
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub(super) async fn f16(executor: &mut GpuExecutor, model: &Model) -> Result<std
 }
 
 /// A picture with the spectrum of photographs: waves whose height goes with their length, and noise.
-fn picture(width: u32, height: u32) -> Result<Picture> {
+pub(super) fn picture(width: u32, height: u32) -> Result<Picture> {
     let mut rng = Pcg64::seed_from_u64(16);
     let mut waves = Vec::new();
     for octave in 0..5 {

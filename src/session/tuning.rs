@@ -69,7 +69,7 @@ impl Tuning {
 }
 
 /// A file's choices for a device in front of the table's.
-fn known(target: &Target, store: &Store, context: &GpuContext) -> Arc<Choices> {
+pub(crate) fn known(target: &Target, store: &Store, context: &GpuContext) -> Arc<Choices> {
     match store.get(&context.tuning_key()) {
         None => target.choices.clone(),
         Some(tuned) => {

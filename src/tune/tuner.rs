@@ -14,7 +14,7 @@ use super::search::{Candidate, Found, Measured, Rules, search};
 use super::space::{KernelChoice, Space, TileChoice, Unit};
 use super::{Options, Progress, Watch};
 use crate::error::{Error, Result};
-use crate::gpu::{Bench, GpuContext};
+use crate::gpu::{Bench, GpuContext, Moment};
 use crate::graph::Graph;
 use crate::kernels::{Choices, Step, Target, Tile};
 
@@ -42,6 +42,7 @@ pub(super) async fn run(
     let start = Instant::now();
     let mut clock = Clock { start, budget: options.budget, cancelled: false, watch };
     clock.proceed("planning");
+    context.passing(Moment::Tune);
     let course = Course { context, graph, target, batch: options.batch, safe_shaders: options.safe_shaders };
     let space = Space::new(graph, options.batch, target)?;
     clock.proceed("computing on the CPU what to expect");

@@ -17,7 +17,7 @@ use foveate::bench::{self, Frames, Measured, Mode, Network, Protocol, Record};
 use foveate::checkpoint::model_file;
 use foveate::{DeviceChoice, Error, gpu};
 
-use super::args::{BackendArg, DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
+use super::args::{BackendArg, DeviceArgs, ModelArgs, PrecisionArg, TestDriverArg, at_least_one};
 use super::calibrate::PrecisionArgs;
 use super::{Failure, Outcome, output, progress, say, tell};
 use open::Opened;
@@ -159,7 +159,9 @@ impl Bench {
     /// The arguments of each device by itself.
     fn devices(&self) -> Vec<DeviceArgs> {
         let (backend, safe_shaders, untuned) = (self.backend, self.safe_shaders, self.untuned);
-        let args = |device| DeviceArgs { device, backend, safe_shaders, untuned, tune: false };
+        let (memory_budget, test_driver) = (None, TestDriverArg::Auto);
+        let args =
+            |device| DeviceArgs { device, backend, safe_shaders, memory_budget, test_driver, untuned, tune: false };
         if !self.device.eq_ignore_ascii_case("all") {
             return vec![args(DeviceChoice::parse(&self.device))];
         }

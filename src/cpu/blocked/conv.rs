@@ -4,7 +4,7 @@
 //!
 //! Per product of the tile, one value of each pixel is broadcast and multiplied with `T` vectors of
 //! weights: 7 × 3 vectors of AVX-512 are 21 sums for 10 loads, all within 32 registers, and products run
-//! at the machine's full rate. Machines with narrower vectors have tiles of 4 pixels × 1 block. Weights lie in the order of use, `[tile][input plane][ky][kx][16 inputs][T]`,
+//! at the machine's full rate. Machines with narrower vectors have smaller tiles ([`tile::largest`]). Weights lie in the order of use, `[tile][input plane][ky][kx][16 inputs][T]`,
 //! and are read once per tile of pixels, as a stream. Nothing is unfolded: pixels are a constant
 //! distance apart, and the input's frame of zeros is its padding.
 //!
@@ -14,13 +14,12 @@
 
 use std::ops::Range;
 
-use pulp::Arch;
-
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::tile::{Finish, MAX_SEGMENT, MAX_TILE, Sum, Taps, prefetch};
-use super::vectors::{segment_len, segments, width};
+use super::tile::{self, Finish, MAX_SEGMENT, MAX_TILE, Sum, Taps, prefetch};
+use super::vectors::segments;
+use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
 /// Products that are added up in one go, unless a single row of taps has more: 27 KiB of weights for
@@ -101,8 +100,7 @@ impl Conv {
         let channels = input.channels / groups;
         let taps = Taps::new(kernel, padding, channels, &input, RUN);
         let per_group = (output.channels / groups).div_ceil(LANES);
-        let wide = width() == LANES;
-        let widest = if wide { MAX_TILE } else { 1 };
+        let (widest, _) = tile::largest();
         let depth = channels * kernel[0] * kernel[1];
         let mut tiles = Vec::new();
         let mut panels = Vec::new();
@@ -119,7 +117,7 @@ impl Conv {
         for (channel, value) in spec.bias.iter().copied().flatten().enumerate() {
             bias[channel / LANES].0[channel % LANES] = *value;
         }
-        let segment = segment_len(output.width).min(if wide { MAX_SEGMENT } else { 4 });
+        let segment = tile::segment(output.width);
         let pieces = cut(&tiles, &panels, &input, &output, segment, depth, threads);
         Conv { taps, stride, activation, input, output, residual, tiles, panels, bias, pieces, segment }
     }
@@ -148,7 +146,7 @@ impl Conv {
 
     /// Sums the products for the segments that begin with these pixels.
     fn sum(&self, tile: &Tile, x: &[Block], top: usize, pixels: &[[usize; 2]], totals: &mut [Block]) {
-        let (taps, arch) = (&self.taps, Arch::new());
+        let (taps, arch) = (&self.taps, Vectors::new());
         let blocks = tile.planes.len();
         let mut panel = tile.panel.start;
         let rows = taps.planes * taps.kernel[0];
@@ -173,7 +171,7 @@ impl Conv {
 
     /// Bias, residual, activation, and out.
     fn finish(&self, tile: &Tile, residual: &[Block], pixels: &[[usize; 2]], totals: &[Block], out: &mut Window) {
-        let (arch, first) = (Arch::new(), out.rect().columns.start);
+        let (arch, first) = (Vectors::new(), out.rect().columns.start);
         let blocks = tile.planes.len();
         for (&[y, x], totals) in pixels.iter().zip(totals.chunks_exact(self.segment * blocks)) {
             for (i, plane) in tile.planes.clone().enumerate() {

@@ -4,13 +4,14 @@
 //! vector of weights with a vector of the input. `P` neighbouring outputs are summed in registers,
 //! a weight is loaded once for all of them.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::conv::even_parts;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
 use super::vectors::{activate, load, segment_len, segments, store, vectors};
+use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
 /// Kernels of all channels, a block per plane and tap.
@@ -113,7 +114,7 @@ impl Kernel for DepthwiseConv {
     }
 
     fn run(&self, _piece: usize, reads: &Reads, out: &mut Window, _scratch: &mut Scratch) {
-        Arch::new().dispatch(Job { conv: self, reads, out });
+        Vectors::new().dispatch(Job { conv: self, reads, out });
     }
 }
 

@@ -12,13 +12,14 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::depthwise::{Plane, cut, sweep};
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
 use super::vectors::{load, segment_len, segments, store, vectors};
+use crate::cpu::simd::Vectors;
 
 /// What a channel of the output is made by.
 #[derive(Clone, Copy)]
@@ -179,7 +180,7 @@ impl Kernel for Mixer {
             let (padded, between) = scratch.blocks(count * pitch + between).split_at_mut(count * pitch);
             strip.gather(reads.values[0], &self.input, first..first + count as isize, margin, padded);
             let source = Plane { blocks: padded, pitch };
-            Arch::new().dispatch(Job { mixer: self, strip, plane, margin, source, between, out });
+            Vectors::new().dispatch(Job { mixer: self, strip, plane, margin, source, between, out });
         }
     }
 }

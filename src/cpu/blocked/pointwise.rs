@@ -1,12 +1,13 @@
 //! What is done to each value by itself: activations, sums of two values, gates, batch norms.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::depthwise::cut;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
 use super::vectors::{activate, load, store, vectors};
+use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
 /// What comes before the activation.
@@ -73,7 +74,7 @@ impl Kernel for Pointwise {
     }
 
     fn run(&self, _piece: usize, reads: &Reads, out: &mut Window, _scratch: &mut Scratch) {
-        Arch::new().dispatch(Job { kernel: self, reads, out });
+        Vectors::new().dispatch(Job { kernel: self, reads, out });
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::layout::{Block, LANES, Map};
-use super::vectors::{gelu, load, relu, sigmoid, store, vectors};
+use super::vectors::{gelu, load, relu, segment_len, sigmoid, store, vectors, width};
 use crate::ops::Activation;
 
 /// Most pixels of a tile.
@@ -16,6 +16,25 @@ pub(super) const MAX_SEGMENT: usize = 7;
 
 /// Most blocks of output channels in a tile; a fourth would not leave registers for the operands.
 pub(super) const MAX_TILE: usize = 3;
+
+/// Most blocks and most pixels of a tile on this machine.
+pub(super) fn largest() -> (usize, usize) {
+    match width() {
+        LANES => (MAX_TILE, MAX_SEGMENT),
+        // Half a block at a time: twelve sums, two vectors of weights and a value, in sixteen registers.
+        _ if cfg!(target_arch = "wasm32") => (1, 6),
+        _ => (1, 4),
+    }
+}
+
+/// Pixels per tile that waste least on rows of this length.
+pub(super) fn segment(columns: usize) -> usize {
+    match largest().1 {
+        6 if columns >= 6 && columns.div_ceil(4) * 4 * 10 >= columns.div_ceil(6) * 6 * 9 => 6,
+        MAX_SEGMENT => segment_len(columns),
+        _ => segment_len(columns).min(4),
+    }
+}
 
 /// What a tile reads of the input.
 #[derive(Clone, Copy)]
@@ -70,6 +89,21 @@ pub(super) struct Sum<'a> {
     pub totals: &'a mut [Block],
 }
 
+/// Does something for every pixel of a tile, written out whatever the optimisation level: a loop over sums would
+/// keep them in memory.
+macro_rules! each_pixel {
+    ($pixels:expr, |$p:ident| $body:block) => {
+        each_pixel!(@ $pixels, $p, $body, 0 1 2 3 4 5 6)
+    };
+    (@ $pixels:expr, $p:ident, $body:block, $($at:literal)*) => {
+        $(if $at < $pixels {
+            const { assert!($at < MAX_SEGMENT) };
+            let $p = $at;
+            $body
+        })*
+    };
+}
+
 impl WithSimd for Sum<'_> {
     type Output = ();
 
@@ -89,8 +123,10 @@ impl Sum<'_> {
     #[inline(always)]
     fn vectors<S: Simd, const V: usize>(self, simd: S) {
         match (self.pixels, self.stride) {
-            (7, 1) => self.tile::<S, V, 7, 1>(simd),
-            (7, _) => self.tile::<S, V, 7, 2>(simd),
+            (7, 1) if cfg!(not(target_arch = "wasm32")) => self.tile::<S, V, 7, 1>(simd),
+            (7, _) if cfg!(not(target_arch = "wasm32")) => self.tile::<S, V, 7, 2>(simd),
+            (6, 1) if cfg!(target_arch = "wasm32") => self.tile::<S, V, 6, 1>(simd),
+            (6, _) if cfg!(target_arch = "wasm32") => self.tile::<S, V, 6, 2>(simd),
             (4, 1) => self.tile::<S, V, 4, 1>(simd),
             (4, _) => self.tile::<S, V, 4, 2>(simd),
             (_, 1) => self.tile::<S, V, 1, 1>(simd),
@@ -136,11 +172,12 @@ impl Sum<'_> {
             }
         }
         let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(&mut *self.totals));
-        for (totals, sums) in totals.as_chunks_mut::<V>().0.iter_mut().zip(sums) {
-            for (total, sum) in totals[first..].iter_mut().zip(sums) {
+        let (totals, _) = totals.as_chunks_mut::<V>();
+        each_pixel!(P, |p| {
+            for (total, sum) in totals[p][first..].iter_mut().zip(sums[p]) {
                 *total = if begins { sum } else { simd.add_f32s(*total, sum) };
             }
-        }
+        });
     }
 }
 
@@ -155,12 +192,12 @@ fn products<S: Simd, const V: usize, const W: usize, const P: usize, const STRID
     first: usize,
     mut sums: [[S::f32s; W]; P],
 ) -> [[S::f32s; W]; P] {
-    for p in 0..P {
+    each_pixel!(P, |p| {
         let x = simd.splat_f32s(x[p * STRIDE].0[lane % LANES]);
         for w in 0..W {
             sums[p][w] = simd.mul_add_e_f32s(x, weights[first + w], sums[p][w]);
         }
-    }
+    });
     sums
 }
 

@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::layout::{Block, LANES};
+use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
 /// Vectors in a block, for each width.
@@ -25,7 +26,7 @@ pub(in crate::cpu) fn width() -> usize {
             S::F32_LANES
         }
     }
-    Arch::new().dispatch(Width)
+    Vectors::new().dispatch(Width)
 }
 
 /// One of a block's vectors.
@@ -141,7 +142,7 @@ mod tests {
 
     fn all(activation: Activation, values: &[f32]) -> Vec<f32> {
         let mut blocks: Vec<Block> = values.iter().map(|v| Block([*v; LANES])).collect();
-        Arch::new().dispatch(Each(activation, &mut blocks));
+        Vectors::new().dispatch(Each(activation, &mut blocks));
         let mut plain: Vec<Block> = values.iter().map(|v| Block([*v; LANES])).collect();
         Each(activation, &mut plain).with_simd(pulp::Scalar::new());
         for ((a, b), x) in blocks.iter().zip(&plain).zip(values) {

@@ -11,14 +11,15 @@
 
 use std::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::conv::{Spec, even_parts};
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::tile::{MAX_SEGMENT, MAX_TILE, Sum, Taps, prefetch};
-use super::vectors::{activate, load, store, vectors, width};
+use super::tile::{self, Sum, Taps, prefetch};
+use super::vectors::{activate, load, store, vectors};
+use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
 /// Positions of a transformed patch.
@@ -69,7 +70,7 @@ impl Winograd {
 
     /// Transforms and packs the weights. `input` must have that halo.
     pub(super) fn new(spec: &Spec, input: Map, output: Map, residual: Option<Map>, threads: usize) -> Self {
-        let (widest, segment) = if width() == LANES { (MAX_TILE, MAX_SEGMENT) } else { (1, 4) };
+        let (widest, segment) = tile::largest();
         let planes = output.planes();
         let groups: Vec<Range<usize>> = even_parts(planes, planes.div_ceil(widest)).collect();
         let mut panels = vec![Block::ZERO; POSITIONS * input.channels * planes];
@@ -90,7 +91,7 @@ impl Winograd {
 
     /// Sums the products of all positions for one group of output planes.
     fn multiply(&self, group: &Range<usize>, patches: &[Block], tiles: usize, sums: &mut [Block]) {
-        let (arch, blocks, planes) = (Arch::new(), group.len(), self.input.planes());
+        let (arch, blocks, planes) = (Vectors::new(), group.len(), self.input.planes());
         let view = Map { channels: self.channels, height: 1, width: tiles, halo: 0 };
         let taps = &Taps::new([1, 1], [0, 0], self.channels, &view, RUN);
         let mut panel = POSITIONS * self.channels * group.start;
@@ -205,7 +206,7 @@ impl Kernel for Winograd {
         let len = POSITIONS * self.input.planes() * tiles;
         let most = groups.clone().map(|i| self.groups[i].len()).max().unwrap_or(0);
         let (patches, sums) = scratch.blocks(len + POSITIONS * tiles * most).split_at_mut(len);
-        let arch = Arch::new();
+        let arch = Vectors::new();
         let (x, input, top) = (reads.values[0], &self.input, rect.rows.start);
         arch.dispatch(Patches { x, input, top, columns, count, tiles, patches });
         for group in &self.groups[groups.clone()] {
