@@ -43,7 +43,7 @@ impl Named {
                 }
                 let options = LoadOptions { arch: arch.clone(), ..LoadOptions::default() };
                 let model = Model::open(path, options, false)?;
-                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(read_labels(from)?))
+                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(labels::read(from.as_ref())?))
             }
         }
     }
@@ -63,15 +63,4 @@ impl std::fmt::Display for Named {
 pub fn precisions(model: &Model) -> Vec<Precision> {
     let quantised = model.precision() == Precision::W8a8;
     PRECISIONS.into_iter().filter(|precision| *precision != Precision::W8a8 || quantised).collect()
-}
-
-/// `imagenet1k`, `cifar10`, or a file with one name per line.
-fn read_labels(from: &str) -> Result<Vec<String>> {
-    if let Some(known) = labels::named(from) {
-        return Ok(known);
-    }
-    let text = std::fs::read_to_string(from).map_err(|e| {
-        Error::argument(format!("cannot read the labels {from:?}: {e}; give a file with a name per line"))
-    })?;
-    Ok(text.lines().map(str::to_owned).collect())
 }

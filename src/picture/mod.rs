@@ -3,6 +3,8 @@
 #[cfg(feature = "decode")]
 mod bmp;
 #[cfg(feature = "decode")]
+mod claim;
+#[cfg(feature = "decode")]
 mod decode;
 #[cfg(feature = "decode")]
 mod ico;
