@@ -242,7 +242,7 @@ fn claims_that_no_file_of_that_size_could_fill() {
     let mut gif = bytes_of("bomb.gif");
     gif[6..10].copy_from_slice(&[0, 32, 0, 32]);
     let pgm = b"P5\n8192 8192\n255\n12345".to_vec();
-    for (bytes, format) in [(png, "PNG"), (qoi, "QOI"), (gif, "GIF"), (pgm, "PGM"), (bmp(8192, 8192), "BMP")] {
+    for (bytes, format) in [(png, "PNG"), (qoi, "QOI"), (gif, "GIF"), (pgm, "PBM"), (bmp(8192, 8192), "BMP")] {
         assert!(bytes.len() < 8000, "{format} has {} bytes", bytes.len());
         refused(&bytes, &[format, "8192×8192", "cannot be in"]);
     }

@@ -3,8 +3,8 @@
 
 use image::{ImageFormat, Limits};
 
-use super::MAX_BYTES;
 use super::decode::{cut_short, too_large};
+use super::{MAX_BYTES, bmp};
 
 /// Bytes that any file may ask for.
 const FREE: u64 = 64 << 20;
@@ -26,6 +26,16 @@ fn density(format: ImageFormat) -> u64 {
         ImageFormat::Png | ImageFormat::Ico => 8 * 1032,
         // Where rows (fax) or whole pictures (lossless WebP) of one colour may cost nothing: no photographs.
         _ => 16_384,
+    }
+}
+
+/// Width and height as a header says, where decoders have worse words for what is wrong with them.
+pub(super) fn header(bytes: &[u8], format: ImageFormat) -> Option<(i64, i64)> {
+    let side = |at: usize| Some(i64::from(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?)));
+    match format {
+        ImageFormat::Bmp => bmp::size(bytes).map(|(width, height)| (width.into(), height.into())),
+        ImageFormat::Png => side(16).zip(side(20)),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader};
 
-use super::{MAX_BYTES, Picture, bmp, claim, ico, jpeg};
+use super::{MAX_BYTES, Picture, claim, ico, jpeg};
 use crate::error::{Error, Result};
 
 impl Picture {
@@ -37,8 +37,8 @@ impl Picture {
         if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
             return Err(fail(cut_short(format, "its end marker is missing")));
         }
-        if let Some((width, height)) = bmp::size(bytes).filter(|_| format == ImageFormat::Bmp) {
-            claim::check(width.into(), height.into(), format, bytes.len()).map_err(fail)?;
+        if let Some((width, height)) = claim::header(bytes, format) {
+            claim::check(width, height, format, bytes.len()).map_err(fail)?;
         }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         reader.limits(claim::limits(bytes.len(), 0));
