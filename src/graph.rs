@@ -397,6 +397,14 @@ impl Graph {
         self.ids().map(|id| self.node_parameters(id)).sum()
     }
 
+    /// Bytes of all parameters: four to a value, one where it is held in 8 bits.
+    pub fn weight_bytes(&self) -> u64 {
+        self.params
+            .iter()
+            .map(|(_, param)| if param.scales.is_some() { 1 } else { 4 } * param.tensor.len() as u64)
+            .sum()
+    }
+
     /// Number of learned values of one node.
     pub fn node_parameters(&self, id: NodeId) -> u64 {
         let params = self.node(id).op.params();

@@ -55,5 +55,12 @@ REQUIRE_GPU=1 cargo test --locked
 say "wasm build"
 bash tests/wasm.sh check
 
+# Where it cannot be had, web.sh says that it skips.
+if [ "$(uname -s)" = Linux ] && [ -z "${CHROMIUM:-}" ] &&
+    ! command -v chromium chromium-browser google-chrome >/dev/null; then
+    say "installing Chromium"
+    apt chromium || echo "Could not install it."
+fi
+
 say "browser package"
 bash tests/web.sh

@@ -14,6 +14,8 @@ missing() {
 command -v node >/dev/null && command -v npm >/dev/null || missing "install node (20 or later) and npm"
 CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
 [ -n "$CHROMIUM" ] || missing "install Chromium (Debian: apt-get install chromium), or set CHROMIUM"
+# Some distributions' package is a stub that wants another installer.
+timeout 60 "$CHROMIUM" --version >/dev/null 2>&1 || missing "$CHROMIUM does not start"
 if ! [ -d $tools/node_modules/playwright-core ] || ! [ -d $tools/node_modules/typescript ]; then
     npm install --silent --no-fund --no-audit --prefix $tools playwright-core typescript >/dev/null ||
         missing "playwright-core and typescript cannot be had from npm"
@@ -34,6 +36,22 @@ for precision in f32 w8; do
 done
 $foveate classify "${pictures[@]}" --model $made/int8.safetensors --device cpu --json --logits >$made/w8a8.jsonl
 node tests/web/expected.mjs $made >$made/expected.json
+
+# Small networks of every family, for the table of drivers.
+drivers=$made/drivers
+rm -rf $drivers
+mkdir -p $drivers
+small=(tests/data/cifar10/{ship,cat,frog}/0000.png)
+for network in repvgg_tiny qarepvgg_tiny_S4 mobileone_tiny repnext_tiny; do
+    cp tests/data/golden/$network.train.safetensors $drivers/$network.safetensors
+    $foveate quantize $drivers/$network.safetensors --calib tests/data/cifar10 -o $drivers/$network-w8a8.safetensors >/dev/null 2>&1
+    for precision in f32 w8 w8a8; do
+        file=$network
+        [ $precision != w8a8 ] || file=$network-w8a8
+        $foveate classify "${small[@]}" --model $drivers/$file.safetensors --precision $precision --device cpu --json --logits \
+            >$drivers/$file.$precision.jsonl
+    done
+done
 
 export CHROMIUM WEB_FOVEATE=$PWD/$foveate WEB_NODE=$PWD/$tools WEB_PKG=$PWD/$pkg WEB_MADE=$PWD/$made WEB_EXPECTED=$PWD/$made/expected.json
 node --test --test-concurrency=1 --test-timeout=300000 tests/web/*.test.mjs

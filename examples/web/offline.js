@@ -3,7 +3,7 @@
 const CACHE = "foveate-page-1";
 const START = [
   "index.html", "page.css",
-  ...["adapter", "answer", "benchmark", "camera", "clip", "elements", "facts", "loop", "main", "model", "picture", "problem", "record", "stats", "times", "visible"].map((name) => `page/${name}.js`),
+  ...["answer", "benchmark", "camera", "clip", "elements", "facts", "loop", "main", "model", "picture", "problem", "record", "stats", "times", "visible"].map((name) => `page/${name}.js`),
   ...["index.js", "host.js", "worker.js", "device.js", "errors.js", "files.js", "frames.js", "gate.js", "foveate.js", "foveate_bg.wasm"].map((name) => `pkg/${name}`),
   ...["cat.jpg", "horse.png", ...["airplane", "automobile", "bird", "deer", "dog", "frog", "ship", "truck"].map((name) => `${name}.png`)].map((name) => `clip/${name}`),
 ];

@@ -87,8 +87,7 @@ fn describe(session: &mut Session, weights: String, safe_shaders: bool) -> Measu
     let (timing, batch, device) = (session.timing(), session.batch(), Device::of(session, safe_shaders));
     let graph = session.model().graph();
     let (nodes, macs) = (graph.nodes().len().saturating_sub(1), graph.macs() * batch as u64);
-    let bytes = |param: &crate::graph::Param| if param.scales.is_some() { 1 } else { 4 } * param.tensor.len() as u64;
-    let held = graph.params().iter().map(|(_, param)| bytes(param)).sum();
+    let held = graph.weight_bytes();
     let mut measured = Measured {
         model: session.model().name().to_owned(),
         weights,

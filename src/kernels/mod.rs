@@ -54,6 +54,7 @@ pub use format::{Element, Format, Storage, TEXTURE_WIDTH};
 pub use layout::Layout;
 pub use lowering::{Lower, Lowered, Lowering, Operand, Piece, View};
 pub use preprocess::{Passes, PreprocessSteps, preprocess_words};
+#[cfg(not(all(target_arch = "wasm32", feature = "web")))]
 pub(crate) use software::tested;
 pub use source::Source;
 pub use target::{Choices, Target};

@@ -54,6 +54,7 @@ impl Driver {
 }
 
 /// Whether the crate's own tests run on a driver: those that have a row by their name.
+#[cfg(not(all(target_arch = "wasm32", feature = "web")))]
 pub(crate) fn tested(backend: &str, names: [&str; 2]) -> bool {
     let names = names.map(str::to_lowercase);
     let lavapipe = names.iter().any(|name| name.contains("llvmpipe"));

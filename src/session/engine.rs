@@ -66,6 +66,10 @@ pub(super) struct Setup {
     /// The nodes whose values every run returns beside the output.
     pub wanted: Vec<NodeId>,
     /// When the driver's kernels are tested.
+    #[cfg_attr(
+        all(target_arch = "wasm32", feature = "web"),
+        expect(dead_code, reason = "the browser package tests no drivers")
+    )]
     pub driver_tests: DriverTests,
     /// Bytes of the device's memory that it may take.
     pub memory_budget: Option<u64>,

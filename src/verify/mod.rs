@@ -5,6 +5,9 @@
 //! the memory that a session would give it. A layer can be taken along as a [`Repro`]: one file with its shader, inputs,
 //! weights and what was expected, that runs anywhere without the model.
 
+// Sessions of the browser package test no drivers.
+#![cfg_attr(all(target_arch = "wasm32", feature = "web"), allow(dead_code, unused_imports))]
+
 mod check;
 mod compare;
 mod layers;

@@ -9,7 +9,8 @@ use crate::session::{DeviceKind, Session, Top};
 
 /// What there is to know of a session. By hand: serialising would bring tables for printing floats that are a
 /// twentieth of the package.
-pub(super) fn info(session: &Session) -> Object {
+pub(super) fn info(session: &mut Session) -> Object {
+    let work = Work::of(session);
     let (model, device, timing) = (session.model(), session.device(), session.timing());
     let details = model.details();
     let number = |value: f64| JsValue::from(value);
@@ -20,6 +21,8 @@ pub(super) fn info(session: &Session) -> Object {
         ("name", (&device.name).into()),
         ("driver", (&device.driver).into()),
         ("reason", (&device.reason).into()),
+        ("software", work.software.into()),
+        ("timestampPeriod", work.timestamp_period.map_or(JsValue::NULL, number)),
     ]);
     let timing = object(&[("load", number(timing.load)), ("compile", number(timing.compile))]);
     object(&[
@@ -31,6 +34,8 @@ pub(super) fn info(session: &Session) -> Object {
         ("inputSize", list(&mut model.preprocess().crop.iter().map(|side| number(f64::from(*side))))),
         ("parameters", number(model.graph().parameter_count() as f64)),
         ("macs", number(model.graph().macs() as f64)),
+        ("weightBytes", number(work.weight_bytes as f64)),
+        ("steps", number(work.steps as f64)),
         ("precision", session.precision().to_string().into()),
         ("precisionNote", session.precision_note().map_or(JsValue::NULL, Into::into)),
         ("sourceSha256", (&details.source_sha256).into()),
@@ -38,6 +43,31 @@ pub(super) fn info(session: &Session) -> Object {
         ("timing", timing.into()),
         ("features", list(&mut session.kept().map(JsValue::from))),
     ])
+}
+
+/// What a run takes of where it runs.
+struct Work {
+    /// Bytes of the weights as they lie there.
+    weight_bytes: u64,
+    /// Dispatches on a GPU, nodes on the CPU executor.
+    steps: usize,
+    /// Whether the GPU is the processor.
+    software: bool,
+    /// Nanoseconds to a tick of the GPU's clock, if it has one.
+    timestamp_period: Option<f64>,
+}
+
+impl Work {
+    fn of(session: &mut Session) -> Work {
+        if let Some(executor) = session.gpu() {
+            let (plan, software) = (executor.plan(), executor.context().summary().is_software());
+            let (weight_bytes, steps) = (plan.weight_bytes(), plan.steps.len());
+            return Work { weight_bytes, steps, software, timestamp_period: executor.timestamp_period() };
+        }
+        let graph = session.model().graph();
+        let steps = graph.nodes().len().saturating_sub(1);
+        Work { weight_bytes: graph.weight_bytes(), steps, software: false, timestamp_period: None }
+    }
 }
 
 /// `{ top: [{ class, label, score }], logits }`.

@@ -49,7 +49,7 @@ impl Engine {
 
     /// What there is to know of model and device.
     pub fn info(&self) -> Outcome<Object> {
-        Ok(answer::info(&*self.borrowed()?))
+        Ok(answer::info(&mut *self.borrowed()?))
     }
 
     /// How many objects were made on the GPU so far; 0 on the CPU executor.

@@ -1,4 +1,4 @@
-// Chromium under test: WebGPU on SwiftShader, or none.
+// Chromium: WebGPU on SwiftShader, or none.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -8,13 +8,16 @@ const QUIET = [
   "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
   "--disable-sync",
 ];
-const WEBGPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+const NONE = ["--disable-features=WebGPU"];
 
-export const launch = ({ webgpu = true, args = [] } = {}) =>
-  chromium.launch({
+/** `adapter` as Chromium calls it, or `"default"` for whatever it takes by itself. */
+export const launch = ({ webgpu = true, adapter = "swiftshader", args = [] } = {}) => {
+  const chosen = adapter === "default" ? [] : [`--use-webgpu-adapter=${adapter}`];
+  return chromium.launch({
     executablePath: process.env.CHROMIUM,
-    args: [...QUIET, ...(webgpu ? WEBGPU : ["--disable-features=WebGPU"]), ...args],
+    args: [...QUIET, ...(webgpu ? ["--enable-unsafe-webgpu", ...chosen] : NONE), ...args],
   });
+};
 
 /** A fresh page whose errors and warnings are collected. */
 export async function open(browser, origin, { path = "/", init } = {}) {

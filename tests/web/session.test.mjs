@@ -303,6 +303,31 @@ test("features have the shapes that they say, and a random network runs", async 
   assert.ok(top.every((entry, at) => at === 0 || entry.score <= top[at - 1].score));
 });
 
+test("a session says what it runs and on what", async () => {
+  const infos = await within(gpu, async () => {
+    const infos = {};
+    for (const device of ["webgpu", "cpu"]) {
+      for (const precision of ["f32", "w8"]) {
+        const session = await foveate.Session.load(undefined, { device, precision });
+        infos[`${device} ${precision}`] = session.info;
+        session.free();
+      }
+    }
+    return infos;
+  });
+  for (const [name, { device, steps, weightBytes, parameters }] of Object.entries(infos)) {
+    const onGpu = name.startsWith("webgpu");
+    assert.ok(steps >= 5 && steps < 100, `${name}: ${steps} steps`);
+    assert.equal(device.software, onGpu, name);
+    assert.equal(device.timestampPeriod, onGpu ? 1 : null, name);
+    if (onGpu) assert.match(device.name, /swiftshader/i);
+    // Weights of 8 bits have scales, and kernels pad channels to four.
+    const [least, most] = name.endsWith("webgpu w8") ? [1, 2] : [1, 8];
+    assert.ok(weightBytes > least * parameters && weightBytes < most * parameters, `${name}: ${weightBytes} of ${parameters}`);
+  }
+  assert.ok(infos["webgpu w8"].weightBytes < infos["webgpu f32"].weightBytes / 2, JSON.stringify(infos["webgpu w8"].weightBytes));
+});
+
 test("calls are answered in order, two at once, and freeing rejects what is under way", async () => {
   const { order, codes } = await within(gpu, async (paths) => {
     const session = await foveate.Session.load(undefined, { device: "webgpu" });

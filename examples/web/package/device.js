@@ -17,6 +17,13 @@ export async function choose(asked) {
   return { device: "auto" };
 }
 
+/** What the browser tells of its GPU, which is not much. */
+export async function named() {
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  const { description, vendor, architecture, device } = adapter?.info ?? {};
+  return description || [vendor, architecture, device].filter(Boolean).join(" ");
+}
+
 async function look() {
   if (!globalThis.navigator?.gpu) {
     return globalThis.isSecureContext === false

@@ -1,6 +1,6 @@
 // Where a session computes: around the wasm engine, in a worker or on the caller's own thread.
 import init, { Engine, models } from "./foveate.js";
-import { choose } from "./device.js";
+import { choose, named } from "./device.js";
 import { FoveateError, check, typed } from "./errors.js";
 import { obtain } from "./files.js";
 import { pixels, sizeOf } from "./frames.js";
@@ -32,6 +32,7 @@ export class Host {
   /** How often the GPU was lost and had again. */
   recovered = 0;
   #choice;
+  #name;
   #source;
   #stamped = false;
   #failed;
@@ -61,6 +62,7 @@ export class Host {
     check(signal);
     const watch = (stage, done, all) => onProgress?.(stage, done, all);
     this.#engine = await Engine.load(bytes, asked, watch);
+    if (this.#engine.frameLimit() > 0) this.#name = await named();
     if (signal?.aborted) {
       this.free();
       check(signal);
@@ -71,9 +73,10 @@ export class Host {
   info() {
     const { device, ...info } = this.#engine.info();
     const { reason = device.reason, code } = device.kind === "cpu" ? this.#choice : {};
+    const name = device.name || this.#name || "";
     return {
       ...info,
-      device: { ...device, reason, code },
+      device: { ...device, name, software: device.software || /swiftshader|llvmpipe|lavapipe/i.test(name), reason, code },
       source: this.#source,
       recovered: this.recovered,
     };
@@ -160,12 +163,13 @@ export class Host {
     return this.#recovering;
   }
 
+  /** Gives everything back; resolves once that is done, and nothing is under way any more. */
   free() {
     this.#failed ??= new FoveateError("closed", "this session was freed");
     const engine = this.#engine;
     this.#engine = undefined;
     // Runs that are under way hold on to the engine: it goes when they are done.
-    this.#gate.enter({ alone: true }).then(() => {
+    return this.#gate.enter({ alone: true }).then(() => {
       try {
         engine?.free();
       } catch {

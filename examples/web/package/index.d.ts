@@ -130,9 +130,13 @@ export interface Features {
 export interface DeviceInfo {
   kind: "webgpu" | "cpu";
   backend: string;
-  /** The adapter's name; browsers may leave it empty. */
+  /** What the browser tells of the adapter, on WebGPU; it may be empty. */
   name: string;
   driver: string;
+  /** Whether it is a GPU that the CPU plays: slower than the CPU executor. */
+  software: boolean;
+  /** Nanoseconds to a tick of the GPU's clock; `null` without one. */
+  timestampPeriod: number | null;
   /** Why there. */
   reason: string;
   /** Why there is no WebGPU, where that is the reason. */
@@ -152,6 +156,10 @@ export interface SessionInfo {
   parameters: number;
   /** Multiply-accumulates of a run. */
   macs: number;
+  /** Bytes of the weights where it computes. */
+  weightBytes: number;
+  /** Dispatches of a run on WebGPU, nodes on the CPU. */
+  steps: number;
   /** What it computes in. */
   precision: Precision;
   /** What is to be known about that. */

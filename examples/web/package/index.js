@@ -156,6 +156,9 @@ async function remote(source, options, onProgress, signal) {
   }
 }
 
+/** Milliseconds that a worker is given to end what it is at. */
+const PATIENCE = 10_000;
+
 class Remote {
   copies = true;
   #worker;
@@ -191,6 +194,7 @@ class Remote {
   /** Calls the worker; an abort is answered at once, whatever the worker is at. */
   call(call, message = {}, { onProgress, signal, transfer = [] } = {}) {
     if (this.#stopped) return Promise.reject(this.#stopped);
+    if (signal?.aborted) return Promise.reject(aborted(signal));
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const abort = () => {
@@ -224,15 +228,26 @@ class Remote {
     return this.call("features", { captured: posted(captured) }, { signal, transfer: transfers(captured) });
   }
 
+  /** Ends the worker when it has closed what frames it was given: those of an ended worker stay open. */
   free() {
-    this.stop(new FoveateError("closed", "this session was freed"));
+    if (this.#stopped) return;
+    const done = this.call("free");
+    const calls = [...this.#calls.values()].slice(0, -1);
+    this.#stopped = new FoveateError("closed", "this session was freed");
+    for (const call of calls) call.reject(this.#stopped);
+    const late = new Promise((resolve) => setTimeout(resolve, PATIENCE));
+    Promise.race([done, late]).catch(() => {}).then(() => this.#end());
   }
 
   stop(error) {
     if (this.#stopped) return;
     this.#stopped = error;
+    this.#end();
+  }
+
+  #end() {
     this.#worker.terminate();
-    for (const call of this.#calls.values()) call.reject(error);
+    for (const call of this.#calls.values()) call.reject(this.#stopped);
     this.#calls.clear();
   }
 }

@@ -17,6 +17,9 @@ const calls = {
   info: () => host.info(),
   memory: () => host.memory(),
   names: () => names(),
+  // Frames that were handed over are closed by their calls, all of which have ended by then: those before this one
+  // took their turns before it.
+  free: () => host.free(),
 };
 
 // What was handed over belongs to this thread now.

@@ -1,5 +1,4 @@
 // "Benchmark this machine": times networks one after the other and hands out a record of it.
-import { described } from "./adapter.js";
 import { element, made } from "./elements.js";
 import { load } from "./model.js";
 import { show as showProblem } from "./problem.js";
@@ -40,7 +39,7 @@ function tick() {
 /** One network by its choice. Stopped half-way, it gives what there is, with why. */
 async function measure(choice, pictures, signal, onProgress) {
   const session = await load(choice, { signal, onProgress: ({ stage }) => onProgress(0, stage) });
-  const times = { gpu: [], run: [], total: [], ...(await described(session.device)) };
+  const times = { gpu: [], run: [], total: [] };
   try {
     let at = 0;
     const once = async (gpuTime = false) => {

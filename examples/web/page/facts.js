@@ -1,5 +1,4 @@
 // What there is to know of network and device, in words.
-import { described } from "./adapter.js";
 import { element, made } from "./elements.js";
 
 /** Why there is no WebGPU: in short, and what to do about it. */
@@ -13,22 +12,22 @@ const count = (value) => {
   const [unit, name] = [[1e9, " billion"], [1e6, " million"], [1e3, " thousand"]].find(([unit]) => value >= unit) ?? [1, ""];
   return `${+(value / unit).toPrecision(3)}${name}`;
 };
+const size = (bytes) => (bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e3).toFixed(0)} KB`);
 const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
 
-let turn = 0;
+/** What a session's device is called. */
+export const called = ({ kind, name }) => (kind === "webgpu" ? name || "a GPU that the browser does not name" : "CPU, in WebAssembly");
 
 /** Shows a session's. `choice` is what was asked for. */
-export async function show(info, choice) {
-  const now = ++turn;
+export function show(info, choice) {
   const { device, precisionNote } = info;
-  const { name, software } = await described(device);
-  if (now !== turn) return;
+  const name = called(device);
   const reason = device.kind === "webgpu" && choice.device === "webgpu" ? "As asked for" : device.reason.replace(/; device: .*$/, "");
   const [short, hint] = NOTES[device.code] ?? [device.kind === "cpu" ? "CPU" : "", ""];
   const facts = [
-    ["Device", device.kind === "webgpu" ? `WebGPU: ${name}` : name, [sentence(reason), software ? "The CPU plays the GPU here: slow." : hint]],
+    ["Device", device.kind === "webgpu" ? `WebGPU: ${name}` : name, [sentence(reason), device.software ? "The CPU plays the GPU here: slow." : hint]],
     ["Network", `${info.model}, ${info.precision}`, [sentence(precisionNote)]],
-    ["Size", `${count(info.parameters)} parameters, ${count(info.macs)} multiply-adds, ${info.inputSize.join(" × ")} pixels, ${info.classes} classes`],
+    ["Size", `${count(info.parameters)} parameters (${size(info.weightBytes)}), ${count(info.macs)} multiply-adds in ${info.steps} steps, ${info.inputSize.join(" × ")} pixels, ${info.classes} classes`],
     ["Ready after", `${time(info.timing.load)} to read and fuse, ${time(info.timing.compile)} to open the device and compile`],
   ];
   element.facts.replaceChildren(

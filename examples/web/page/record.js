@@ -1,5 +1,6 @@
 // A benchmark's record, as `foveate bench` writes it and `foveate report` reads it: kind `foveate-benchmark`,
 // version 2, described in assets/benchmarks/README.md.
+import { called } from "./facts.js";
 import { summary } from "./stats.js";
 
 const KIND = "foveate-benchmark";
@@ -36,8 +37,8 @@ async function machine() {
   };
 }
 
-/** One result. `times` holds milliseconds of every run by three clocks, and what `described` says. */
-export function result(info, { first, gpu, run, total, name, software, error }) {
+/** One result. `times` holds milliseconds of every run by three clocks. */
+export function result(info, { first, gpu, run, total, error }) {
   const { device, source, timing } = info;
   const webgpu = device.kind === "webgpu";
   return {
@@ -48,16 +49,17 @@ export function result(info, { first, gpu, run, total, name, software, error }) 
     batch: 1,
     device: {
       kind: webgpu ? "gpu" : "cpu",
-      name,
+      name: called(device),
       backend: webgpu ? "webgpu" : "none",
       driver: device.driver || `foveate ${info.version}`,
-      software,
+      software: device.software,
       safe_shaders: false,
-      // Browsers give times in nanoseconds.
-      timestamp_ns: gpu.length ? 1 : null,
+      timestamp_ns: gpu.length ? device.timestampPeriod : null,
       tuning: "untuned",
     },
     macs: info.macs,
+    weight_bytes: info.weightBytes,
+    steps: info.steps,
     load_ms: timing.load,
     compile_ms: timing.compile,
     first_ms: first,

@@ -1,89 +1,32 @@
-//! Kernels that a driver computes wrongly are found while a session is loaded, and gone around.
-//!
-//! Every kernel variant of the plan that this driver has not been seen to compute rightly runs once, in one of its own
-//! layers at its real size and with the pipeline that the session will use, on the values that the CPU executor has for a
-//! picture. What is wrong is remembered, and the network is planned again with other tiles, another kernel, or in the other
-//! kind of memory.
+//! The test of a driver's kernels, and what it has shown of this driver so far.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
-use super::engine::Setup;
-use super::model::Model;
-use super::self_test;
+use super::detours::Detours;
+use super::{Built, TestDriver, Trial};
 use crate::error::{Error, Result};
-use crate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
-use crate::int8::Program;
-use crate::kernels::{Choices, Step, Storage, Target, tested};
+use crate::gpu::{ExecutorOptions, GpuExecutor};
+use crate::kernels::{Step, Target, tested};
 use crate::plan::Plan;
+use crate::session::self_test;
 use crate::verify::{Layers, Record, Reference, fault, variant_id};
-
-/// When a driver's kernels are tested while a session is loaded, and where the results are kept.
-#[derive(Clone, Debug, Default)]
-pub struct DriverTests {
-    /// When.
-    pub when: TestDriver,
-    /// The file that results are kept in, from one process to the next. One that cannot be read or written is no error.
-    /// Without it they are kept as long as the process lives.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub file: Option<std::path::PathBuf>,
-}
-
-/// When a driver's kernels are tested.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TestDriver {
-    /// On drivers that the crate's own tests do not run on: all but Mesa's software drivers and SwiftShader. Not in a
-    /// browser, where computing what to expect takes the page's only thread.
-    #[default]
-    Unknown,
-    /// On every driver.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// Ways of planning that are tried at most.
 const ROUNDS: usize = 24;
-/// Other tiles of a step that are tried before another kernel is.
-const TILES: usize = 2;
 
 /// What was found since the process began.
 static MEMORY: Mutex<Option<Record>> = Mutex::new(None);
 
-/// An executor without a kernel that is known to be wrong.
-pub(super) struct Built {
-    pub executor: GpuExecutor,
-    pub target: Target,
-    /// What was found just now, a sentence each.
-    pub found: Vec<String>,
-    /// Ways around known kernels that were taken.
-    pub detours: usize,
-}
-
-/// A network on its way to an executor.
-pub(super) struct Trial<'a> {
-    pub context: &'a GpuContext,
-    pub model: &'a Model,
-    pub program: Option<&'a Program>,
-    pub setup: &'a Setup,
-}
-
 impl Trial<'_> {
-    /// Plans and builds, again and again if need be.
-    ///
-    /// # Errors
-    /// Those of planning and building; [`Error::Gpu`] if there is no way around a kernel.
-    pub async fn build(
+    /// Plans, builds and tests, until nothing is wrong.
+    pub(super) async fn build_tested(
         &self,
         mut target: Target,
         options: &ExecutorOptions,
         plan: &dyn Fn(&Target) -> Result<Plan>,
     ) -> Result<Built> {
         let mut found = Vec::new();
-        if !self.wanted() {
-            let executor = GpuExecutor::new(self.context, plan(&target)?, options.clone()).await?;
-            return Ok(Built { executor, target, found, detours: 0 });
-        }
         let device = self.context.tuning_key();
         let mut record = self.known();
         let mut detours = Detours::default();
@@ -116,7 +59,7 @@ impl Trial<'_> {
         Err(Error::Gpu { what: self.model.name().to_owned(), reason })
     }
 
-    fn wanted(&self) -> bool {
+    pub(super) fn wanted(&self) -> bool {
         let summary = self.context.summary();
         match self.setup.driver_tests.when {
             TestDriver::Always => true,
@@ -223,58 +166,4 @@ fn nowhere_to_go(step: &Step, found: &[String]) -> Error {
         found.join("; ")
     );
     Error::Gpu { what, reason }
-}
-
-/// Ways around wrong kernels that have been taken.
-#[derive(Default)]
-struct Detours {
-    tiles: BTreeMap<String, usize>,
-    kernels: BTreeSet<(String, &'static str)>,
-    plain: usize,
-}
-
-impl Detours {
-    /// The target with which a wrong step is planned otherwise: with another tile, by another kernel, or all in other
-    /// memory. `None` if all of that was tried.
-    fn next(&mut self, mut target: Target, plan: &Plan, step: &Step, wrong: &dyn Fn(&Step) -> bool) -> Option<Target> {
-        let mut choices = (*target.choices).clone();
-        if let Some(choice) = self.tile(step, wrong) {
-            choices.tiles.insert(step.key(), choice);
-            target.choices = Arc::new(choices);
-            return Some(target);
-        }
-        for decision in plan.decisions.iter().filter(|decision| decision.nodes.contains(&step.node)) {
-            self.kernels.insert((decision.key.clone(), decision.taken));
-            let left = |way: &&&'static str| !self.kernels.contains(&(decision.key.clone(), **way));
-            if let Some(way) = decision.options.iter().find(left).copied() {
-                choices.kernels.insert(decision.key.clone(), way.to_owned());
-                target.choices = Arc::new(choices);
-                return Some(target);
-            }
-        }
-        // Choices belong to formats, so none of them counts any more.
-        self.plain += 1;
-        let choices = Arc::new(Choices::default());
-        let other = match target.activations {
-            Storage::Buffer => Storage::Texture,
-            Storage::Texture => Storage::Buffer,
-        };
-        let plain = Target { activations: other, weights: other, subgroup: 0, winograd: false, choices, ..target };
-        (self.plain == 1).then_some(plain)
-    }
-
-    fn tile(&mut self, step: &Step, wrong: &dyn Fn(&Step) -> bool) -> Option<crate::kernels::Tile> {
-        let now = step.tile?;
-        let tried = self.tiles.entry(step.key()).or_default();
-        if *tried >= TILES {
-            return None;
-        }
-        *tried += 1;
-        // No more work to an invocation than now: larger tiles take longer to compile.
-        let (work, most) = (|tile: &crate::kernels::Tile| tile.pixels * tile.planes, now.pixels * now.planes);
-        let usable = |tile: &crate::kernels::Tile| {
-            *tile != now && work(tile) <= most && step.with_tile(*tile).is_some_and(|other| !wrong(&other))
-        };
-        step.candidates().into_iter().filter(usable).max_by_key(|tile| (tile.workgroup == now.workgroup, work(tile)))
-    }
 }
