@@ -255,6 +255,13 @@ fn frames_larger_than_their_canvas() {
     refused(&std::fs::read(path).unwrap(), &["GIF", "far more memory"]);
 }
 
+/// As it was found by fuzzing: a width of five million values, each 32 bytes of memory, in 399 bytes.
+#[test]
+fn tags_with_more_values_than_the_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/picture/refused-wide-tag.tiff");
+    refused(&std::fs::read(path).unwrap(), &["TIF", "more values than the file"]);
+}
+
 /// A picture of one colour is small for its pixels, and yet read.
 #[test]
 fn large_pictures_of_one_colour_are_read() {

@@ -8,7 +8,8 @@ use super::{MAX_BYTES, bmp};
 
 /// Bytes that any file may ask for.
 const FREE: u64 = 64 << 20;
-/// Bytes that decoders may take besides the pixels, for each of the file: tables, profiles, texts.
+/// Bytes that decoders may take besides the pixels, and for each of the file: tables, profiles, texts.
+const BESIDES: u64 = 32 << 20;
 const FACTOR: u64 = 8;
 
 /// The most pixels that a byte of a file may stand for, generously.
@@ -61,7 +62,7 @@ pub(super) fn check(width: i64, height: i64, format: ImageFormat, bytes: usize) 
 
 /// What a decoder may allocate for a file of `bytes` whose pixels take `pixels`, as far as it counts.
 pub(super) fn limits(bytes: usize, pixels: u64) -> Limits {
-    let besides = FREE.saturating_add(FACTOR.saturating_mul(bytes as u64));
+    let besides = BESIDES.saturating_add(FACTOR.saturating_mul(bytes as u64));
     let mut limits = Limits::default();
     limits.max_alloc = Some(pixels.saturating_add(besides).min(MAX_BYTES));
     limits

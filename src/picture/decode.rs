@@ -6,7 +6,7 @@ use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader};
 
-use super::{MAX_BYTES, Picture, claim, ico, jpeg};
+use super::{MAX_BYTES, Picture, claim, ico, jpeg, tiff};
 use crate::error::{Error, Result};
 
 impl Picture {
@@ -36,6 +36,9 @@ impl Picture {
         let damaged = |e: ImageError| fail(describe(&e, format));
         if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
             return Err(fail(cut_short(format, "its end marker is missing")));
+        }
+        if format == ImageFormat::Tiff && !tiff::lists_fit(bytes) {
+            return Err(fail(cut_short(format, "a tag has more values than the file has bytes")));
         }
         if let Some((width, height)) = claim::header(bytes, format) {
             claim::check(width, height, format, bytes.len()).map_err(fail)?;

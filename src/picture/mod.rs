@@ -10,6 +10,8 @@ mod decode;
 mod ico;
 #[cfg(feature = "decode")]
 mod jpeg;
+#[cfg(feature = "decode")]
+mod tiff;
 
 use crate::error::{Error, Result};
 

@@ -2,8 +2,8 @@
 //!
 //! The resize is PIL's antialiased one (what torchvision and timm evaluate with), written as tap
 //! tables ([`Tables`]) for the cropped range alone. It is done in integers, as PIL does it, so that CPU and
-//! GPU prepare the same bits, and resize as PIL to the bit (but for pictures a hundred times as high as wide,
-//! which PIL shrinks along their columns first).
+//! GPU prepare the same bits, and resize as PIL to the bit (but for pictures more than twice as high as
+//! wide, which PIL 13 shrinks along their columns first: to one level there).
 //!
 //! For each output pixel: every row in the vertical taps is filtered horizontally and rounded to a grey
 //! level, 0…255, then the rows are weighted and the sum is rounded so too; then `(v / 255 − mean) / std`, from
