@@ -24,11 +24,12 @@ fn depthwise_row(sum: ptr<function, array<vec4<f32>, TILE_PIXELS>>, k_h: u32, k_
         for (var s = 0u; s < SPAN; s++) {
             let ix = left + s * STEP_X;
             columns[s] = vec4<f32>(0.0);
-            if (ix < IN_W) {
+            // A kernel narrower than the widest reaches fewer columns.
+            if (s * STEP_X <= (TILE_PIXELS - 1u) * STRIDE_X + (k_w - 1u) * DILATION_X && ix < IN_W) {
                 columns[s] = x_at(map + iy * IN_W + ix);
             }
         }
-        if (k_w > TAPS) {
+        if (SPAN > TAPS) {
             for (var kx = 0u; kx < k_w; kx++) {
                 let tap = w_at(weights + ky * k_w + kx);
                 for (var t = 0u; t < TILE_PIXELS; t++) {

@@ -1,16 +1,12 @@
 // Resize and crop along columns and normalise into a sample of the network's input: the second of two
-// passes. v = clamp(Σ wy · line, 0, 255), then (v / 255 − mean) / std.
+// passes. level = clamp(Σ wy · line, 0, 255), rounded, then its value from a table.
 //
-// Layout   lines: [row][output column] of vec4, made by preprocess_rows.wgsl. tables, y: as in
+// Layout   lines: [row][output column] of RGB8, made by preprocess_rows.wgsl. tables, y: as in
 //          preprocess.wgsl.
 // Grid     x: output pixels.
 
 @group(0) @binding(6) var<storage, read> tables: array<u32>;
-@group(0) @binding(8) var<storage, read> lines: array<vec4<f32>>;
-
-fn triple(i: u32) -> vec3<f32> {
-    return vec3<f32>(bitcast<f32>(tables[i]), bitcast<f32>(tables[i + 1u]), bitcast<f32>(tables[i + 2u]));
-}
+@group(0) @binding(8) var<storage, read> lines: array<u32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -24,11 +20,15 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let first = tables[axis + oy] - tables[FIRST_ROW];
     let last = tables[ROWS] - 1u;
     let weights = axis + OUT_H + oy * taps;
-    var color = vec3<f32>(0.0);
+    var color = vec3<i32>(i32(1u << (PRECISION - 1u)));
     for (var j = 0u; j < taps; j++) {
-        color += bitcast<f32>(tables[weights + j]) * lines[min(first + j, last) * OUT_W + ox].xyz;
+        let rgb = lines[min(first + j, last) * OUT_W + ox];
+        let line = vec3<i32>(i32(rgb & 255u), i32((rgb >> 8u) & 255u), i32(rgb >> 16u));
+        color += bitcast<i32>(tables[weights + j]) * line;
     }
-    color = clamp(color, vec3<f32>(0.0), vec3<f32>(255.0));
-    let normal = (color / 255.0 - triple(MEAN)) * triple(INVERSE_STD);
-    y_put((tables[SAMPLE] * OUT_H + oy) * OUT_W + ox, vec4<f32>(normal, 0.0));
+    let level = vec3<u32>(clamp(color >> vec3<u32>(PRECISION), vec3<i32>(0), vec3<i32>(255)));
+    let red = bitcast<f32>(tables[LEVELS + level.x]);
+    let green = bitcast<f32>(tables[LEVELS + 256u + level.y]);
+    let blue = bitcast<f32>(tables[LEVELS + 512u + level.z]);
+    y_put((tables[SAMPLE] * OUT_H + oy) * OUT_W + ox, vec4<f32>(red, green, blue, 0.0));
 }

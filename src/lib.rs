@@ -16,6 +16,7 @@ mod files;
 pub mod gpu;
 pub mod graph;
 pub mod int8;
+mod json;
 pub mod kernels;
 pub mod labels;
 pub mod models;

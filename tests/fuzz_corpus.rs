@@ -89,6 +89,31 @@ fn model_files() {
     check(Kind::ModelFile);
 }
 
+#[test]
+fn metadata_of_model_files() {
+    check(Kind::Metadata);
+}
+
+#[test]
+fn tuning_files() {
+    check(Kind::Tuning);
+}
+
+#[test]
+fn benchmarks_and_profiles() {
+    check(Kind::Benchmark);
+}
+
+#[test]
+fn lists_of_weights() {
+    check(Kind::Registry);
+}
+
+#[test]
+fn labels_and_truth_files() {
+    check(Kind::Names);
+}
+
 /// What `tests/checkpoint/hostile_pickles.rs` shows to be inert or refused, here for its memory.
 #[test]
 fn hostile_pickles_take_little_memory() {
@@ -122,6 +147,42 @@ fn hostile_pickles_take_little_memory() {
         let pickle = [b"\x80\x02", &program[..], b"."].concat();
         assert!(!run(Kind::Pickle, &pickle, &format!("hostile-{seen}")));
         seen += 1;
+    }
+    assert_eq!(seen, 21);
+}
+
+/// Megabytes of what takes most memory for its text, in each kind of document: at most 32 times as much.
+#[test]
+fn hostile_documents_take_little_memory() {
+    use foveate::dataset::{ClassIndex, Dataset};
+    const SIZE: usize = 4 << 20;
+    let _turn = alone();
+    let filled = |head: &str, part: &str, tail: &str| format!("{head}{}{tail}", part.repeat(SIZE / part.len()));
+    let mut seen = 0;
+    let mut check = |text: &str, what: &str, read: &dyn Fn(&[u8]) -> bool| {
+        let accepted = memory::bounded(32 * text.len(), what, || read(text.as_bytes()));
+        assert!(!accepted, "{what}");
+        seen += 1;
+    };
+    let store = |json: &[u8]| foveate::tune::Store::parse(json, "f").devices().next().is_some();
+    let known = |json: &[u8]| foveate::roofline::Known::parse(json) != Default::default();
+    let record = |json: &[u8]| foveate::bench::Record::parse(json, "f").is_ok();
+    let profile = |json: &[u8]| foveate::profile::Profile::parse(json, "f").is_ok();
+    let labels = |text: &[u8]| foveate::labels::parse(text, "f").is_ok();
+    let truth = |text: &[u8]| Dataset::parse_truth("d", text, "f", &ClassIndex::new(10, None)).is_ok();
+    for part in ["{},", "[],", "{\"\":0},", "0,", "\"\",", "[[0]],"] {
+        let text = filled(r#"{"schema_version": 1, "devices": ["#, part, "0]}");
+        check(&text, part, &store);
+        check(&text, part, &known);
+    }
+    let head = |kind: &str| format!(r#"{{"kind": "{kind}", "schema_version": 2, "#);
+    for part in ["{},", "{\"clocks\":{}},"] {
+        check(&filled(&(head(foveate::bench::KIND) + "\"results\": ["), part, "{}]}"), part, &record);
+        check(&filled(&(head(foveate::profile::KIND) + "\"layers\": ["), part, "{}]}"), part, &profile);
+    }
+    check(&filled("", "\n", "a"), "lines", &labels);
+    for part in ["x\n", "\t\n", "a\t0\n", "\u{fffd}\t99\n"] {
+        check(&filled("", part, ""), part, &truth);
     }
     assert_eq!(seen, 21);
 }

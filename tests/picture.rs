@@ -225,6 +225,52 @@ fn decompression_bombs() {
     refused(&bytes_of("bomb.gif"), &["512 MiB", "scale the picture down"]);
 }
 
+/// Files of a few bytes that claim a picture within the limit of memory: nothing is allocated for them.
+#[test]
+fn claims_that_no_file_of_that_size_could_fill() {
+    let claim = |name: &str, at: usize, sides: &[u8]| {
+        let mut bytes = bytes_of(name);
+        bytes[at..at + sides.len()].copy_from_slice(sides);
+        bytes
+    };
+    // 8,192 by 8,192; in a PNG with the checksum of its header.
+    let mut png = claim("alpha.png", 16, &[0, 0, 32, 0, 0, 0, 32, 0]);
+    let sum = crc32(&png[12..29]).to_be_bytes();
+    png[29..33].copy_from_slice(&sum);
+    let mut qoi = b"qoif\0\0\x20\0\0\0\x20\0\x04\0".to_vec();
+    qoi.extend([0xfd; 40]);
+    let mut gif = bytes_of("bomb.gif");
+    gif[6..10].copy_from_slice(&[0, 32, 0, 32]);
+    let pgm = b"P5\n8192 8192\n255\n12345".to_vec();
+    for (bytes, format) in [(png, "PNG"), (qoi, "QOI"), (gif, "GIF"), (pgm, "PBM"), (bmp(8192, 8192), "BMP")] {
+        assert!(bytes.len() < 8000, "{format} has {} bytes", bytes.len());
+        refused(&bytes, &[format, "8192×8192", "cannot be in"]);
+    }
+}
+
+/// As it was found by fuzzing: the frame is larger than the canvas, and the decoder took 618 MB for it.
+#[test]
+fn frames_larger_than_their_canvas() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/picture/refused-wide-frame.gif");
+    refused(&std::fs::read(path).unwrap(), &["GIF", "far more memory"]);
+}
+
+/// As it was found by fuzzing: a width of five million values, each 32 bytes of memory, in 399 bytes.
+#[test]
+fn tags_with_more_values_than_the_file() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/picture/refused-wide-tag.tiff");
+    refused(&std::fs::read(path).unwrap(), &["TIF", "more values than the file"]);
+}
+
+/// A picture of one colour is small for its pixels, and yet read.
+#[test]
+fn large_pictures_of_one_colour_are_read() {
+    let (width, height) = (6000, 4000);
+    let png = Picture::from_rgba(width, height, vec![77; 96_000_000]).unwrap().to_png().unwrap();
+    let picture = Picture::decode(&png, "large").unwrap();
+    assert_eq!((picture.width(), picture.height(), picture.rgba()[95_999_999]), (width, height, 77));
+}
+
 #[test]
 fn one_flipped_byte_never_panics() {
     for name in ["upright.png", "orientation5.jpg"] {

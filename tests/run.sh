@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what is missing and passes every test, GPU tests included:
-#   bash tests/run.sh           tests, the check of the wasm build, and the browser package in Chromium
+#   bash tests/run.sh           tests, the live window, the check of the wasm build, and the browser package in Chromium
 #   bash tests/run.sh --lint    formatting, clippy and docs first
 # On Debian and Ubuntu the software GPU drivers are installed with apt-get; elsewhere this says
 # what to install.
@@ -40,17 +40,38 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
     export XDG_RUNTIME_DIR
     trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 fi
+# The live window's cameras need libclang to build; with its feature on, the tests compile everything once.
+have_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] || ldconfig -p | grep -q 'libclang\.so' ||
+        compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null
+}
+# Of every build of the tests, so that all use the same.
+export TEST_FEATURES=
+if [ "$(uname -s)" != Linux ]; then
+    say "the live window is not tested here: run tests/webcam.sh"
+elif have_libclang || { say "installing libclang" && apt libclang-dev && have_libclang; }; then
+    TEST_FEATURES="--features webcam"
+else
+    say "the live window is not tested: there is no libclang; install libclang-dev or clang"
+fi
 command -v cc >/dev/null || apt gcc libc6-dev || { echo "Install a C linker (gcc or clang)."; exit 1; }
 
 if [ "${1:-}" = --lint ]; then
     say "formatting, clippy, docs"
     cargo fmt --check
     cargo clippy --all-targets --locked -- -D warnings
+    [ -z "$TEST_FEATURES" ] || cargo clippy --locked --features webcam --example webcam -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib --locked
 fi
 
 say "tests, GPU required"
-REQUIRE_GPU=1 cargo test --locked
+# shellcheck disable=SC2086
+REQUIRE_GPU=1 cargo test --locked $TEST_FEATURES
+
+if [ -n "$TEST_FEATURES" ]; then
+    say "the live window"
+    bash tests/webcam.sh
+fi
 
 say "wasm build"
 bash tests/wasm.sh check

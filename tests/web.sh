@@ -24,7 +24,8 @@ fi
 bash examples/web/build.sh $pkg
 
 # What the native program says of the same pictures.
-cargo test --quiet --locked --test cli --no-run
+# shellcheck disable=SC2086
+cargo test --quiet --locked ${TEST_FEATURES:-} --test cli --no-run
 foveate=${CARGO_TARGET_DIR:-target}/debug/foveate
 made=target/web/made
 mkdir -p $made

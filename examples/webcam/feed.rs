@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use foveate::wgpu;
+use foveate::gpu::GpuContext;
 
 use crate::frame::Frame;
 use crate::newest::Newest;
@@ -25,11 +25,14 @@ pub struct Shot {
     pub on_gpu: Option<Arc<Textured>>,
     /// The picture's file name, where it has one.
     pub name: Option<String>,
+    /// When the frame was there, which end-to-end latency counts from.
+    pub taken: Instant,
 }
 
 impl Shot {
-    pub fn taken(&self) -> Instant {
-        self.frame.taken
+    /// The same to be classified anew, as if it had come now.
+    pub fn again(&self) -> Shot {
+        Shot { taken: Instant::now(), ..self.clone() }
     }
 }
 
@@ -63,13 +66,13 @@ pub struct Feed {
 
 impl Feed {
     /// Starts a thread that opens the source and delivers its frames, and opens it again whenever it fails.
-    pub fn start(spec: Spec, rate: Option<f64>, gpu: Option<(wgpu::Device, wgpu::Queue)>, outlets: Outlets) -> Feed {
+    pub fn start(spec: Spec, rate: Option<f64>, gpu: Option<Arc<GpuContext>>, outlets: Outlets) -> Feed {
         let feed = Feed { stop: Arc::default(), paused: Arc::default(), delivered: Arc::default() };
         let work = Work {
             stop: feed.stop.clone(),
             paused: feed.paused.clone(),
             delivered: feed.delivered.clone(),
-            textures: gpu.map(|(device, queue)| Textures::new(&device, &queue)),
+            textures: gpu.map(Textures::new),
             outlets,
             last: None,
         };
@@ -121,16 +124,16 @@ impl Work {
     /// Until the source fails for good.
     fn deliver(&mut self, source: &mut dyn Source) {
         while !self.stopped() {
-            if self.paused.load(Ordering::Relaxed) {
+            // The first frame comes in any case: a pause does not leave the window empty.
+            if self.paused.load(Ordering::Relaxed) && self.delivered.load(Ordering::Relaxed) > 0 {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
             let delivered = source.next().and_then(|(frame, name)| {
                 let on_gpu = self.textures.as_mut().map(|textures| textures.fill(&frame)).transpose()?;
                 let number = self.delivered.fetch_add(1, Ordering::Relaxed) + 1;
-                Ok(Shot { number, frame: Arc::new(frame), on_gpu, name })
+                Ok(Shot { number, taken: frame.taken(), frame: Arc::new(frame), on_gpu, name })
             });
-            // A source that was replaced meanwhile has nothing more to say.
             if self.stopped() {
                 return;
             }
@@ -154,8 +157,9 @@ impl Work {
         }
     }
 
+    /// A source that was replaced meanwhile has nothing more to say.
     fn say(&mut self, said: Said) {
-        if self.last.as_ref() != Some(&said) {
+        if self.last.as_ref() != Some(&said) && !self.stopped() {
             self.last = Some(said.clone());
             (self.outlets.say)(said);
         }

@@ -56,8 +56,7 @@ pub struct Frame {
     width: u32,
     height: u32,
     bytes: Vec<u8>,
-    /// When it was there, which end-to-end latency counts from.
-    pub taken: Instant,
+    taken: Instant,
 }
 
 impl Frame {
@@ -81,6 +80,11 @@ impl Frame {
     pub fn of(picture: &Picture) -> Frame {
         let (width, height, bytes) = (picture.width(), picture.height(), picture.rgba().to_vec());
         Frame { layout: Layout::Rgba, width, height, bytes, taken: Instant::now() }
+    }
+
+    /// When it was there.
+    pub fn taken(&self) -> Instant {
+        self.taken
     }
 
     pub fn layout(&self) -> Layout {

@@ -14,6 +14,7 @@ use crate::args::Args;
 use crate::classifier::{Classifier, Event, Place};
 use crate::device;
 use crate::feed::{Feed, Outlets, Said, Shot};
+use crate::footprint::Footprint;
 use crate::latency::Times;
 use crate::newest::Newest;
 use crate::source::Spec;
@@ -42,6 +43,8 @@ struct Report {
     labels: Vec<Label>,
     /// The best class of the last frame.
     last: Option<String>,
+    /// What the program held when a fifth of the frames were classified, and when all were.
+    footprints: [Footprint; 2],
 }
 
 #[derive(Serialize)]
@@ -66,7 +69,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
     let place = match &args.device {
         DeviceChoice::Cpu => Place::Cpu,
         choice => match device::open(&instance, None, choice, args.backend) {
-            Ok(opened) => Place::Shared(opened.context.device().clone(), opened.context.queue().clone()),
+            Ok(opened) => Place::Shared(opened.context),
             Err(reason) if *choice == DeviceChoice::Auto && args.backend.is_none() => {
                 eprintln!("{reason}: on the CPU instead");
                 Place::Cpu
@@ -75,9 +78,10 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
         },
     };
     let gpu = match &place {
-        Place::Shared(device, queue) => Some((device.clone(), queue.clone())),
+        Place::Shared(gpu) => Some(gpu.clone()),
         Place::Cpu => None,
     };
+    let gpu_used = gpu.is_some();
     let shots = Arc::new(Newest::<Shot>::new());
     let to_classify = shots.clone();
     let say = send.clone();
@@ -88,7 +92,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
     let ready = loop {
         match receive(&messages, Duration::from_secs(3600))? {
             Message::Of(Event::Ready(ready)) => break ready,
-            Message::Of(Event::Failed(reason) | Event::Lost(reason)) => return Err(reason),
+            Message::Of(Event::Failed(reason) | Event::Lost { reason, .. }) => return Err(reason),
             Message::Of(Event::Busy(what)) => eprintln!("{what}"),
             Message::Of(Event::Classified(_) | Event::Maps(..)) | Message::Source(_) => {}
         }
@@ -115,9 +119,12 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
     };
     let feed = Feed::start(args.source.clone(), None, gpu, outlets);
 
+    let on_gpu = gpu_used.then_some(&instance);
+    let early = frames.get().div_ceil(5);
+    let mut first = None;
     let (mut runs, mut labels, mut last, mut source) = (Vec::new(), Vec::<Label>::new(), None, args.source.to_string());
     let start = Instant::now();
-    while (runs.len() as u64) < frames.get() {
+    let at_end = loop {
         match receive(&messages, PATIENCE)? {
             Message::Source(Said::Opened(name)) => source = name,
             // One damaged picture of a folder is said and passed by.
@@ -132,12 +139,19 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
                         labels.push(Label { picture, label: best.label.clone(), score: best.score });
                     }
                 }
+                let done = runs.len() as u64;
+                if done == early {
+                    first = Some(Footprint::after(done, on_gpu));
+                }
+                if done == frames.get() {
+                    break Footprint::after(done, on_gpu);
+                }
                 gate.open();
             }
-            Message::Of(Event::Failed(reason) | Event::Lost(reason)) => return Err(reason),
+            Message::Of(Event::Failed(reason) | Event::Lost { reason, .. }) => return Err(reason),
             Message::Of(Event::Busy(_) | Event::Ready(_) | Event::Maps(..)) => {}
         }
-    }
+    };
     let elapsed = start.elapsed().as_secs_f64();
     drop(feed);
     gate.open();
@@ -145,7 +159,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
     let of = |of: &dyn Fn(&Times) -> Option<f64>| Summary::of(&runs.iter().filter_map(of).collect::<Vec<_>>());
     labels.sort_by(|a, b| a.picture.cmp(&b.picture));
     let report = Report {
-        schema_version: 1,
+        schema_version: 2,
         source,
         model: ready.model,
         precision: ready.precision.to_string(),
@@ -158,6 +172,7 @@ pub fn run(args: &Args, frames: NonZeroU64) -> Result<(), String> {
         end_to_end_ms: of(&|times| Some(times.end_to_end)),
         labels,
         last,
+        footprints: [first.unwrap_or_else(|| at_end.clone()), at_end],
     };
     if args.json {
         println!("{}", serde_json::to_string(&report).map_err(|e| e.to_string())?);

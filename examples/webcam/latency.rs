@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use foveate::bench::Summary;
-
 /// Runs that the figures are of.
 const KEPT: usize = 300;
 
@@ -65,11 +63,6 @@ pub fn per_second(events: impl DoubleEndedIterator<Item = Instant>) -> f64 {
     }
 }
 
-/// A summary as a line: `p50 3.1, p99 4.0 ms`.
-pub fn line(samples: &[f64]) -> String {
-    Summary::of(samples).map_or_else(|| "–".to_owned(), |s| format!("p50 {:.1}, p99 {:.1} ms", s.p50, s.p99))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +76,5 @@ mod tests {
         let [(_, gpu), (_, wall), (_, end)] = latency.clocks();
         assert_eq!((gpu.len(), wall.len(), end.len()), (0, KEPT, KEPT));
         assert_eq!(wall[0], 10.0);
-        assert_eq!(line(&gpu), "–");
-        assert_eq!(line(&[2.0, 2.0]), "p50 2.0, p99 2.0 ms");
     }
 }

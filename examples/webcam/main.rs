@@ -9,6 +9,7 @@ mod args;
 mod classifier;
 mod device;
 mod feed;
+mod footprint;
 mod frame;
 mod headless;
 mod latency;

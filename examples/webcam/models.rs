@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use foveate::checkpoint::LoadOptions;
-use foveate::{Error, Model, Result, labels};
+use foveate::{Error, Model, Precision, Result, labels};
+
+use crate::args::PRECISIONS;
+use crate::source;
 
 /// Where a network comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +34,16 @@ impl Named {
                         path.display()
                     )));
                 }
+                if source::is_source(path) {
+                    return Err(Error::argument(format!("{} is for --source: it is no model", path.display())));
+                }
+                // Reading from a pipe could wait for ever.
+                if !path.is_file() {
+                    return Err(Error::argument(format!("{} is no file, so it is no model", path.display())));
+                }
                 let options = LoadOptions { arch: arch.clone(), ..LoadOptions::default() };
                 let model = Model::open(path, options, false)?;
-                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(read_labels(from)?))
+                labels.as_ref().map_or(Ok(model.clone()), |from| model.with_labels(labels::read(from.as_ref())?))
             }
         }
     }
@@ -49,13 +59,8 @@ impl std::fmt::Display for Named {
     }
 }
 
-/// `imagenet1k`, `cifar10`, or a file with one name per line.
-fn read_labels(from: &str) -> Result<Vec<String>> {
-    if let Some(known) = labels::named(from) {
-        return Ok(known);
-    }
-    let text = std::fs::read_to_string(from).map_err(|e| {
-        Error::argument(format!("cannot read the labels {from:?}: {e}; give a file with a name per line"))
-    })?;
-    Ok(text.lines().map(str::to_owned).collect())
+/// The number formats that a model can be run in here: for integers it has to be quantised already.
+pub fn precisions(model: &Model) -> Vec<Precision> {
+    let quantised = model.precision() == Precision::W8a8;
+    PRECISIONS.into_iter().filter(|precision| *precision != Precision::W8a8 || quantised).collect()
 }

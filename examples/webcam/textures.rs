@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foveate::gpu::GpuContext;
 use foveate::wgpu;
 
 use crate::frame::{Frame, Layout};
@@ -13,14 +14,23 @@ const KEPT: usize = 6;
 
 /// A frame on the GPU, RGBA8.
 pub struct Textured {
-    pub texture: wgpu::Texture,
-    pub view: wgpu::TextureView,
+    gpu: Arc<GpuContext>,
+    texture: wgpu::Texture,
+    view: wgpu::TextureView,
+}
+
+impl Textured {
+    /// Texture and view for that device. None if it is not where the texture is: a frame may still be on its way when
+    /// its device was lost and replaced.
+    pub fn on(&self, gpu: &Arc<GpuContext>) -> Option<(&wgpu::Texture, &wgpu::TextureView)> {
+        // Handles of wgpu's are alike across instances.
+        Arc::ptr_eq(&self.gpu, gpu).then_some((&self.texture, &self.view))
+    }
 }
 
 /// Fills textures with frames. Whoever holds an `Arc` of one keeps it from being filled anew.
 pub struct Textures {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    gpu: Arc<GpuContext>,
     shader: wgpu::ShaderModule,
     pipelines: HashMap<Layout, wgpu::ComputePipeline>,
     /// The bytes of a frame that is to be converted.
@@ -29,10 +39,9 @@ pub struct Textures {
 }
 
 impl Textures {
-    pub fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Textures {
-        let shader = device.create_shader_module(wgpu::include_wgsl!("frame.wgsl"));
-        let (device, queue) = (device.clone(), queue.clone());
-        Textures { device, queue, shader, pipelines: HashMap::new(), raw: None, kept: Vec::new() }
+    pub fn new(gpu: Arc<GpuContext>) -> Textures {
+        let shader = gpu.device().create_shader_module(wgpu::include_wgsl!("frame.wgsl"));
+        Textures { gpu, shader, pipelines: HashMap::new(), raw: None, kept: Vec::new() }
     }
 
     /// Uploads a frame and converts it on the GPU.
@@ -40,7 +49,7 @@ impl Textures {
     /// # Errors
     /// A sentence, if it is larger than the device's textures or buffers.
     pub fn fill(&mut self, frame: &Frame) -> Result<Arc<Textured>, String> {
-        let ([width, height], limits) = (frame.size(), self.device.limits());
+        let ([width, height], limits) = (frame.size(), self.gpu.device().limits());
         let most = limits.max_texture_dimension_2d;
         if width.max(height) > most {
             return Err(format!("a frame of {width}×{height} is more than this GPU's textures hold ({most}×{most})"));
@@ -53,7 +62,7 @@ impl Textures {
             None => {
                 let bytes_per_row = Some(width * 4);
                 let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row, rows_per_image: None };
-                self.queue.write_texture(to.texture.as_image_copy(), frame.bytes(), layout, to.texture.size());
+                self.gpu.queue().write_texture(to.texture.as_image_copy(), frame.bytes(), layout, to.texture.size());
             }
             Some(entry_point) => self.convert(frame, entry_point, &to),
         }
@@ -67,7 +76,7 @@ impl Textures {
         if let Some(free) = self.kept.iter().find(|kept| Arc::strong_count(kept) == 1) {
             return free.clone();
         }
-        let texture = self.device.create_texture(&wgpu::TextureDescriptor {
+        let texture = self.gpu.device().create_texture(&wgpu::TextureDescriptor {
             label: Some("frame"),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
             mip_level_count: 1,
@@ -81,7 +90,7 @@ impl Textures {
             view_formats: &[],
         });
         let view = texture.create_view(&wgpu::TextureViewDescriptor::default());
-        let made = Arc::new(Textured { texture, view });
+        let made = Arc::new(Textured { gpu: self.gpu.clone(), texture, view });
         if self.kept.len() < KEPT {
             self.kept.push(made.clone());
         }
@@ -89,7 +98,8 @@ impl Textures {
     }
 
     fn convert(&mut self, frame: &Frame, entry_point: &'static str, to: &Textured) {
-        let Textures { device, queue, shader, .. } = self;
+        let Textures { gpu, shader, .. } = self;
+        let (device, queue) = (gpu.device(), gpu.queue());
         let pipeline = self.pipelines.entry(frame.layout()).or_insert_with(|| {
             device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(entry_point),
@@ -138,17 +148,17 @@ impl Textures {
 
 #[cfg(test)]
 mod tests {
-    use foveate::{PictureSource, gpu};
-    use pollster::block_on;
+    use foveate::PictureSource;
 
     use super::*;
+    use crate::device;
 
     /// What the GPU makes of a frame is what the CPU does, to one level: GPUs may round otherwise.
     #[test]
     fn every_layout_is_converted_as_on_the_cpu() {
-        let Some(context) = context() else { return };
+        let Some((_, context)) = device::for_tests() else { return };
         let (device, queue) = (context.device(), context.queue());
-        let mut textures = Textures::new(device, queue);
+        let mut textures = Textures::new(context.clone());
         let layouts = [Layout::Rgba, Layout::Rgb, Layout::Bgr, Layout::Gray, Layout::Yuyv, Layout::Nv12];
         for layout in layouts {
             for (width, height) in [(2, 2), (70, 50), (64, 8)] {
@@ -156,9 +166,10 @@ mod tests {
                 let bytes = (0..size as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
                 let frame = Frame::new(layout, width, height, bytes).unwrap();
                 let textured = textures.fill(&frame).unwrap();
-                let found = read(device, queue, &textured.texture);
+                let (texture, _) = textured.on(&context).unwrap();
+                let found = read(device, queue, texture);
                 let expected = frame.to_picture().unwrap();
-                assert_eq!(PictureSource::from(&textured.texture).size(), [width, height]);
+                assert_eq!(PictureSource::from(texture).size(), [width, height]);
                 assert_eq!(found.len(), expected.rgba().len());
                 for (at, (a, b)) in found.iter().zip(expected.rgba()).enumerate() {
                     assert!(a.abs_diff(*b) <= 1, "{layout:?} {width}×{height}, byte {at}: {a} {b}");
@@ -168,9 +179,17 @@ mod tests {
     }
 
     #[test]
+    fn a_texture_is_not_offered_to_another_device() {
+        let (Some((_, one)), Some((_, other))) = (device::for_tests(), device::for_tests()) else { return };
+        let mut textures = Textures::new(one.clone());
+        let textured = textures.fill(&Frame::new(Layout::Gray, 8, 8, vec![1; 64]).unwrap()).unwrap();
+        assert!(textured.on(&one).is_some() && textured.on(&other).is_none());
+    }
+
+    #[test]
     fn textures_are_used_again_when_nobody_holds_them() {
-        let Some(context) = context() else { return };
-        let mut textures = Textures::new(context.device(), context.queue());
+        let Some((_, context)) = device::for_tests() else { return };
+        let mut textures = Textures::new(context);
         let frame = Frame::new(Layout::Gray, 8, 8, vec![1; 64]).unwrap();
         let held = textures.fill(&frame).unwrap();
         for _ in 0..100 {
@@ -178,16 +197,6 @@ mod tests {
             assert!(!Arc::ptr_eq(&held, &other));
         }
         assert_eq!(textures.kept.len(), 2);
-    }
-
-    /// Any device, software drivers too; without one the tests say nothing, unless `REQUIRE_GPU` is set.
-    fn context() -> Option<gpu::GpuContext> {
-        let request = gpu::DeviceRequest::Named(std::env::var("WEBCAM_DEVICE").unwrap_or_default());
-        let Ok(chosen) = block_on(gpu::select_adapter(&request, None)) else {
-            assert!(std::env::var_os("REQUIRE_GPU").is_none(), "no GPU, and REQUIRE_GPU is set");
-            return None;
-        };
-        Some(block_on(gpu::GpuContext::request(&chosen)).unwrap())
     }
 
     fn read(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture) -> Vec<u8> {

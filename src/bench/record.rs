@@ -40,7 +40,8 @@ pub struct Record {
     pub machine: Machine,
     /// How it was measured.
     pub protocol: Protocol,
-    /// What was measured, one entry for each model, precision, batch and device.
+    /// What was measured, one entry for each model, precision, batch and device: at most 10,000.
+    #[serde(deserialize_with = "crate::json::at_most::<10_000, _, _>")]
     pub results: Vec<Measured>,
 }
 

@@ -62,10 +62,15 @@ const QUANTIZATION: &str = "foveate.quantization";
 struct Structure {
     name: String,
     nodes: Vec<Node>,
+    #[serde(deserialize_with = "crate::json::at_most::<1_000_000, _, _>")]
     params: Vec<String>,
     output: NodeId,
     taps: Vec<(String, NodeId)>,
 }
+
+/// Class names.
+#[derive(Deserialize)]
+struct Labels(#[serde(deserialize_with = "crate::json::at_most::<1_000_000, _, _>")] Vec<String>);
 
 /// Whether the file says that it is one of ours, of whatever version.
 pub(super) fn is_model_file(metadata: &BTreeMap<String, String>) -> bool {
@@ -186,7 +191,8 @@ pub(super) fn from_checkpoint(mut checkpoint: Checkpoint, origin: &str, arch: Op
     let form: Form = serde_json::from_value(text(FORM)?.as_str().into()).map_err(|e| fail(format!("{FORM}: {e}")))?;
     let preprocess: Preprocess = json(text(PREPROCESS)?, PREPROCESS).map_err(fail)?;
     preprocess.validate().map_err(|error| fail(error.to_string()))?;
-    let labels: Option<Vec<String>> = metadata.get(LABELS).map(|t| json(t, LABELS)).transpose().map_err(fail)?;
+    let labels: Option<Labels> = metadata.get(LABELS).map(|t| json(t, LABELS)).transpose().map_err(fail)?;
+    let labels = labels.map(|Labels(names)| names);
     let source_sha256 = text(SOURCE)?.clone();
     let architecture = structure.name.clone();
     let mut graph = graph(structure, &mut checkpoint).map_err(fail)?;

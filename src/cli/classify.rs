@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use foveate::{DeviceInfo, Error, Picture, Result, Session, Top};
+use foveate::{DeviceInfo, Error, Picture, Result, Session, Top, labels};
 use serde::Serialize;
 
 use super::args::{DeviceArgs, ModelArgs, at_least_one};
 use super::calibrate::PrecisionArgs;
 use super::table::shown;
-use super::{Failure, Outcome, device, labels, progress, say, source, tell, timing};
+use super::{Failure, Outcome, device, progress, say, source, tell, timing};
 
 /// Arguments of `foveate classify`.
 #[derive(clap::Args)]

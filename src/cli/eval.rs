@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use foveate::checkpoint::model_file;
 use foveate::dataset::{ClassIndex, Dataset};
 use foveate::eval::{self, Evaluation, Progress};
-use foveate::labels::normalised;
+use foveate::labels::{self, normalised};
 use foveate::models::Form;
 use foveate::{Error, Model, Result, Session};
 
 use super::args::{DeviceArgs, ModelArgs, PrecisionArg, at_least_one};
 use super::calibrate::PrecisionArgs;
-use super::{Failure, Outcome, device, labels, output, progress, say, source, tell};
+use super::{Failure, Outcome, device, output, progress, say, source, tell};
 use report::{Contender, Report};
 
 /// What the long help ends with; clap breaks the lines.

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use foveate::checkpoint::{self, LoadOptions, model_file};
 use foveate::eval::{Agreement, Progress};
-use foveate::{DeviceChoice, Error, Model, Result, Session, dataset, eval, proof};
+use foveate::{DeviceChoice, Error, Model, Result, Session, dataset, eval, labels, proof};
 
-use super::{Failure, Outcome, labels, output, progress, say, source, tell};
+use super::{Failure, Outcome, output, progress, say, source, tell};
 
 /// Arguments of `foveate fuse`.
 #[derive(clap::Args)]

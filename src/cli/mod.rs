@@ -14,7 +14,6 @@ mod features;
 mod fuse;
 mod html;
 mod info;
-mod labels;
 mod log;
 mod models;
 mod output;

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use foveate::checkpoint::model_file;
 use foveate::quant::{Calibrator, Granularity, Options, Scheme};
-use foveate::{Error, Result};
+use foveate::{Error, Result, labels};
 
 use super::args::{ModelArgs, at_least_one};
-use super::{Failure, Outcome, labels, output, say, source, tell};
+use super::{Failure, Outcome, output, say, source, tell};
 use report::Report;
 
 /// What the long help ends with; clap breaks the lines.

@@ -82,6 +82,14 @@ impl Dataset {
         truth::read(dir.as_ref(), truth.as_ref(), classes)
     }
 
+    /// As [`truth`](Self::truth), from the file's bytes; `origin` is what they are called in messages.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] as there.
+    pub fn parse_truth(dir: impl AsRef<Path>, bytes: &[u8], origin: &str, classes: &ClassIndex) -> Result<Dataset> {
+        truth::read_bytes(dir.as_ref(), bytes, Path::new(origin), classes)
+    }
+
     /// At most `count` of the pictures, evenly spread over all, so that every class keeps its share.
     pub fn limited(mut self, count: usize) -> Dataset {
         let all = self.samples.len();

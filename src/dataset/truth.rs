@@ -14,16 +14,19 @@ const MAX_BYTES: u64 = 256 << 20;
 const SHOWN: usize = 5;
 
 pub(super) fn read(dir: &Path, truth: &Path, classes: &ClassIndex) -> Result<Dataset> {
-    let bytes = files::read("cannot read truth file", truth, MAX_BYTES)?;
+    read_bytes(dir, &files::read("cannot read truth file", truth, MAX_BYTES)?, truth, classes)
+}
+
+pub(super) fn read_bytes(dir: &Path, bytes: &[u8], truth: &Path, classes: &ClassIndex) -> Result<Dataset> {
     let about = "lines of a file name, a tab and a class are wanted";
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes.iter().take(error.valid_up_to()).filter(|b| **b == b'\n').count() + 1;
         fault(truth, format!("line {line} is not UTF-8 text; {about}"))
     })?;
     let (lines, bad) = parse(text, classes);
-    if !bad.is_empty() {
-        let shown = bad.iter().take(SHOWN).map(|(line, reason)| format!("line {line}: {reason}"));
-        let more = bad.len().saturating_sub(SHOWN);
+    if bad.count > 0 {
+        let shown = bad.first.iter().map(|(line, reason)| format!("line {line}: {reason}"));
+        let more = bad.count.saturating_sub(SHOWN);
         let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
         return Err(fault(truth, shown.collect::<Vec<_>>().join("; ") + &rest));
     }
@@ -36,9 +39,17 @@ pub(super) fn read(dir: &Path, truth: &Path, classes: &ClassIndex) -> Result<Dat
 
 type Good<'a> = Vec<(&'a str, usize)>;
 
-/// The lines that name a picture and a class, and those that do not: number and reason.
-fn parse<'a>(text: &'a str, classes: &ClassIndex) -> (Good<'a>, Vec<(usize, String)>) {
-    let (mut good, mut bad, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
+/// Lines that name no picture and class: the first few with number and reason, and how many there are. All
+/// reasons of a file that is something else would take many times its memory.
+#[derive(Debug, Default, PartialEq)]
+struct Bad {
+    first: Vec<(usize, String)>,
+    count: usize,
+}
+
+/// The lines that name a picture and a class, and those that do not.
+fn parse<'a>(text: &'a str, classes: &ClassIndex) -> (Good<'a>, Bad) {
+    let (mut good, mut bad, mut seen) = (Vec::new(), Bad::default(), HashMap::new());
     // Some editors put a byte order mark in front.
     for (line, number) in text.trim_start_matches('\u{feff}').lines().zip(1..) {
         if line.trim().is_empty() {
@@ -51,7 +62,12 @@ fn parse<'a>(text: &'a str, classes: &ClassIndex) -> (Good<'a>, Vec<(usize, Stri
         });
         match entry {
             Ok(entry) => good.push(entry),
-            Err(reason) => bad.push((number, reason)),
+            Err(reason) => {
+                bad.count += 1;
+                if bad.first.len() < SHOWN {
+                    bad.first.push((number, reason));
+                }
+            }
         }
     }
     (good, bad)
@@ -90,18 +106,22 @@ mod tests {
     fn names_and_classes_are_read() {
         let text = "\u{feff}a.png\t0\r\n\nsub/b c.png\tBig Dog\nd.png\t1";
         let (good, bad) = parse(text, &two());
-        assert_eq!((good, bad), (vec![("a.png", 0), ("sub/b c.png", 1), ("d.png", 1)], vec![]));
+        assert_eq!((good, bad), (vec![("a.png", 0), ("sub/b c.png", 1), ("d.png", 1)], Bad::default()));
     }
 
     #[test]
     fn bad_lines_are_named_by_number() {
-        let text = "a.png\t0\nb.png 1\n\t1\nc.png\t\nd.png\t2\ne.png\tbird\nf.png\t1\t1\na.png\t0\ng\0.png\t1";
-        let (good, bad) = parse(text, &two());
-        assert_eq!(good, [("a.png", 0)]);
-        assert_eq!(bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9]);
+        let lines = ["b.png 1", "\t1", "c.png\t", "d.png\t2", "e.png\tbird", "f.png\t1\t1", "a.png\t0", "g\0.png\t1"];
+        let text = ["a.png\t0", &lines.join("\n")].join("\n");
+        let (good, bad) = parse(&text, &two());
+        assert_eq!((good, bad.count), (vec![("a.png", 0)], 8));
+        assert_eq!(bad.first.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
         let wants =
             ["no tab", "no file name", "no class", "0 to 1", "\"bird\"", "one class", "line 1", "one file name"];
-        for ((_, reason), want) in bad.iter().zip(wants) {
+        for (line, want) in lines.iter().zip(wants) {
+            let text = format!("a.png\t0\n{line}");
+            let (_, bad) = parse(&text, &two());
+            let [(2, reason)] = &bad.first[..] else { panic!("{line:?}: {bad:?}") };
             assert!(reason.contains(want), "{want}: {reason}");
         }
     }

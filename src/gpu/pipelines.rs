@@ -79,9 +79,10 @@ fn build(context: &GpuContext, step: &Step, safe_shaders: bool, cache: Option<&w
     let module = if safe_shaders {
         context.make().create_shader_module(module)
     } else {
-        // SAFETY: the text is this crate's own. Every loop has a constant or counted bound, and
-        // every index stays within the bound range: tests run each kernel with canaries behind
-        // its buffers, and the plan computes sizes and grids from the same constants.
+        // SAFETY: the text is this crate's own, and choices from files only pick among declared tiles.
+        // tests/bounds.rs executes the integers of every kernel, for every invocation of the shapes
+        // that it covers: loops end and indices stay within what is bound. Other tests run kernels with
+        // canaries behind their buffers.
         unsafe { context.make().create_shader_module_trusted(module, wgpu::ShaderRuntimeChecks::unchecked()) }
     };
     let arguments = kernel.arguments.iter().zip(&step.formats);

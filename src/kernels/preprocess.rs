@@ -4,7 +4,7 @@
 //! through the same pipelines.
 
 use super::{Access, Argument, Binding, Format, Kernel, PICTURE, Step, TABLES, TensorId, Y, source};
-use crate::preprocess::{Preprocess, Tables, Taps};
+use crate::preprocess::{PRECISION, Preprocess, Tables, Taps};
 
 /// Lines that are resized along their rows, on their way from one kernel to the other.
 static LINES_OUT: Argument = Argument { name: "lines", binding: 8, access: Access::Write, accessors: &[] };
@@ -40,7 +40,8 @@ pub(super) static COLUMNS: Kernel = Kernel {
 
 const WORKGROUP: u32 = 64;
 
-/// Words of the tables' header, in order; the shaders find them by these names.
+/// Words of the tables' header, in order, and bits behind the point of weights; the shaders find them by these
+/// names.
 const HEADER: &[(&str, u32)] = &[
     ("WIDTH", 0),
     ("HEIGHT", 1),
@@ -50,9 +51,9 @@ const HEADER: &[(&str, u32)] = &[
     ("FIRST_ROW", 5),
     ("ROWS", 6),
     ("STRIDE", 7),
-    ("MEAN", 8),
-    ("INVERSE_STD", 11),
-    ("HEADER_WORDS", 14),
+    ("LEVELS", 8),
+    ("HEADER_WORDS", 8 + 3 * 256),
+    ("PRECISION", PRECISION),
 ];
 
 /// Turns of a shader's loops for one output beyond which the CPU preprocesses. LLVM's software drivers
@@ -61,9 +62,6 @@ const MAX_TURNS: u64 = 1 << 14;
 
 /// What an intermediate value costs beside its taps, in taps along rows: measured on lavapipe.
 const LINE_TAPS: u64 = 4;
-
-/// What a tap along columns costs, in taps along rows: it reads 16 bytes and not four.
-const COLUMN_TAPS: u64 = 2;
 
 /// The dispatches for pictures, the same for all: an executor compiles them all, and each picture
 /// takes the one that needs the least work.
@@ -139,7 +137,7 @@ impl Passes {
         let [x, y] = [horizontal, vertical].map(|taps| u64::from(taps.width()));
         let rows = vertical.span().len() as u32;
         let one = columns * lines * x * y;
-        let two = u64::from(rows) * columns * (x + LINE_TAPS) + columns * lines * COLUMN_TAPS * y;
+        let two = u64::from(rows) * columns * (x + LINE_TAPS) + columns * lines * y;
         if one <= two && x * y <= MAX_TURNS {
             Some(Passes::One)
         } else {
@@ -151,13 +149,13 @@ impl Passes {
     pub fn line_bytes(self, columns: u32) -> u64 {
         match self {
             Passes::One => 0,
-            Passes::Two { rows } => u64::from(rows) * u64::from(columns) * 16,
+            Passes::Two { rows } => u64::from(rows) * u64::from(columns) * 4,
         }
     }
 }
 
 /// What the shaders have to know of a picture of that size, whose rows begin `stride` pixels from each other, as
-/// sample `sample`: header, then for each axis the first tap of every output, then its weights.
+/// sample `sample`: header with the values of all grey levels, then for each axis the first tap of every output, then its weights.
 pub fn preprocess_words(
     spec: &Preprocess,
     tables: &Tables,
@@ -169,11 +167,10 @@ pub fn preprocess_words(
     let rows = vertical.span();
     let (across, down) = (horizontal.width(), vertical.width());
     let mut words = vec![width, height, sample, across, down, rows.start, rows.len() as u32, stride];
-    words.extend(spec.mean.map(f32::to_bits));
-    words.extend(spec.std.map(|s| (1.0 / s).to_bits()));
-    debug_assert_eq!(words.len(), HEADER[HEADER.len() - 1].1 as usize);
+    words.extend(spec.levels().as_flattened().iter().map(|value| value.to_bits()));
+    debug_assert_eq!(words.len(), HEADER[HEADER.len() - 2].1 as usize);
     let axis = |taps: &Taps| {
-        taps.first().iter().copied().chain(taps.weights().iter().map(|w| w.to_bits())).collect::<Vec<_>>()
+        taps.first().iter().copied().chain(taps.weights().iter().map(|w| w.cast_unsigned())).collect::<Vec<_>>()
     };
     words.extend(axis(horizontal));
     words.extend(axis(vertical));

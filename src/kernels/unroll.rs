@@ -1,4 +1,4 @@
-//! Writes loops of a shader out, for drivers whose compilers unroll none.
+//! Writes loops of a shader out, for drivers whose compilers unroll none, and drops what its constants rule out.
 //!
 //! Kernels keep what they sum up in arrays that short loops go through. A compiler has to unroll those
 //! loops before it can keep the elements in registers. SwiftShader's never does, and goes through memory for
@@ -7,12 +7,24 @@
 //! It is done to the text, because a browser takes nothing else: a loop `for (var i = 0u; i < N; i++)` whose
 //! counter indexes an array and whose bound is known from the text's constants becomes N blocks. Everything
 //! else stays as it is, so a loop that is not of this form is slow, never wrong.
+//!
+//! Such drivers also compile for as long as the text is. A loop that stores results runs once for each, and so need not
+//! be fast: it stays a loop, over a copy of the results ([`staged`](staged::staged)). Branches that constants
+//! decide are decided here, those in functions too, of which each set of constants gets its own copy.
 
-use std::collections::HashMap;
+mod constants;
+mod fold;
+mod specialise;
+mod staged;
+
+use constants::Constants;
 
 /// Bytes of text that one loop may become. Compile time goes by the text's length: a tile that needs more is
 /// a bad choice anyway.
 const MAX_TEXT: usize = 1 << 20;
+
+/// Copies of results that a shader may make: its variables have to fit in 8 KiB.
+const MAX_COPIES: usize = 8;
 
 /// The text with its short loops over arrays written out, without comments.
 pub(super) fn unroll(text: &str) -> String {
@@ -21,7 +33,12 @@ pub(super) fn unroll(text: &str) -> String {
     for line in text.lines() {
         constants.declare(line);
     }
-    expand(&text, &constants)
+    let text = specialise::specialise(&text, &constants);
+    let mut expanded = expand(&text, &constants, true);
+    if expanded.matches(staged::COPY).count() > MAX_COPIES {
+        expanded = expand(&text, &constants, false);
+    }
+    fold::fold(&expanded, &constants)
 }
 
 fn without_comments(text: &str) -> String {
@@ -29,20 +46,17 @@ fn without_comments(text: &str) -> String {
 }
 
 /// A text with all its loops dealt with, inner ones first.
-fn expand(text: &str, constants: &Constants<'_>) -> String {
+fn expand(text: &str, constants: &Constants<'_>, copies: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, head, body, after)) = first_loop(rest) {
         out.push_str(before);
-        let body = expand(body, constants);
+        let body = expand(body, constants, copies);
         match counted(head, constants).filter(|(counter, n)| fits(&body, counter, *n)) {
-            Some((counter, n)) => {
-                for value in 0..n {
-                    out.push('{');
-                    replace(&body, counter, value, &mut out);
-                    out.push_str("}\n");
-                }
-            }
+            Some((counter, n)) => match staged::staged(head, &body, counter).filter(|_| copies && n > 1) {
+                Some(staged) => out.push_str(&staged),
+                None => write_out(&body, counter, n, &mut out),
+            },
             None => {
                 for part in ["for (", head, ") {", &body, "}"] {
                     out.push_str(part);
@@ -52,6 +66,14 @@ fn expand(text: &str, constants: &Constants<'_>) -> String {
         rest = after;
     }
     out + rest
+}
+
+fn write_out(body: &str, counter: &str, rounds: u32, out: &mut String) {
+    for value in 0..rounds {
+        out.push('{');
+        replace(body, counter, value, out);
+        out.push_str("}\n");
+    }
 }
 
 /// The first loop: the text before it, its head and body without their brackets, and the text behind it.
@@ -124,93 +146,6 @@ fn tokens(text: &str) -> impl Iterator<Item = &str> {
         rest = after;
         Some(token)
     })
-}
-
-/// The `const NAME: u32 = …;` of a text.
-#[derive(Default)]
-struct Constants<'a> {
-    values: HashMap<&'a str, u32>,
-}
-
-impl<'a> Constants<'a> {
-    /// Takes a line in, if it is such a declaration whose value can be known.
-    fn declare(&mut self, line: &'a str) {
-        let declared = line.strip_prefix("const ").and_then(|line| line.trim_end().strip_suffix(';'));
-        let Some((name, expression)) = declared.and_then(|line| line.split_once(": u32 = ")) else { return };
-        if let Some(value) = self.value(expression) {
-            self.values.insert(name, value);
-        }
-    }
-
-    /// The value of an expression of constants; `None` if it holds anything else.
-    fn value(&self, expression: &str) -> Option<u32> {
-        let words: Vec<&str> = tokens(expression).filter(|token| !token.trim().is_empty()).collect();
-        let mut reader = Reader { words: &words, constants: self };
-        let value = reader.sum()?;
-        reader.words.is_empty().then_some(value)
-    }
-}
-
-/// Reads an expression of sums, products, brackets, `min` and `max`.
-struct Reader<'t, 'c> {
-    words: &'t [&'t str],
-    constants: &'c Constants<'c>,
-}
-
-impl Reader<'_, '_> {
-    fn take(&mut self, wanted: &[&str]) -> Option<&str> {
-        let (first, rest) = self.words.split_first()?;
-        wanted.contains(first).then(|| self.words = rest)?;
-        Some(first)
-    }
-
-    fn sum(&mut self) -> Option<u32> {
-        let mut value = self.product()?;
-        while let Some(operator) = self.take(&["+", "-"]) {
-            let add = operator == "+";
-            let other = self.product()?;
-            value = if add { value.checked_add(other)? } else { value.checked_sub(other)? };
-        }
-        Some(value)
-    }
-
-    fn product(&mut self) -> Option<u32> {
-        let mut value = self.factor()?;
-        while let Some(operator) = self.take(&["*", "/", "%"]) {
-            let operator = operator.to_owned();
-            let other = self.factor()?;
-            value = match operator.as_str() {
-                "*" => value.checked_mul(other)?,
-                "/" => value.checked_div(other)?,
-                _ => value.checked_rem(other)?,
-            };
-        }
-        Some(value)
-    }
-
-    fn factor(&mut self) -> Option<u32> {
-        let (first, rest) = self.words.split_first()?;
-        self.words = rest;
-        match *first {
-            "(" => self.bracket(),
-            "min" | "max" => {
-                self.take(&["("])?;
-                let one = self.sum()?;
-                self.take(&[","])?;
-                let other = self.bracket()?;
-                Some(if *first == "min" { one.min(other) } else { one.max(other) })
-            }
-            number if number.starts_with(|c: char| c.is_ascii_digit()) => number.strip_suffix('u')?.parse().ok(),
-            name => self.constants.values.get(name).copied(),
-        }
-    }
-
-    /// The rest of an expression in brackets.
-    fn bracket(&mut self) -> Option<u32> {
-        let value = self.sum()?;
-        self.take(&[")"])?;
-        Some(value)
-    }
 }
 
 #[cfg(test)]

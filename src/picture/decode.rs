@@ -4,11 +4,9 @@ use std::io::Cursor;
 
 use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
-use image::{
-    DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits,
-};
+use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader};
 
-use super::{MAX_BYTES, Picture, bmp, ico, jpeg};
+use super::{MAX_BYTES, Picture, claim, ico, jpeg, tiff};
 use crate::error::{Error, Result};
 
 impl Picture {
@@ -19,8 +17,8 @@ impl Picture {
     /// `origin` names the bytes in error messages: a file name, or `"image"`.
     ///
     /// # Errors
-    /// Bytes that are no picture, a damaged picture, and one whose pixels would take more than
-    /// [`MAX_BYTES`].
+    /// Bytes that are no picture, a damaged picture, one whose pixels would take more than [`MAX_BYTES`], and
+    /// one of more than 16 million pixels that are more than so few bytes could hold.
     pub fn decode(bytes: &[u8], origin: &str) -> Result<Picture> {
         let fail = |reason: String| Error::Image { origin: origin.to_owned(), reason };
         if bytes.is_empty() {
@@ -39,19 +37,21 @@ impl Picture {
         if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
             return Err(fail(cut_short(format, "its end marker is missing")));
         }
-        if let Some((width, height)) = bmp::size(bytes).filter(|_| format == ImageFormat::Bmp) {
-            check_claim(width.into(), height.into(), format).map_err(fail)?;
+        if format == ImageFormat::Tiff && !tiff::lists_fit(bytes) {
+            return Err(fail(cut_short(format, "a tag has more values than the file has bytes")));
+        }
+        if let Some((width, height)) = claim::header(bytes, format) {
+            claim::check(width, height, format, bytes.len()).map_err(fail)?;
         }
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(MAX_BYTES);
-        reader.limits(limits);
+        reader.limits(claim::limits(bytes.len(), 0));
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
-        check_claim(width.into(), height.into(), format).map_err(fail)?;
+        claim::check(width.into(), height.into(), format, bytes.len()).map_err(fail)?;
         if decoder.total_bytes() > MAX_BYTES {
             return Err(fail(too_large(&format!("{width}×{height} pixels take"))));
         }
+        decoder.set_limits(claim::limits(bytes.len(), decoder.total_bytes())).map_err(damaged)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
         image.apply_orientation(orientation);
@@ -83,31 +83,16 @@ impl Picture {
     }
 }
 
-/// Refuses a size without pixels or with too many. Rows may be counted backwards, columns not.
-fn check_claim(width: i64, height: i64, format: ImageFormat) -> Result<(), String> {
-    let pixels = width.unsigned_abs().saturating_mul(height.unsigned_abs());
-    if width < 0 {
-        return Err(cut_short(format, format_args!("its width is {width}")));
-    }
-    if pixels == 0 {
-        return Err(format!("the picture is {width}×{height}; it has no pixels"));
-    }
-    if pixels.saturating_mul(4) > MAX_BYTES {
-        return Err(too_large(&format!("{width}×{} pixels take", height.unsigned_abs())));
-    }
-    Ok(())
-}
-
 fn format_of(bytes: &[u8], origin: &str) -> Option<ImageFormat> {
     let named = || ImageFormat::from_path(origin).ok().filter(|format| *format == ImageFormat::Tga);
     image::guess_format(bytes).ok().or_else(named)
 }
 
-fn too_large(what: &str) -> String {
+pub(super) fn too_large(what: &str) -> String {
     format!("{what} more than {} MiB once decoded; scale the picture down first", MAX_BYTES >> 20)
 }
 
-fn cut_short(format: ImageFormat, why: impl std::fmt::Display) -> String {
+pub(super) fn cut_short(format: ImageFormat, why: impl std::fmt::Display) -> String {
     format!("damaged or cut-short {} file ({why}); get a whole copy or save it again", name_of(format))
 }
 
@@ -117,7 +102,9 @@ fn name_of(format: ImageFormat) -> String {
 
 fn describe(error: &ImageError, format: ImageFormat) -> String {
     match error {
-        ImageError::Limits(_) => too_large("its pixels take"),
+        ImageError::Limits(_) => {
+            format!("this {} asks for far more memory than its size and pixels explain; save it again", name_of(format))
+        }
         ImageError::Unsupported(e) => {
             format!("this kind of {} cannot be read ({e}); save it as PNG or JPEG", name_of(format))
         }

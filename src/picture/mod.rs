@@ -3,11 +3,15 @@
 #[cfg(feature = "decode")]
 mod bmp;
 #[cfg(feature = "decode")]
+mod claim;
+#[cfg(feature = "decode")]
 mod decode;
 #[cfg(feature = "decode")]
 mod ico;
 #[cfg(feature = "decode")]
 mod jpeg;
+#[cfg(feature = "decode")]
+mod tiff;
 
 use crate::error::{Error, Result};
 

@@ -33,7 +33,11 @@ impl Efficiency {
         for layer in profile.layers.iter().filter(|layer| layer.us > 0.0 && layer.bytes > 0) {
             let Some(part) = layer.roofline else { continue };
             let (floor, took) = times.entry(layer.kernel.clone()).or_default();
+            // A time near zero makes the part infinite.
             let best = part * layer.us;
+            if !best.is_finite() {
+                continue;
+            }
             *floor += best;
             // Nothing is faster than the ceilings because of a clock's noise.
             *took += (layer.us - dispatch_us).max(best);

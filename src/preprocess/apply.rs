@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 
+use super::resample::{HALF, level};
 use super::{Preprocess, Tables, Taps};
 use crate::error::{Error, Result};
 use crate::picture::Picture;
@@ -46,26 +47,30 @@ impl Preprocess {
                 out.len()
             )));
         }
-        resample(picture, &tables, out);
-        for ((plane, mean), std) in out.chunks_exact_mut(rows * columns).zip(self.mean).zip(self.std) {
-            plane.iter_mut().for_each(|v| *v = (*v / 255.0 - mean) / std);
+        let sums = resample(picture, &tables);
+        let planes = out.chunks_exact_mut(rows * columns).zip(sums.chunks_exact(rows * columns));
+        for ((to, from), values) in planes.zip(&self.levels()) {
+            for (to, sum) in to.iter_mut().zip(from) {
+                *to = values[usize::from(level(*sum))];
+            }
         }
         Ok(())
     }
 }
 
-/// Resizes and crops into three planes of unrounded grey levels, 0…255.
+/// Resizes and crops into three planes of sums of grey levels, see [`level`].
 ///
 /// Each source row is filtered horizontally once and added at once to all output rows that it has
-/// a part in, so no picture-sized intermediate is kept.
-fn resample(picture: &Picture, tables: &Tables, out: &mut [f32]) {
+/// a part in, so no picture-sized intermediate is kept. Sums wrap around on their way at worst: weights
+/// may add up to nearly twice the result before others take from it.
+fn resample(picture: &Picture, tables: &Tables) -> Vec<i32> {
     let Tables { horizontal, vertical } = tables;
     let (columns, rows, height) = (horizontal.outputs(), vertical.outputs(), vertical.width() as usize);
     let span = horizontal.span();
     let (left, right) = (span.start as usize, span.end as usize);
-    let mut pixels = vec![[0.0f32; 4]; right - left];
-    let mut filtered = vec![0.0f32; 3 * columns];
-    out.fill(0.0);
+    let mut pixels = vec![[0i32; 4]; right - left];
+    let mut filtered = vec![0i32; 3 * columns];
+    let mut out = vec![HALF; 3 * rows * columns];
     // Output rows `begin..` may still want source rows; those before are complete.
     let mut begin = 0;
     for y in vertical.span() {
@@ -77,22 +82,22 @@ fn resample(picture: &Picture, tables: &Tables, out: &mut [f32]) {
             continue;
         }
         for (to, from) in pixels.iter_mut().zip(&picture.row(y)[left..right]) {
-            *to = from.map(f32::from);
+            *to = from.map(i32::from);
         }
         filter_row(&pixels, left, horizontal, &mut filtered);
         for row in begin..begin + takers {
             let weight = vertical.weights()[row * height + y as usize - vertical.first()[row] as usize];
             for (plane, line) in out.chunks_exact_mut(rows * columns).zip(filtered.chunks_exact(columns)) {
                 let sums = &mut plane[row * columns..][..columns];
-                sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += weight * value);
+                sums.iter_mut().zip(line).for_each(|(sum, value)| *sum = sum.wrapping_add(weight.wrapping_mul(*value)));
             }
         }
     }
-    out.iter_mut().for_each(|v| *v = v.clamp(0.0, 255.0));
+    out
 }
 
-/// One horizontal pass: `pixels` begin at source column `left`; `out` is three lines of outputs.
-fn filter_row(pixels: &[[f32; 4]], left: usize, taps: &Taps, out: &mut [f32]) {
+/// One horizontal pass: `pixels` begin at source column `left`; `out` is three lines of grey levels.
+fn filter_row(pixels: &[[i32; 4]], left: usize, taps: &Taps, out: &mut [i32]) {
     let width = taps.width() as usize;
     let (red, rest) = out.split_at_mut(taps.outputs());
     let (green, blue) = rest.split_at_mut(taps.outputs());
@@ -101,12 +106,12 @@ fn filter_row(pixels: &[[f32; 4]], left: usize, taps: &Taps, out: &mut [f32]) {
         taps.first().iter().zip(taps.weights().chunks_exact(width)).zip(lines).map(|(t, ((r, g), b))| ((t, r), (g, b)))
     {
         // All four channels, alpha too, so that a pixel is one vector.
-        let mut sum = [0.0f32; 4];
+        let mut sum = [HALF; 4];
         for (pixel, weight) in pixels[first as usize - left..][..width].iter().zip(weights) {
             for (sum, value) in sum.iter_mut().zip(pixel) {
-                *sum += weight * value;
+                *sum = sum.wrapping_add(weight.wrapping_mul(*value));
             }
         }
-        [*r, *g, *b] = [sum[0], sum[1], sum[2]].map(|v| v.clamp(0.0, 255.0));
+        [*r, *g, *b] = [sum[0], sum[1], sum[2]].map(|sum| level(sum).into());
     }
 }

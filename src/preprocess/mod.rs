@@ -1,18 +1,19 @@
 //! From a picture to the network's input: resize, centre crop, normalise.
 //!
 //! The resize is PIL's antialiased one (what torchvision and timm evaluate with), written as tap
-//! tables ([`Tables`]) for the cropped range alone. The GPU kernel reads the very same tables, so
-//! both agree to rounding error, and with PIL, which rounds to 8 bits between its two passes, to
-//! one grey level.
+//! tables ([`Tables`]) for the cropped range alone. It is done in integers, as PIL does it, so that CPU and
+//! GPU prepare the same bits, and resize as PIL to the bit (but for pictures more than twice as high as
+//! wide, which PIL 13 shrinks along their columns first: to one level there).
 //!
-//! For each output pixel: every row in the vertical taps is filtered horizontally and clamped to
-//! 0…255, the rows are weighted and the sum is clamped again, without rounding in between; then
-//! `(v / 255 − mean) / std`. Alpha is ignored, as PIL's `convert("RGB")` does.
+//! For each output pixel: every row in the vertical taps is filtered horizontally and rounded to a grey
+//! level, 0…255, then the rows are weighted and the sum is rounded so too; then `(v / 255 − mean) / std`, from
+//! a table with an entry for each level ([`Preprocess::levels`]). Alpha is ignored, as PIL's `convert("RGB")`
+//! does.
 
 mod apply;
 mod resample;
 
-pub use resample::Taps;
+pub use resample::{PRECISION, Taps};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,15 @@ impl Preprocess {
             return fail(format!("std holds {std}; it must be a finite number above zero per channel"));
         }
         Ok(())
+    }
+
+    /// What the network gets for each grey level, per channel: `(v / 255 − mean) / std`. One rounding of it for
+    /// all devices, which differ in how they divide.
+    pub fn levels(&self) -> [[f32; 256]; 3] {
+        let channel = |(mean, std): (f32, f32)| std::array::from_fn(|v| (v as f32 / 255.0 - mean) / std);
+        let [red, green, blue] = self.mean;
+        let [r, g, b] = self.std;
+        [(red, r), (green, g), (blue, b)].map(channel)
     }
 
     /// Width and height of a `width × height` picture after the resize, before the crop

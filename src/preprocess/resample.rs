@@ -2,6 +2,18 @@
 
 use super::Filter;
 
+/// Weights are whole numbers of `2^-PRECISION`, as PIL has them: eight bits of a grey level and two for sums
+/// beyond it leave 22 of 32.
+pub const PRECISION: u32 = 22;
+
+/// A sum of weighted grey levels, with half of one added, as a grey level; both passes of the resize end so.
+pub(super) fn level(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+/// What a sum begins with, so that it is rounded and not cut.
+pub(super) const HALF: i32 = 1 << (PRECISION - 1);
+
 /// Which source pixels make each output pixel along one axis, and their weights.
 ///
 /// Every output has the same number of taps ([`Taps::width`]); where fewer are needed (at the
@@ -10,7 +22,7 @@ use super::Filter;
 pub struct Taps {
     first: Vec<u32>,
     width: u32,
-    weights: Vec<f32>,
+    weights: Vec<i32>,
 }
 
 impl Taps {
@@ -24,8 +36,9 @@ impl Taps {
         self.width
     }
 
-    /// `outputs × width` weights, row-major; each row sums to one.
-    pub fn weights(&self) -> &[f32] {
+    /// `outputs × width` weights, row-major, in units of `2^-`[`PRECISION`]; each row sums to one but for
+    /// rounding.
+    pub fn weights(&self) -> &[i32] {
         &self.weights
     }
 
@@ -48,7 +61,11 @@ impl Taps {
         let outputs = offset..offset + u64::from(count);
         if u64::from(source) == target {
             // PIL copies an axis that keeps its size; the filters would add taps of zero.
-            return Taps { first: outputs.map(|o| o as u32).collect(), width: 1, weights: vec![1.0; count as usize] };
+            return Taps {
+                first: outputs.map(|o| o as u32).collect(),
+                width: 1,
+                weights: vec![1 << PRECISION; count as usize],
+            };
         }
         let rows: Vec<Row> = outputs.map(|output| Row::new(filter, source, target, output)).collect();
         let width = rows.iter().map(|row| row.weights.len() as u32).max().unwrap_or(0);
@@ -62,9 +79,9 @@ impl Taps {
             let first = row.first.min(source - width);
             let lead = (row.first - first) as usize;
             let end = taps.weights.len() + width as usize;
-            taps.weights.resize(taps.weights.len() + lead, 0.0);
+            taps.weights.resize(taps.weights.len() + lead, 0);
             taps.weights.extend_from_slice(&row.weights);
-            taps.weights.resize(end, 0.0);
+            taps.weights.resize(end, 0);
             taps.first.push(first);
         }
         taps
@@ -74,7 +91,7 @@ impl Taps {
 /// The taps of one output pixel, as many as it needs.
 struct Row {
     first: u32,
-    weights: Vec<f32>,
+    weights: Vec<i32>,
 }
 
 impl Row {
@@ -83,14 +100,18 @@ impl Row {
         // Shrinking widens the filter, so that every source pixel counts; enlarging does not.
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
+        // As PIL writes it: where grey levels lie halfway, the last bit decides.
+        let narrow = 1.0 / stretch;
         let centre = (output as f64 + 0.5) * scale;
         let first = (centre - support + 0.5).max(0.0) as u32;
         let end = ((centre + support + 0.5) as u32).min(source);
         let mut weights: Vec<f64> =
-            (first..end).map(|x| filter.weight((f64::from(x) - centre + 0.5) / stretch)).collect();
+            (first..end).map(|x| filter.weight((f64::from(x) - centre + 0.5) * narrow)).collect();
         let sum: f64 = weights.iter().sum();
         weights.iter_mut().for_each(|w| *w /= sum);
-        Row { first, weights: weights.into_iter().map(|w| w as f32).collect() }
+        // Halves away from zero, as PIL.
+        let fixed = |w: f64| (w * f64::from(1u32 << PRECISION)).round() as i32;
+        Row { first, weights: weights.into_iter().map(fixed).collect() }
     }
 }
 

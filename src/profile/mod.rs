@@ -26,9 +26,6 @@ pub const SCHEMA_VERSION: u32 = 2;
 /// What [`Profile::kind`] says, so that a file of another program is not taken for one of these.
 pub const KIND: &str = "foveate-profile";
 
-/// Layers of a file that are read: more than any network has.
-const MAX_LAYERS: usize = 100_000;
-
 /// How to profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
@@ -95,7 +92,8 @@ pub struct Profile {
     pub ceilings: Option<Ceilings>,
     /// The whole run's time by the device's clock, not taken apart, in microseconds; `None` without one.
     pub frame_us: Option<f64>,
-    /// The steps, in order.
+    /// The steps, in order: at most 100,000, more than any network has.
+    #[serde(deserialize_with = "crate::json::at_most::<100_000, _, _>")]
     pub layers: Vec<Layer>,
 }
 
@@ -163,7 +161,7 @@ impl Profile {
             let numbers = [layer.us, layer.share, layer.gflop_s, layer.gb_s, layer.roofline.unwrap_or(0.0)];
             numbers.iter().all(|number| (0.0..1e18).contains(number))
         };
-        if profile.layers.len() > MAX_LAYERS || !profile.layers.iter().all(sane) {
+        if !profile.layers.iter().all(sane) {
             return Err(none(&"a layer's numbers are none that can be measured"));
         }
         if profile.ceilings.is_some_and(|ceilings| !ceilings.is_sane()) {

@@ -29,7 +29,7 @@ pub struct Known {
 impl Known {
     /// Reads what [`to_json`](Self::to_json) wrote; what cannot be used is left out: it is measured anew.
     pub fn parse(json: &[u8]) -> Self {
-        let value: Value = serde_json::from_slice(json).unwrap_or_default();
+        let value: Value = crate::json::tree(json).unwrap_or_default();
         if value.get("schema_version").and_then(Value::as_u64) != Some(SCHEMA_VERSION) {
             return Known::default();
         }

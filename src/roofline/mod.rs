@@ -90,8 +90,9 @@ impl Ceilings {
     pub fn is_sane(&self) -> bool {
         let rates =
             [self.read_gb_s, self.copy_gb_s, self.f32_gflop_s, self.f16_gflop_s.unwrap_or(1.0), self.dot4_gop_s];
-        rates.iter().all(|rate| rate.is_finite() && *rate > 0.0)
-            && [self.dispatch_us, self.round_trip_us].iter().all(|us| us.is_finite() && *us >= 0.0)
+        // From a kilobyte a second to what no device will reach: ratios of such numbers stay finite.
+        rates.iter().all(|rate| (1e-6..1e12).contains(rate))
+            && [self.dispatch_us, self.round_trip_us].iter().all(|us| (0.0..1e12).contains(us))
     }
 }
 
@@ -117,5 +118,6 @@ mod tests {
         assert!(!Ceilings { read_gb_s: f64::NAN, ..ceilings }.is_sane());
         assert!(!Ceilings { f32_gflop_s: 0.0, ..ceilings }.is_sane());
         assert!(!Ceilings { dispatch_us: -1.0, ..ceilings }.is_sane());
+        assert!(!Ceilings { copy_gb_s: 1e-300, ..ceilings }.is_sane());
     }
 }

@@ -31,7 +31,7 @@ pub struct Table {
 impl Table {
     /// Reads a table; `None` if it is none.
     pub fn parse(json: &str) -> Option<Table> {
-        let value: Value = serde_json::from_str(json).ok()?;
+        let value: Value = crate::json::tree(json.as_bytes()).ok()?;
         let (choices, _) = store::choices(&value);
         let mut table = Table::deserialize(value).ok()?;
         table.choices = choices;

@@ -68,7 +68,7 @@ impl Store {
         let read = if json.len() as u64 > MAX_BYTES {
             Err(format!("larger than {} MiB", MAX_BYTES >> 20))
         } else {
-            serde_json::from_slice::<Value>(json).map_err(|error| format!("no JSON: {error}"))
+            crate::json::tree(json).map_err(|error| format!("no JSON: {error}"))
         };
         let value = match read {
             Ok(value) => value,

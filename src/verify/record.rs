@@ -54,7 +54,7 @@ impl Record {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn parse(json: &[u8]) -> Self {
         let mut record = Record::default();
-        let Ok(value) = serde_json::from_slice::<serde_json::Value>(json) else { return record };
+        let Ok(value) = crate::json::tree(json) else { return record };
         if value.get("schema_version") != Some(&SCHEMA_VERSION.into()) {
             return record;
         }

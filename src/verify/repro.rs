@@ -18,6 +18,7 @@ use super::report::Fault;
 use super::words::POISON;
 use crate::error::{Error, Result};
 use crate::gpu::GpuContext;
+use crate::json;
 use crate::kernels::{Access, Binding, Format, TensorId};
 use crate::session::Precision;
 
@@ -51,7 +52,9 @@ struct About {
     /// Where it was taken from.
     adapter: Adapter,
     fault: Fault,
+    #[serde(deserialize_with = "json::at_most::<{ read::MAX_MEMORIES }, _, _>")]
     memories: Vec<Memory>,
+    #[serde(deserialize_with = "json::at_most::<{ read::MAX_STEPS }, _, _>")]
     steps: Vec<Stage>,
     /// The memory whose contents count.
     wanted: usize,
@@ -79,6 +82,7 @@ struct Stage {
     /// WGSL.
     shader: String,
     grid: [u32; 3],
+    #[serde(deserialize_with = "json::at_most::<{ read::MAX_BINDINGS }, _, _>")]
     bindings: Vec<Bound>,
 }
 

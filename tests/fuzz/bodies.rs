@@ -26,7 +26,7 @@ const PIXEL: usize = 64;
 /// Networks that take more multiply-accumulates or values are not run, only planned.
 const MAX_WORK: u64 = 1 << 20;
 
-fn limited<T>(bytes: &[u8], run: impl FnOnce() -> T) -> T {
+pub fn limited<T>(bytes: &[u8], run: impl FnOnce() -> T) -> T {
     bounded(BASE + FACTOR * bytes.len(), "the input", run)
 }
 
@@ -78,9 +78,9 @@ pub fn picture(bytes: &[u8]) -> bool {
 }
 
 fn picture_as(bytes: &[u8], origin: &str) -> bool {
-    // Decoders may believe a file's tables up to the limit that they are given, or their own.
-    let base = foveate::picture::MAX_BYTES as usize + BASE;
-    let pixels = bounded(base, "the header", || {
+    // The crate's own limit holds here, a quarter more for indices of GIFs.
+    let header = foveate::picture::MAX_BYTES as usize / 4 * 5 + BASE;
+    let pixels = bounded(header, "the header", || {
         let reader = image::ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
         let (width, height) = reader.into_dimensions().ok()?;
         usize::try_from(u64::from(width) * u64::from(height)).ok()
@@ -90,7 +90,10 @@ fn picture_as(bytes: &[u8], origin: &str) -> bool {
         return false;
     }
     let claimed = pixels.unwrap_or(0).min(MAX_PIXELS) * PIXEL;
-    bounded(base + FACTOR * bytes.len() + claimed, "the picture", || {
+    // Decoders may believe a file's tables up to what `picture/claim.rs` allows for any file, a quarter more for
+    // indices of GIFs.
+    let base = 2 * BASE + BASE / 4;
+    bounded(base + 2 * FACTOR * bytes.len() + claimed, "the picture", || {
         let Ok(picture) = Picture::decode(bytes, origin) else { return false };
         assert_eq!(picture.rgba().len(), picture.width() as usize * picture.height() as usize * 4);
         for filter in [Filter::Bilinear, Filter::Bicubic] {

@@ -2,6 +2,7 @@
 //! how inputs are changed ([`mutate`]), and how much memory they may take ([`memory`]).
 
 pub mod bodies;
+pub mod documents;
 pub mod memory;
 pub mod mutate;
 
@@ -22,11 +23,32 @@ pub enum Kind {
     Picture,
     /// A model file of this crate's own, with its graph in the metadata.
     ModelFile,
+    /// The metadata of a model file, as plain JSON, and its tensors.
+    Metadata,
+    /// What was tuned, tables of tiles, measured ceilings.
+    Tuning,
+    /// Benchmark records and profiles.
+    Benchmark,
+    /// Lists of published weights.
+    Registry,
+    /// Label files, and truth files of labelled pictures.
+    Names,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [Kind::Safetensors, Kind::TorchZip, Kind::Pickle, Kind::Picture, Kind::ModelFile];
+    pub const ALL: [Kind; 10] = [
+        Kind::Safetensors,
+        Kind::TorchZip,
+        Kind::Pickle,
+        Kind::Picture,
+        Kind::ModelFile,
+        Kind::Metadata,
+        Kind::Tuning,
+        Kind::Benchmark,
+        Kind::Registry,
+        Kind::Names,
+    ];
 
     /// Name of the target, and of its folders of inputs.
     pub fn name(self) -> &'static str {
@@ -36,6 +58,11 @@ impl Kind {
             Kind::Pickle => "pickle",
             Kind::Picture => "picture",
             Kind::ModelFile => "model_file",
+            Kind::Metadata => "metadata",
+            Kind::Tuning => "tuning",
+            Kind::Benchmark => "benchmark",
+            Kind::Registry => "registry",
+            Kind::Names => "names",
         }
     }
 
@@ -51,6 +78,11 @@ impl Kind {
             Kind::Pickle => bodies::pickle(bytes),
             Kind::Picture => bodies::picture(bytes),
             Kind::ModelFile => bodies::model_file(bytes),
+            Kind::Metadata => documents::metadata(bytes),
+            Kind::Tuning => documents::tuning(bytes),
+            Kind::Benchmark => documents::benchmark(bytes),
+            Kind::Registry => documents::registry(bytes),
+            Kind::Names => documents::names(bytes),
         }
     }
 }

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use foveate::bench::{Clocks, Machine, Measured, Mode, Protocol, Record, Samples};
 use foveate::checkpoint::{LoadedModel, model_file};
 use foveate::models::Form;
 use foveate::preprocess::{Filter, Preprocess, Resize};
+use foveate::roofline::{Ceilings, Known};
+use foveate::tune::{DeviceKey, Store, Table};
 use image::{DynamicImage, ImageFormat, RgbaImage};
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize};
 
 use super::cases;
-use super::fuzz::{Kind, forge};
+use super::fuzz::{Kind, documents, forge};
 
 /// An input, and whether it is a good one.
 pub struct Seed {
@@ -34,6 +37,11 @@ pub fn of(kind: Kind) -> Vec<Seed> {
         Kind::Pickle => pickles(),
         Kind::Picture => pictures(),
         Kind::ModelFile => model_files(),
+        Kind::Metadata => opened_files(),
+        Kind::Tuning => tuned(),
+        Kind::Benchmark => measured(),
+        Kind::Registry => lists(),
+        Kind::Names => names(),
     };
     let good = made.into_iter().map(|(name, bytes)| Seed { name, bytes, accepted: true });
     let mut seeds: Vec<Seed> = good.chain(files(kind)).collect();
@@ -180,4 +188,81 @@ fn pictures() -> Vec<(String, Vec<u8>)> {
     });
     let own = named("preprocess", ["alpha.png", "tall.png", "orientation3.jpg", "orientation6.jpg", "edges.png"]);
     encoded.into_iter().chain(own).collect()
+}
+
+/// One in five of the model files, as [`documents::metadata`] takes them.
+fn opened_files() -> Vec<(String, Vec<u8>)> {
+    let files = model_files().into_iter().filter(|(_, file)| file.len() < 4_000).step_by(5);
+    files.map(|(name, file)| (name, documents::opened(&file).unwrap())).collect()
+}
+
+/// Choices that a plan takes, for a device and in a table; measured ceilings.
+fn tuned() -> Vec<(String, Vec<u8>)> {
+    let choices = documents::KEYS.clone();
+    let text = str::to_owned;
+    let (backend, name, driver, driver_info) = (text("vulkan"), text("GPU"), text("driver"), text("1.2"));
+    let features = vec![text("shader-f16")];
+    let device = DeviceKey { backend, name, vendor: 1, device: 2, driver, driver_info, features };
+    let mut store = Store::default();
+    store.merge(device.clone(), choices.clone());
+    let mut two = store.clone();
+    two.merge(DeviceKey { name: text("other"), ..device.clone() }, Default::default());
+    let table = Table { schema_version: 1, drivers: vec![text("driver")], measured: text("here"), choices };
+    let (read_gb_s, copy_gb_s, f32_gflop_s, dot4_gop_s) = (4.5, 5.0, 24.0, 22.0);
+    let mut known = Known::default();
+    known.set(device, Ceilings { read_gb_s, copy_gb_s, f32_gflop_s, dot4_gop_s, ..Ceilings::default() });
+    vec![
+        ("store.json".into(), store.to_json().into_bytes()),
+        ("two.json".into(), two.to_json().into_bytes()),
+        ("table.json".into(), table.to_json().into_bytes()),
+        ("ceilings.json".into(), known.to_json().into_bytes()),
+    ]
+}
+
+/// The tests' own records, and two that programs of today write.
+fn measured() -> Vec<(String, Vec<u8>)> {
+    let mut files = named("bench", ["v1.json", "profile-v1.json"]);
+    let samples = |us: &[f64]| Samples::new(us.to_vec());
+    let clocks = Clocks { end_to_end: samples(&[3.0, 2.5, 4.0]), gpu: samples(&[1.0]), ..Clocks::default() };
+    let began_s = Some(vec![0.0, 1.5, 2.0]);
+    let one = Measured { model: "net".into(), batch: 1, clocks, began_s, ..Measured::default() };
+    for mode in [Mode::Sustained, Mode::Latency] {
+        let results = vec![one.clone(), Measured { batch: 2, ..one.clone() }];
+        let record = Record { results, ..Record::new(Machine::default(), Protocol::of(mode), 7) };
+        files.push((format!("{mode:?}.json"), record.to_json().unwrap().into_bytes()));
+    }
+    files
+}
+
+/// The first entries of the list that is built in, one with all that an entry may have.
+fn lists() -> Vec<(String, Vec<u8>)> {
+    let all: serde_json::Value = serde_json::from_slice(&data("../../assets/registry.json")).unwrap();
+    let list = |entries: &[serde_json::Value]| {
+        let document = serde_json::json!({ "schema_version": 1, "entries": entries });
+        serde_json::to_string_pretty(&document).unwrap().into_bytes()
+    };
+    let entries = all["entries"].as_array().unwrap();
+    let mut full = entries[0].clone();
+    full["size"] = 1000.into();
+    full["sha256"] = "0123456789abcdef".repeat(4).into();
+    let own = [0.5, 0.25, 0.125];
+    (full["preprocess"]["mean"], full["preprocess"]["std"]) = (own.into(), own.into());
+    vec![
+        ("one.json".into(), list(&entries[..1])),
+        ("three.json".into(), list(&entries[..3])),
+        ("last.json".into(), list(&entries[entries.len() - 2..])),
+        ("full.json".into(), list(&[full])),
+    ]
+}
+
+fn names() -> Vec<(String, Vec<u8>)> {
+    let labels = foveate::labels::CIFAR10.join("\n");
+    let truth = "a.png\tcat\nsub/b c.jpg\t3\n\nd.png\tShip\n";
+    let seed = |name: &str, text: String| (name.to_owned(), text.into_bytes());
+    vec![
+        seed("labels", format!("\u{feff}{labels}\r\n\n")),
+        seed("truth", "\u{feff}a.png\t0\r\nsub/b c.jpg\t3\n\nd.png\t9\n".into()),
+        seed("both", format!("{labels}\0{truth}")),
+        seed("other-labels", format!("a\n b \n\n\0{}", truth.replace("cat", "1").replace("Ship", "7"))),
+    ]
 }

@@ -1,10 +1,11 @@
 // Video: a camera that shows a test picture, and frames that are all closed.
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, open } from "./browser.mjs";
+import { camera, clip } from "./clip.mjs";
 import { gauge } from "./gauge.mjs";
 import { serve } from "./server.mjs";
 
@@ -26,43 +27,12 @@ const until = async (done) => {
   while (!(await done())) await new Promise((resolve) => setTimeout(resolve, 50));
 };
 
-/** A clip of a picture, some frames long, as the raw video that Chromium's fake camera plays. */
-async function clip(browser, path, side) {
-  const opened = await open(browser, server.origin);
-  try {
-    const rgba = await opened.page.evaluate(async ([path, side]) => {
-      const image = new Image();
-      image.src = path;
-      await image.decode();
-      const context = new OffscreenCanvas(side, side).getContext("2d");
-      context.drawImage(image, 0, 0, side, side);
-      return Array.from(context.getImageData(0, 0, side, side).data);
-    }, [path, side]);
-    const planes = [Buffer.alloc(side * side), Buffer.alloc(side * side / 4), Buffer.alloc(side * side / 4)];
-    for (let y = 0; y < side; y++) {
-      for (let x = 0; x < side; x++) {
-        const [r, g, b] = rgba.slice((y * side + x) * 4);
-        planes[0][y * side + x] = 16 + 0.257 * r + 0.504 * g + 0.098 * b;
-        const small = (y >> 1) * (side / 2) + (x >> 1);
-        planes[1][small] = 128 - 0.148 * r - 0.291 * g + 0.439 * b;
-        planes[2][small] = 128 + 0.439 * r - 0.368 * g - 0.071 * b;
-      }
-    }
-    const frame = [Buffer.from("FRAME\n"), ...planes];
-    const file = join(scratch, "clip.y4m");
-    await writeFile(file, Buffer.concat([Buffer.from(`YUV4MPEG2 W${side} H${side} F15:1 Ip A1:1 C420\n`), ...frame, ...frame, ...frame]));
-    return file;
-  } finally {
-    await opened.close();
-  }
-}
-
 test("a camera's frames are classified, on WebGPU and on the CPU", async () => {
   const plain = await launch();
-  const file = await clip(plain, "/assets/horse.png", 256);
+  const file = join(scratch, "clip.y4m");
+  await clip(plain, server.origin, { path: "/assets/horse.png", width: 256, height: 256, file });
   await plain.close();
-  const camera = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${file}`];
-  const browser = await launch({ args: camera });
+  const browser = await launch({ args: camera(file) });
   const opened = await open(browser, server.origin);
   try {
     const answers = await opened.page.evaluate(async () => {

@@ -1,16 +1,15 @@
 //! An animated GIF, with its own pauses, again and again.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 use std::time::Duration;
 
-use foveate::Picture;
 use image::codecs::gif::GifDecoder;
 use image::{AnimationDecoder, Frames, ImageDecoder};
 
 use super::Source;
-use crate::frame::Frame;
+use crate::frame::{Frame, Layout};
 
 /// A GIF without pauses is meant to be shown at ten a second, as browsers do.
 const DEFAULT_PAUSE: Duration = Duration::from_millis(100);
@@ -25,12 +24,6 @@ pub struct Animation {
     size: (u32, u32),
     /// Whether this round had a frame, so that a file without any does not go round for ever.
     any: bool,
-}
-
-/// Whether a file begins as GIFs do.
-pub fn is_gif(path: &Path) -> bool {
-    let mut start = [0; 6];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && matches!(&start, b"GIF87a" | b"GIF89a")
 }
 
 impl Animation {
@@ -77,8 +70,7 @@ impl Source for Animation {
         self.pause = if pause.is_zero() { DEFAULT_PAUSE } else { pause };
         let rgba = frame.into_buffer();
         let (width, height) = rgba.dimensions();
-        let picture = Picture::from_rgba(width, height, rgba.into_raw()).map_err(|e| e.to_string())?;
-        Ok((Frame::of(&picture), None))
+        Ok((Frame::new(Layout::Rgba, width, height, rgba.into_raw())?, None))
     }
 
     fn goes_on(&self) -> bool {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use foveate::Picture;
 
-use super::{Pace, Source};
+use super::{Pace, Source, named_as_picture};
 use crate::frame::Frame;
 
 pub struct Folder {
@@ -22,7 +22,7 @@ impl Folder {
         let entries = std::fs::read_dir(path).map_err(fail)?.collect::<Result<Vec<_>, _>>().map_err(fail)?;
         let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-        files.retain(|path| path.is_file() && !hidden(path) && is_named_as_picture(path));
+        files.retain(|path| path.is_file() && !hidden(path) && named_as_picture(path));
         files.sort();
         if files.is_empty() {
             return Err(format!("the folder {} holds no pictures", path.display()));
@@ -43,11 +43,6 @@ impl Folder {
         }
         self.last.as_ref().map(|(_, picture)| picture).ok_or_else(|| "no picture".to_owned())
     }
-}
-
-/// Whether a file's name ends as those of pictures do that can be decoded.
-fn is_named_as_picture(path: &Path) -> bool {
-    image::ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled())
 }
 
 impl Source for Folder {

@@ -5,8 +5,12 @@ mod camera;
 mod folder;
 mod synthetic;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use image::ImageFormat;
 
 use crate::frame::Frame;
 
@@ -49,11 +53,44 @@ impl Spec {
         Ok(match self {
             Spec::Camera(index) => Box::new(camera::Camera::open(*index)?),
             Spec::Synthetic => Box::new(synthetic::Scene::new(Pace::new(rate))),
-            Spec::Path(path) if path.is_dir() => Box::new(folder::Folder::open(path, Pace::new(rate))?),
-            Spec::Path(path) if animation::is_gif(path) => Box::new(animation::Animation::open(path, rate.is_some())?),
-            Spec::Path(path) => Box::new(folder::Folder::of(path, Pace::new(rate))?),
+            Spec::Path(path) => open_path(path, rate)?,
         })
     }
+}
+
+fn open_path(path: &Path, rate: Option<f64>) -> Result<Box<dyn Source>, String> {
+    let found = std::fs::metadata(path).map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+    if found.is_dir() {
+        return Ok(Box::new(folder::Folder::open(path, Pace::new(rate))?));
+    }
+    // Reading from a pipe could wait for ever.
+    if !found.is_file() {
+        return Err(format!(
+            "{} is no picture, animated GIF or folder; a camera is camera:N (--list-cameras names them)",
+            path.display()
+        ));
+    }
+    match kind(path) {
+        Some(ImageFormat::Gif) => Ok(Box::new(animation::Animation::open(path, rate.is_some())?)),
+        _ => Ok(Box::new(folder::Folder::of(path, Pace::new(rate))?)),
+    }
+}
+
+/// Whether something dropped on the window is to be looked at; else it may be a model.
+pub fn is_source(path: &Path) -> bool {
+    path.is_dir() || path.is_file() && (kind(path).is_some() || named_as_picture(path))
+}
+
+/// What kind of picture a file begins like.
+fn kind(path: &Path) -> Option<ImageFormat> {
+    let mut start = Vec::new();
+    File::open(path).and_then(|file| file.take(32).read_to_end(&mut start)).ok()?;
+    image::guess_format(&start).ok()
+}
+
+/// Whether a file's name ends as those of pictures do that can be decoded.
+fn named_as_picture(path: &Path) -> bool {
+    ImageFormat::from_path(path).is_ok_and(|format| format.reading_enabled())
 }
 
 impl std::fmt::Display for Spec {
@@ -102,5 +139,69 @@ impl Pace {
         let due = self.next.unwrap_or(now).max(now);
         std::thread::sleep(due - now);
         self.next = Some(due + every);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A GIF that claims that size, with a first picture of one pixel if `filled`.
+    fn gif(width: u16, height: u16, filled: bool) -> Vec<u8> {
+        let mut bytes = [&b"GIF89a"[..], &width.to_le_bytes(), &height.to_le_bytes(), &[0, 0, 0]].concat();
+        if filled {
+            // A descriptor of 1×1 at 0, 0 with two colours of its own; then the pixel and the picture's end.
+            bytes.extend([b',', 0, 0, 0, 0, 1, 0, 1, 0, 0x80, 0, 0, 0, 255, 255, 255, 2, 2, 0x44, 1, 0]);
+        }
+        bytes.push(b';');
+        bytes
+    }
+
+    fn open(path: &Path) -> Result<Box<dyn Source>, String> {
+        Spec::Path(path.into()).open(None)
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let frame = |path: &Path| open(path).and_then(|mut source| source.next()).map(|(frame, _)| frame.size());
+        let said = |path: &Path| open(path).err().expect("it was opened");
+        assert!(said(folder.path()).contains("holds no pictures"));
+        assert!(said(&folder.path().join("missing")).contains("missing"));
+        let huge = folder.path().join("huge.gif");
+        std::fs::write(&huge, gif(u16::MAX, u16::MAX, true)).unwrap();
+        assert!(said(&huge).contains("65535×65535"), "{}", said(&huge));
+        let empty = folder.path().join("empty.gif");
+        std::fs::write(&empty, gif(4, 4, false)).unwrap();
+        assert!(frame(&empty).unwrap_err().contains("empty.gif"));
+        let small = folder.path().join("small.gif");
+        std::fs::write(&small, gif(4, 4, true)).unwrap();
+        assert_eq!(frame(&small), Ok([4, 4]));
+        #[cfg(unix)]
+        assert!(said(Path::new("/dev/null")).contains("/dev/null is no picture"));
+    }
+
+    #[test]
+    fn dropped_files_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        assert!(is_source(folder.path()));
+        assert!(is_source(&file("named otherwise", &gif(1, 1, true))));
+        assert!(is_source(&file("damaged.png", b"")));
+        assert!(!is_source(&file("model.safetensors", b"\x08\0\0\0\0\0\0\0{}")));
+        assert!(!is_source(&folder.path().join("missing.safetensors")));
+    }
+
+    #[test]
+    fn sources_are_named_as_the_help_says() {
+        assert_eq!(Spec::parse("camera"), Ok(Spec::Camera(0)));
+        assert_eq!(Spec::parse("camera:3"), Ok(Spec::Camera(3)));
+        assert_eq!(Spec::parse("synthetic"), Ok(Spec::Synthetic));
+        assert_eq!(Spec::parse("c:\\cat.png"), Ok(Spec::Path("c:\\cat.png".into())));
+        assert!(Spec::parse("camera:front").unwrap_err().contains("camera:0"));
     }
 }

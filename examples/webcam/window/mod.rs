@@ -1,10 +1,15 @@
 //! The window: events in, frames out. It never waits for the network.
 
+mod choices;
+mod figures;
 mod painter;
 mod panels;
+mod picture;
+mod screenshot;
+mod theme;
 mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +20,14 @@ use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoop, EventLoopProxy}
 use winit::keyboard::{Key, NamedKey};
 use winit::window::{Window, WindowId};
 
-use crate::args::{Args, PRECISIONS};
+use crate::args::Args;
 use crate::classifier::{Classifier, Event, Order, Place};
 use crate::feed::{Feed, Outlets, Said, Shot};
 use crate::models::Named;
 use crate::newest::Newest;
 use crate::source::{self, Spec};
 use painter::{Painted, Painter, Scene};
+use screenshot::Capture;
 use view::{Action, KEYS, View};
 
 /// A second loss within this is the end.
@@ -33,6 +39,8 @@ enum Wake {
     Shot,
     Source(Said),
     Classifier(Event),
+    /// What became of a screenshot.
+    Screenshot(Result<PathBuf, String>),
 }
 
 /// Opens the window and runs until it is closed.
@@ -104,7 +112,7 @@ impl App {
             failed: None,
             started: Instant::now(),
         };
-        app.egui.set_theme(egui::Theme::Dark);
+        theme::apply(&app.egui);
         app.name_models();
         app
     }
@@ -117,7 +125,8 @@ impl App {
     fn open(&mut self, events: &ActiveEventLoop) -> Result<(), String> {
         let attributes = Window::default_attributes()
             .with_title("foveate")
-            .with_inner_size(winit::dpi::LogicalSize::new(1100.0, 640.0));
+            .with_inner_size(winit::dpi::LogicalSize::new(1100.0, 640.0))
+            .with_min_inner_size(winit::dpi::LogicalSize::new(160.0, 120.0));
         let window = Arc::new(events.create_window(attributes).map_err(|e| format!("cannot open a window: {e}"))?);
         let painter = self.painter(events, &window)?;
         let side = painter.device().limits().max_texture_dimension_2d as usize;
@@ -151,7 +160,7 @@ impl App {
     fn place(&self, painter: &Painter) -> Place {
         match self.args.device {
             DeviceChoice::Cpu => Place::Cpu,
-            _ => Place::Shared(painter.device().clone(), painter.queue().clone()),
+            _ => Place::Shared(painter.context().clone()),
         }
     }
 
@@ -167,7 +176,7 @@ impl App {
                 let _ = messages.send_event(Wake::Source(said));
             }),
         };
-        let gpu = Some((painter.device().clone(), painter.queue().clone()));
+        let gpu = Some(painter.context().clone());
         let feed = Feed::start(self.spec.clone(), Some(self.args.rate), gpu, outlets);
         feed.pause(self.view.paused);
         feed
@@ -214,8 +223,8 @@ impl App {
     /// Makes egui send its textures again: a new context, to which the new renderer is new.
     fn reload_fonts(&mut self, live: &mut Live) {
         self.egui = egui::Context::default();
-        self.egui.set_theme(egui::Theme::Dark);
-        (self.view.maps, self.view.layer) = (None, None);
+        theme::apply(&self.egui);
+        self.view.maps = None;
         let side = live.painter.device().limits().max_texture_dimension_2d as usize;
         let scale = Some(live.window.scale_factor() as f32);
         live.input =
@@ -248,12 +257,15 @@ impl App {
                 Ok(_) => self.view.say("no camera was found"),
                 Err(reason) => self.view.say(reason),
             },
+            Action::NextModel if self.models.len() == 1 => {
+                self.view.say("there is no other model: drop a model file on the window, or start with --model FILE");
+            }
             Action::NextModel => self.choose((self.view.model + 1) % self.models.len()),
             Action::Model(at) => self.choose(at),
             Action::NextPrecision => {
-                let now = self.view.ready.as_ref().map(|ready| ready.precision);
-                let at = PRECISIONS.iter().position(|precision| Some(*precision) == now).map_or(0, |at| at + 1);
-                self.order(Order::Precision(PRECISIONS[at % PRECISIONS.len()]));
+                if let Some(next) = self.view.next_precision() {
+                    self.order(Order::Precision(next));
+                }
             }
             Action::Precision(precision) => self.order(Order::Precision(precision)),
             Action::NextLayer => {
@@ -283,21 +295,73 @@ impl App {
 
     /// A picture or folder becomes the source, anything else is tried as a model.
     fn dropped(&mut self, path: PathBuf) {
-        if path.is_dir() || Picture::open(&path).is_ok() {
+        if source::is_source(&path) {
             self.watch(Spec::Path(path));
             return;
         }
-        let (arch, labels) = (None, None);
-        self.models.push(Named::File { path, arch, labels });
-        self.name_models();
-        self.choose(self.models.len() - 1);
+        let named = Named::File { path, arch: None, labels: None };
+        let at = self.models.iter().position(|known| *known == named).unwrap_or(self.models.len());
+        if at == self.models.len() {
+            self.models.push(named);
+            self.name_models();
+        }
+        self.choose(at);
+    }
+
+    fn heard(&mut self, events: &ActiveEventLoop, event: Event) {
+        match event {
+            // The window may have noticed before, and replaced it.
+            Event::Lost { gpu, reason } => {
+                if self.live.as_ref().is_some_and(|live| Arc::ptr_eq(live.painter.context(), &gpu)) {
+                    self.recover(events, &reason);
+                }
+            }
+            Event::Maps(name, picture) if self.view.layer.as_ref() == Some(&name) => self.show_maps(&picture),
+            Event::Maps(..) => {}
+            event => {
+                let settled = matches!(event, Event::Ready(_) | Event::Failed(_));
+                self.view.learned(event);
+                if settled {
+                    self.settle();
+                }
+            }
+        }
+    }
+
+    /// What was asked for is done or failed: the menus say what runs, and a picture that stands still is classified by it.
+    fn settle(&mut self) {
+        if let Some(ready) = &self.view.ready {
+            self.view.model = self.models.iter().position(|named| *named == ready.named).unwrap_or(self.view.model);
+        }
+        if let (true, Some(live)) = (self.view.paused, &self.live) {
+            live.current.iter().for_each(|shot| live.shots.put(shot.again()));
+        }
+    }
+
+    fn show_maps(&mut self, picture: &Picture) {
+        let size = [picture.width() as usize, picture.height() as usize];
+        let image = egui::ColorImage::from_rgba_unmultiplied(size, picture.rgba());
+        let options = egui::TextureOptions::NEAREST;
+        match &mut self.view.maps {
+            Some(maps) => maps.set(image, options),
+            None => self.view.maps = Some(self.egui.load_texture("maps", image, options)),
+        }
+    }
+
+    /// In a thread of its own.
+    fn save(&self, capture: Capture) {
+        let (folder, proxy) = (self.args.screenshots.clone(), self.proxy.clone());
+        std::thread::spawn(move || {
+            let _ = proxy.send_event(Wake::Screenshot(capture.save(&folder)));
+        });
     }
 
     fn draw(&mut self, events: &ActiveEventLoop) {
         let Some(mut live) = self.live.take() else { return };
         if let Some(shot) = live.shown.take() {
-            if let Some(textured) = &shot.on_gpu {
-                let id = live.painter.show(&textured.view, self.view.picture.map(|(id, _)| id));
+            let gpu = live.painter.context();
+            if let Some((_, view)) = shot.on_gpu.as_ref().and_then(|textured| textured.on(gpu)) {
+                let id = live.painter.show(view, self.view.picture.map(|(id, _)| id));
                 self.view.picture = Some((id, shot.frame.size()));
                 self.view.frame_shown();
             }
@@ -317,9 +381,7 @@ impl App {
         let scene = Scene { textures: output.textures_delta, triangles: &triangles, pixels_per_point };
         let painted = live.painter.paint(scene);
         if std::mem::take(&mut self.screenshot) {
-            let taken = live.painter.screenshot(&triangles, pixels_per_point);
-            let saved = taken.and_then(|picture| save(&self.args.screenshots, &picture));
-            self.view.say(saved.map_or_else(|reason| reason, |path| format!("saved {}", path.display())));
+            self.save(live.painter.capture(&triangles, pixels_per_point));
         }
         match repaint {
             Some(Duration::ZERO) => live.window.request_redraw(),
@@ -369,19 +431,10 @@ impl ApplicationHandler<Wake> for App {
         match wake {
             Wake::Shot => {}
             Wake::Source(said) => self.view.heard(said),
-            Wake::Classifier(Event::Lost(reason)) => self.recover(events, &reason),
-            Wake::Classifier(Event::Maps(name, picture)) => {
-                if self.view.layer.as_ref() == Some(&name) {
-                    let size = [picture.width() as usize, picture.height() as usize];
-                    let image = egui::ColorImage::from_rgba_unmultiplied(size, picture.rgba());
-                    let options = egui::TextureOptions::NEAREST;
-                    match &mut self.view.maps {
-                        Some(maps) => maps.set(image, options),
-                        None => self.view.maps = Some(self.egui.load_texture("maps", image, options)),
-                    }
-                }
+            Wake::Classifier(event) => self.heard(events, event),
+            Wake::Screenshot(saved) => {
+                self.view.say(saved.map_or_else(|reason| reason, |path| format!("saved {}", path.display())));
             }
-            Wake::Classifier(event) => self.view.learned(event),
         }
         if let (Some(after), Some(live)) = (self.args.lose_device_after, &self.live)
             && self.started.elapsed().as_secs_f64() > after
@@ -400,6 +453,11 @@ impl ApplicationHandler<Wake> for App {
         }
         match event {
             WindowEvent::CloseRequested => events.exit(),
+            // By somebody else.
+            WindowEvent::Destroyed => {
+                self.live = None;
+                events.exit();
+            }
             WindowEvent::RedrawRequested => self.draw(events),
             WindowEvent::DroppedFile(path) => self.dropped(path),
             WindowEvent::KeyboardInput { event, .. } if !response.consumed => self.pressed(events, &event),
@@ -407,29 +465,4 @@ impl ApplicationHandler<Wake> for App {
             _ => {}
         }
     }
-}
-
-/// Writes a screenshot under a name that is free.
-fn save(folder: &Path, picture: &Picture) -> Result<PathBuf, String> {
-    let png = picture.to_png().map_err(|e| e.to_string())?;
-    for number in 1..10_000 {
-        let path = folder.join(format!("foveate-{number:04}.png"));
-        match std::fs::File::create_new(&path) {
-            Ok(mut file) => {
-                let written = std::io::Write::write_all(&mut file, &png);
-                return match written {
-                    Ok(()) => Ok(path),
-                    Err(e) => {
-                        let _ = std::fs::remove_file(&path);
-                        Err(format!("cannot write {}: {e}", path.display()))
-                    }
-                };
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => {
-                return Err(format!("cannot write {}: {e}; choose another folder with --screenshots", path.display()));
-            }
-        }
-    }
-    Err(format!("{} holds 9999 screenshots already", folder.display()))
 }

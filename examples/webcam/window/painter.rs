@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use egui_wgpu::{Renderer, RendererOptions, ScreenDescriptor};
 use foveate::gpu::{Backend, GpuContext};
-use foveate::{DeviceChoice, Picture, wgpu};
-use pollster::block_on;
+use foveate::{DeviceChoice, wgpu};
 use winit::event_loop::OwnedDisplayHandle;
 use winit::window::Window;
 
+use super::screenshot::Capture;
 use crate::device;
 
 /// Everything that has to be made anew when the device is lost.
@@ -16,7 +16,7 @@ pub struct Painter {
     instance: wgpu::Instance,
     surface: wgpu::Surface<'static>,
     config: wgpu::SurfaceConfiguration,
-    context: GpuContext,
+    context: Arc<GpuContext>,
     renderer: Renderer,
     window: Arc<Window>,
 }
@@ -60,7 +60,7 @@ impl Painter {
         let plain = |format: &wgpu::TextureFormat| !format.is_srgb();
         let formats = surface.get_capabilities(&opened.adapter).formats;
         config.format = formats.iter().copied().find(plain).unwrap_or(config.format);
-        // Screenshots are drawn into a texture of their own.
+        // What is seen is new; nothing is drawn ahead.
         config.desired_maximum_frame_latency = 1;
         surface.configure(opened.context.device(), &config);
         let renderer = Renderer::new(opened.context.device(), config.format, RendererOptions::default());
@@ -71,11 +71,7 @@ impl Painter {
         self.context.device()
     }
 
-    pub fn queue(&self) -> &wgpu::Queue {
-        self.context.queue()
-    }
-
-    pub fn context(&self) -> &GpuContext {
+    pub fn context(&self) -> &Arc<GpuContext> {
         &self.context
     }
 
@@ -143,20 +139,12 @@ impl Painter {
         }
     }
 
-    /// Draws a frame into memory.
-    ///
-    /// # Errors
-    /// A sentence, if the device is lost or cannot copy.
-    pub fn screenshot(
-        &mut self,
-        triangles: &[egui::ClippedPrimitive],
-        pixels_per_point: f32,
-    ) -> Result<Picture, String> {
-        let (width, height) = (self.config.width, self.config.height);
-        let device = self.context.device().clone();
+    /// Draws the window once more, to be copied to memory.
+    pub fn capture(&mut self, triangles: &[egui::ClippedPrimitive], pixels_per_point: f32) -> Capture {
+        let (device, queue) = (self.context.device().clone(), self.context.queue().clone());
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("screenshot"),
-            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            size: wgpu::Extent3d { width: self.config.width, height: self.config.height, depth_or_array_layers: 1 },
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
@@ -165,36 +153,7 @@ impl Painter {
             view_formats: &[],
         });
         self.draw(&texture, triangles, pixels_per_point);
-        let row = (width * 4).next_multiple_of(wgpu::COPY_BYTES_PER_ROW_ALIGNMENT);
-        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("screenshot"),
-            size: u64::from(row) * u64::from(height),
-            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-            mapped_at_creation: false,
-        });
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row), rows_per_image: None };
-        let to = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
-        encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture.size());
-        self.context.queue().submit([encoder.finish()]);
-        let (sent, mapped) = std::sync::mpsc::channel();
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            let _ = sent.send(result);
-        });
-        device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| e.to_string())?;
-        mapped.recv().map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-        let bytes = buffer.get_mapped_range(..).map_err(|e| e.to_string())?;
-        let swapped =
-            matches!(self.config.format, wgpu::TextureFormat::Bgra8Unorm | wgpu::TextureFormat::Bgra8UnormSrgb);
-        let rows = bytes.chunks_exact(row as usize).flat_map(|row| &row[..width as usize * 4]);
-        let mut rgba: Vec<u8> = rows.copied().collect();
-        for pixel in rgba.as_chunks_mut::<4>().0 {
-            if swapped {
-                pixel.swap(0, 2);
-            }
-            pixel[3] = 255;
-        }
-        Picture::from_rgba(width, height, rgba).map_err(|e| e.to_string())
+        Capture::of(&device, &queue, &texture)
     }
 
     fn draw(&mut self, to: &wgpu::Texture, triangles: &[egui::ClippedPrimitive], pixels_per_point: f32) {
@@ -224,6 +183,6 @@ impl Painter {
     /// Destroys the device, to see what happens then.
     pub fn lose(&self) {
         self.context.device().destroy();
-        let _ = block_on(async { self.context.device().poll(wgpu::PollType::Poll) });
+        let _ = self.context.device().poll(wgpu::PollType::Poll);
     }
 }

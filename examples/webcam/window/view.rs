@@ -108,13 +108,17 @@ impl View {
         }
     }
 
-    /// Takes in what the classifier says but for maps and losses, which need the window.
+    /// Takes in what the classifier says, but for maps and losses, which need the window.
     pub fn learned(&mut self, event: Event) {
         match event {
             Event::Busy(what) => self.busy = Some(what),
             Event::Ready(ready) => {
-                if let Some(note) = &ready.note {
-                    self.say(note.clone());
+                let before = self.ready.take().and_then(|before| before.note);
+                if let Some(note) = ready.note.clone().filter(|note| before.as_ref() != Some(note)) {
+                    self.say(note);
+                }
+                if self.layer != ready.layer {
+                    (self.layer, self.maps) = (ready.layer.clone(), None);
                 }
                 (self.busy, self.ready) = (None, Some(ready));
                 self.latency.clear();
@@ -127,8 +131,15 @@ impl View {
                 self.latency.add(classified.times);
                 self.classified = Some(classified);
             }
-            Event::Maps(..) | Event::Lost(_) => {}
+            Event::Maps(..) | Event::Lost { .. } => {}
         }
+    }
+
+    /// The number format after the one that was asked for last.
+    pub fn next_precision(&self) -> Option<Precision> {
+        let ready = self.ready.as_ref()?;
+        let after = ready.precisions.iter().skip_while(|precision| **precision != ready.wanted).nth(1);
+        after.or(ready.precisions.first()).copied()
     }
 
     /// The layer after the one whose maps are drawn; none after the last.
@@ -144,18 +155,37 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::Named;
+
+    fn ready(layers: &[&str], layer: Option<&str>) -> Ready {
+        Ready {
+            named: Named::Builtin,
+            model: String::new(),
+            precision: Precision::F32,
+            wanted: Precision::F32,
+            precisions: vec![Precision::F32, Precision::F16, Precision::W8],
+            note: Some("in f32 instead".into()),
+            device: String::new(),
+            layers: layers.iter().map(ToString::to_string).collect(),
+            layer: layer.map(str::to_owned),
+            took: 0.0,
+        }
+    }
+
+    #[test]
+    fn what_runs_decides_which_layer_is_shown_and_its_note_is_said_once() {
+        let mut view = View { layer: Some("stage9".into()), busy: Some("loading".into()), ..View::default() };
+        view.learned(Event::Ready(Box::new(ready(&["stage1"], Some("stage1")))));
+        assert_eq!((view.layer.as_deref(), view.busy.as_ref(), view.messages.len()), (Some("stage1"), None, 1));
+        view.learned(Event::Ready(Box::new(ready(&["stage1"], None))));
+        assert_eq!((view.layer.as_ref(), view.messages.len()), (None, 1));
+        view.learned(Event::Failed("no such model".into()));
+        assert!(view.ready.is_some() && view.messages.back().unwrap().1 == "no such model");
+    }
 
     #[test]
     fn layers_go_round_and_through_none() {
-        let ready = Ready {
-            model: String::new(),
-            precision: Precision::F32,
-            note: None,
-            device: String::new(),
-            layers: vec!["stage1".into(), "stage2".into()],
-            took: 0.0,
-        };
-        let mut view = View { ready: Some(Box::new(ready)), ..View::default() };
+        let mut view = View { ready: Some(Box::new(ready(&["stage1", "stage2"], None))), ..View::default() };
         let mut seen = Vec::new();
         for _ in 0..4 {
             view.layer = view.next_layer();
@@ -163,6 +193,18 @@ mod tests {
         }
         let some = |name: &str| Some(name.to_owned());
         assert_eq!(seen, [some("stage1"), some("stage2"), None, some("stage1")]);
+    }
+
+    #[test]
+    fn precisions_go_round() {
+        let mut view = View { ready: Some(Box::new(ready(&[], None))), ..View::default() };
+        assert_eq!(view.next_precision(), Some(Precision::F16));
+        // A device that computes in f32 instead does not hold up the round.
+        view.ready.as_mut().unwrap().wanted = Precision::F16;
+        assert_eq!(view.next_precision(), Some(Precision::W8));
+        view.ready.as_mut().unwrap().wanted = Precision::W8;
+        assert_eq!(view.next_precision(), Some(Precision::F32));
+        assert_eq!(View::default().next_precision(), None);
     }
 
     #[test]

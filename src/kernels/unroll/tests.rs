@@ -44,3 +44,60 @@ fn constants_are_evaluated_as_the_shader_does() {
         assert_eq!(constants.value(unknown), None, "{unknown}");
     }
 }
+
+#[test]
+fn what_constants_decide_is_decided() {
+    for (text, folded) in [
+        ("if (N == 3u) { a(); } b();", "{ a(); } b();"),
+        ("if (N > 3u) { a(); } b();", "b();"),
+        ("if (N != 3u) { a(); } else { b(); } c();", "{ b(); } c();"),
+        ("if (N == 0u || x && ODD <= 9u) { a(); }", "if (N == 0u || x && ODD <= 9u) { a(); }"),
+        ("if ((N == 0u) && x) { a(); }", ""),
+        ("if (x && (N == 3u || y)) { if (N < 3u) { a(); } else { b(); } }", "if (x && (N == 3u || y)) { { b(); } }"),
+        ("fn f() { if (N >= 3u) { return 1u; } return 2u; } fn g() {}", "fn f() { { return 1u; }} fn g() {}"),
+        ("fn f() { if (N >= 3u) { a(); } return 2u; }", "fn f() { { a(); } return 2u; }"),
+        ("for (var p = 0u; p < N - 3u; p++) { a(p); } b();", "b();"),
+    ] {
+        assert_eq!(body(text), folded, "{text}");
+    }
+}
+
+#[test]
+fn loops_that_store_stay_loops_over_a_copy() {
+    let text = "for (var i = 0u; i < 2u; i++) { for (var t = 0u; t < N; t++) { store(i, t, f(sum[i][t])); } }";
+    let staged =
+        |i| format!("{{ {{ var kept = sum[{i}u]; for (var t = 0u; t < N; t++) {{ store({i}u, t, f(kept[t])); }} }} }}");
+    assert_eq!(body(text), format!("{} {}", staged(0), staged(1)));
+    let one = "for (var t = 0u; t < 1u; t++) { y_put(t, sum[t]); }";
+    assert_eq!(body(one), "{ y_put(0u, sum[0u]); }");
+    // What is not one array that is read is written out.
+    for text in [
+        "for (var t = 0u; t < 2u; t++) { y_put(t, a[t] + b[t]); }",
+        "for (var t = 0u; t < 2u; t++) { a[t] = v; y_put(t, a[t]); }",
+        "for (var t = 0u; t < 2u; t++) { var a = g(); y_put(t, a[t]); }",
+        "for (var t = 0u; t < 2u; t++) { y_put(t, a[t + 1u] + a[t]); }",
+        "for (var t = 0u; t < 2u; t++) { y_put(t, (*a)[t]); }",
+    ] {
+        assert!(!body(text).contains("for (") && body(text).contains("[0u"), "{text}: {}", body(text));
+    }
+}
+
+#[test]
+fn functions_called_with_constants_get_their_own() {
+    let f = "fn f(k: u32, v: f32) -> f32 {\nif (k == 3u) {\nreturn v;\n}\nreturn 0.0;\n}\n";
+    let calls = "fn main() {\na = f(N, f(x, b(1u, 2u)));\nc = f(N - 1u, g) + my_f(N, g);\n}\n";
+    let left = "fn f(k: u32, v: f32) -> f32 { if (k == 3u) { return v; } return 0.0; }";
+    let main = "fn main() { a = f_3(f(x, b(1u, 2u))); c = f_2(g) + my_f(N, g); }";
+    assert_eq!(
+        body(&format!("{f}{calls}")),
+        format!("{left} {main} fn f_2(v: f32) -> f32 {{ return 0.0; }} fn f_3(v: f32) -> f32 {{ {{ return v; }}}}")
+    );
+    // One that nothing calls any more is gone; what does not decide anything stays an argument.
+    let calls = "fn main() {\na = f(N, 1.0);\n}\nfn h(k: u32) -> u32 {\nreturn k;\n}\nfn i() {\nh(N);\n}\n";
+    let rest = "fn main() { a = f_3(1.0); } fn h(k: u32) -> u32 { return k; } fn i() { h(N); }";
+    assert_eq!(body(&format!("{f}{calls}")), format!("{rest} fn f_3(v: f32) -> f32 {{ {{ return v; }}}}"));
+    // Through functions that pass it on.
+    let through =
+        "fn g(k: u32) -> f32 {\nfor (var i = 0u; i < k; i++) {\ns += f(k, 1.0);\n}\n}\nfn main() {\ng(3u);\n}\n";
+    assert!(body(&format!("{f}{through}")).contains("s += f_3(1.0);"), "{}", body(&format!("{f}{through}")));
+}

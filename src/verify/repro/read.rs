@@ -9,9 +9,9 @@ use crate::kernels::{Access, Element, Storage, TEXTURE_WIDTH};
 /// Bytes of a file.
 pub const MAX_BYTES: u64 = 1 << 30;
 /// Dispatches, memories, bindings of a dispatch.
-const MAX_STEPS: usize = 8;
-const MAX_MEMORIES: usize = 32;
-const MAX_BINDINGS: usize = 16;
+pub(super) const MAX_STEPS: usize = 8;
+pub(super) const MAX_MEMORIES: usize = 32;
+pub(super) const MAX_BINDINGS: usize = 16;
 /// Bytes of a shader.
 const MAX_SHADER: usize = 1 << 20;
 /// Workgroups of a dispatch: more than any layer takes.
@@ -19,6 +19,12 @@ const MAX_GROUPS: u64 = 1 << 24;
 /// Bytes that are allocated and not in the file, for each that is: Winograd's transformed values take four times the
 /// memory of what they are made of.
 const MAX_GROWTH: u64 = 16;
+
+/// What every version's description has: looked at by itself, for another version's may have other fields.
+#[derive(serde::Deserialize)]
+struct Head {
+    schema_version: Option<u64>,
+}
 
 impl Repro {
     /// Reads what [`to_bytes`](Self::to_bytes) wrote; `origin` names the file in messages.
@@ -48,11 +54,9 @@ fn parse(bytes: &[u8]) -> Result<Repro, String> {
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
     let about = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
     let about = about.ok_or_else(|| format!("a safetensors file, but no layer: its metadata has no {KEY:?}"))?;
-    let version = serde_json::from_str::<serde_json::Value>(about)
-        .map_err(|error| format!("its description is no JSON: {error}"))?
-        .get("schema_version")
-        .and_then(serde_json::Value::as_u64);
-    match version {
+    let head =
+        serde_json::from_str::<Head>(about).map_err(|error| format!("its description cannot be read: {error}"))?;
+    match head.schema_version {
         Some(version) if version == u64::from(SCHEMA_VERSION) => {}
         Some(other) => {
             return Err(format!("written by another version (schema {other}, this one reads {SCHEMA_VERSION})"));

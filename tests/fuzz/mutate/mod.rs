@@ -24,6 +24,9 @@ pub fn mutate(kind: Kind, input: &[u8], seed: u64) -> Vec<u8> {
             Kind::TorchZip => zip::change(&changed, &mut rng),
             Kind::Pickle => Some(pickle::change(&changed, &mut rng)),
             Kind::Picture => picture::change(&changed, &mut rng),
+            Kind::Metadata | Kind::Tuning | Kind::Benchmark | Kind::Registry | Kind::Names => {
+                Some(bytes::change_text(&changed, &mut rng))
+            }
         };
         changed = structured.unwrap_or_else(|| bytes::change(&changed, &mut rng));
     }
