@@ -21,6 +21,7 @@ pub mod kernels;
 pub mod labels;
 pub mod models;
 pub mod ops;
+mod order;
 pub mod passes;
 pub mod picture;
 pub mod plan;

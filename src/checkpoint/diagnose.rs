@@ -3,6 +3,8 @@
 use ::safetensors::{Dtype, SafeTensorError};
 use serde_json::Value;
 
+use crate::order;
+
 /// The first fault found by reading the header again, leniently; the crate's own word otherwise.
 pub(super) fn diagnose(bytes: &[u8], error: &SafeTensorError) -> String {
     if let Some(other) = other_kind(bytes) {
@@ -72,7 +74,7 @@ fn tensor_fault<'a>(tensors: impl Iterator<Item = (&'a String, &'a Value)>, avai
             None => return Some(format!("tensor {name:?} has no valid data_offsets in the header")),
         }
     }
-    spans.sort_by_key(|(start, end, name, _)| (*start, *end, *name));
+    order::sort_by_key(&mut spans, |(start, end, name, _)| (*start, *end, *name));
     let mut expected = 0;
     let mut previous = None;
     for (start, end, name, info) in spans {

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Node, NodeId, Shape};
 use crate::models::distance;
 use crate::ops::{Depthwise, Op};
+use crate::order;
 
 /// A node whose value is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,7 +112,7 @@ fn unknown(graph: &Graph, name: &str) -> Error {
     }
     let stages = graph.taps().iter().map(|(stage, _)| stage.as_str());
     let mut near: Vec<(usize, &str)> = known.iter().copied().chain(stages).map(|k| (distance(name, k), k)).collect();
-    near.sort();
+    order::sort_by(&mut near, Ord::cmp);
     near.dedup();
     let near: Vec<&str> = near.into_iter().take(3).map(|(_, known)| known).collect();
     Error::argument(format!(

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::Kernel;
+use crate::order;
 
 /// What one invocation computes, and how many invocations make a workgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -125,7 +126,7 @@ pub fn in_subgroups(
     tiles.retain(|tile| invocations(tile.pixels).div_ceil(tile.workgroup as usize) <= MAX_GRID);
     let started = |tile: &Tile| invocations(tile.pixels).next_multiple_of(subgroup) * tile.pixels;
     let work = |tile: &Tile| tile.pixels * tile.planes * outputs * 1000 / started(tile).max(1);
-    tiles.sort_by_key(|tile| (tile.workgroup, std::cmp::Reverse(work(tile)), tile.pixels * tile.planes));
+    order::sort_by_key(&mut tiles, |tile| (tile.workgroup, std::cmp::Reverse(work(tile)), tile.pixels * tile.planes));
     tiles
 }
 
@@ -153,7 +154,7 @@ pub fn matrix_grid(sizes: &Sizes<'_>, tile: Tile) -> Option<[usize; 2]> {
 pub fn candidates(width: usize, planes: usize, most: usize, span: impl Fn(usize) -> Option<usize>) -> Vec<Tile> {
     let best = super::tile::row_pixels(width);
     let mut pixels: Vec<usize> = PIXELS.into_iter().chain([best]).filter(|p| *p <= width.max(1)).collect();
-    pixels.sort_unstable();
+    order::sort_by_key(&mut pixels, |pixels| *pixels);
     pixels.dedup();
     let mut tiles = Vec::new();
     for &pixels in &pixels {
@@ -169,6 +170,6 @@ pub fn candidates(width: usize, planes: usize, most: usize, span: impl Fn(usize)
     let computed = |tile: &Tile| width.div_ceil(tile.pixels) * tile.pixels;
     let work = |tile: &Tile| tile.pixels * tile.planes * width * 1000 / computed(tile).max(1);
     let rank = |tile: &Tile| WORKGROUPS.iter().position(|w| *w == tile.workgroup);
-    tiles.sort_by_key(|tile| (rank(tile), std::cmp::Reverse(work(tile)), computed(tile), tile.pixels));
+    order::sort_by_key(&mut tiles, |tile| (rank(tile), std::cmp::Reverse(work(tile)), computed(tile), tile.pixels));
     tiles
 }

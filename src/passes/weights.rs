@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, ParamId};
 use crate::ops::Op;
+use crate::order;
 use crate::tensor::Tensor;
 
 /// The largest integer.
@@ -29,7 +30,7 @@ fn weights(op: &Op) -> Vec<ParamId> {
 /// None with finite weights, which are all that loaders let through.
 pub fn quantize_weights(graph: &mut Graph) -> Result<usize> {
     let mut found: Vec<ParamId> = graph.nodes().iter().flat_map(|node| weights(&node.op)).collect();
-    found.sort_unstable();
+    order::sort_by(&mut found, Ord::cmp);
     found.dedup();
     for &id in &found {
         let param = graph.params().get(id);

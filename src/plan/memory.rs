@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::{Output, TensorInfo};
 use crate::kernels::{Binding, Format, Step, Storage, TensorId};
+use crate::order;
 
 /// A buffer or texture, and the tensors that take turns in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +53,7 @@ impl Memory {
     pub(super) fn assign(steps: &[Step], tensors: &[TensorInfo], input: TensorId, outputs: &[Output]) -> Memory {
         let lives = lives(steps, tensors.len(), input, outputs);
         let mut order: Vec<usize> = (0..tensors.len()).collect();
-        order.sort_by_key(|&t| (std::cmp::Reverse(tensors[t].bytes()), t));
+        order::sort_by_key(&mut order, |&t| (std::cmp::Reverse(tensors[t].bytes()), t));
         let mut slots: Vec<Slot> = Vec::new();
         let mut slot_of = vec![0; tensors.len()];
         for tensor in order {
@@ -68,7 +69,7 @@ impl Memory {
             slots[index].tensors.push(TensorId(tensor as u32));
             slot_of[tensor] = index;
         }
-        slots.iter_mut().for_each(|slot| slot.tensors.sort());
+        slots.iter_mut().for_each(|slot| order::sort_by_key(&mut slot.tensors, |id| *id));
         Memory { slots, slot_of }
     }
 }

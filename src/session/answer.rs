@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::kernels::Ranking;
+use crate::order;
 
 /// One class with its probability.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -51,7 +52,7 @@ fn rank(logits: &[f32], count: usize) -> Ranking {
     let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum = logits.iter().map(|v| f64::from(v - greatest).exp()).sum();
     let mut best: Vec<(usize, f32)> = logits.iter().copied().enumerate().collect();
-    best.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
+    order::sort_by(&mut best, |(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
     best.truncate(count);
     Ranking { best, sum, not_finite: None }
 }
