@@ -115,7 +115,7 @@ impl GpuContext {
         let features = self.device.features();
         let usable = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
         let mut features: Vec<String> = (features & usable).iter_names().map(|(name, _)| name.to_owned()).collect();
-        features.sort();
+        crate::order::sort_by(&mut features, Ord::cmp);
         let (vendor, device) = (info.vendor, info.device);
         DeviceKey { backend: backend.to_owned(), name, vendor, device, driver, driver_info, features }
     }

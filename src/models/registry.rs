@@ -186,7 +186,7 @@ fn unknown(name: &str, wanted: &str) -> Error {
 /// The three names that are nearest to the one wanted.
 pub(crate) fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut near: Vec<_> = known.map(|known| (distance(wanted, known), known)).collect();
-    near.sort();
+    crate::order::sort_by(&mut near, Ord::cmp);
     near.into_iter().take(3).map(|(_, known)| known).collect()
 }
 

@@ -35,7 +35,7 @@ fn folder(archive: &Archive) -> Fallible<String> {
         .filter_map(|name| name.strip_suffix(PICKLE))
         .filter(|folder| folder.is_empty() || folder.find('/') == Some(folder.len() - 1))
         .collect();
-    folders.sort_unstable();
+    crate::order::sort_by(&mut folders, Ord::cmp);
     match folders.as_slice() {
         [folder] => Ok((*folder).to_owned()),
         [] if archive.names().any(|name| name.ends_with("/model.json")) => {

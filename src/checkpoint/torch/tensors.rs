@@ -82,7 +82,7 @@ impl<'a, 's> Tensors<'a, 's> {
         }
         let mut steps: Vec<(usize, usize)> =
             stride.iter().zip(&size).filter(|(_, size)| **size > 1).map(|(stride, size)| (*stride, *size)).collect();
-        steps.sort_unstable();
+        crate::order::sort_by(&mut steps, Ord::cmp);
         // The furthest element of the dimensions so far; the next has to step over it.
         let mut reach = 0usize;
         for (stride, size) in steps {

@@ -3,8 +3,6 @@
 //! A function whose loops and branches go by an argument is compiled with all of them, wherever it is inlined, also
 //! where the argument is a constant that leaves one.
 
-use std::collections::BTreeMap;
-
 use super::constants::Constants;
 use super::{enclosed, replace, tokens};
 
@@ -16,7 +14,7 @@ const DEPTH: usize = 4;
 pub(super) fn specialise(text: &str, constants: &Constants<'_>) -> String {
     let mut text = text.to_owned();
     for _ in 0..DEPTH {
-        let mut made = BTreeMap::new();
+        let mut made = Vec::new();
         let mut changed = text.clone();
         for function in functions(&text).iter().filter(|function| function.decides()) {
             changed = with_calls(&changed, function, constants, &mut made);
@@ -24,7 +22,7 @@ pub(super) fn specialise(text: &str, constants: &Constants<'_>) -> String {
         if made.is_empty() {
             break;
         }
-        changed.extend(made.into_values());
+        changed.extend(made.into_iter().map(|(_, copy)| copy));
         text = without_uncalled(&text, changed);
     }
     text
@@ -54,8 +52,8 @@ impl Function<'_> {
     }
 
     /// A copy under another name, in which some of the parameters are numbers.
-    fn with(&self, name: &str, known: &BTreeMap<usize, u32>) -> String {
-        let left = self.parameters.iter().enumerate().filter(|(at, _)| !known.contains_key(at));
+    fn with(&self, name: &str, known: &[(usize, u32)]) -> String {
+        let left = self.parameters.iter().enumerate().filter(|(at, _)| !knows(known, *at));
         let left: Vec<String> = left.map(|(_, (name, kind))| format!("{name}: {kind}")).collect();
         let body = known.iter().fold(self.body.to_owned(), |body, (at, value)| {
             let mut out = String::with_capacity(body.len());
@@ -64,6 +62,10 @@ impl Function<'_> {
         });
         format!("\nfn {name}({}){}{{{body}}}\n", left.join(", "), self.result)
     }
+}
+
+fn knows(known: &[(usize, u32)], at: usize) -> bool {
+    known.iter().any(|(one, _)| *one == at)
 }
 
 /// The heads of a text's branches and loops.
@@ -108,7 +110,7 @@ fn with_calls(
     text: &str,
     function: &Function<'_>,
     constants: &Constants<'_>,
-    made: &mut BTreeMap<String, String>,
+    made: &mut Vec<(String, String)>,
 ) -> String {
     let call = format!("{}(", function.name);
     let mut out = String::with_capacity(text.len());
@@ -117,16 +119,19 @@ fn with_calls(
         let (before, from) = rest.split_at(at);
         out.push_str(before);
         let copy = called(before, &from[function.name.len()..]).and_then(|(given, after)| {
-            let known: BTreeMap<usize, u32> =
+            let known: Vec<(usize, u32)> =
                 function.deciding().filter_map(|at| Some((at, constants.value(given.get(at)?)?))).collect();
-            let left = given.iter().enumerate().filter(|(at, _)| !known.contains_key(at)).map(|(_, one)| *one);
-            let name = known.values().fold(function.name.to_owned(), |name, value| format!("{name}_{value}"));
+            let left = given.iter().enumerate().filter(|(at, _)| !knows(&known, *at)).map(|(_, one)| *one);
+            let name = known.iter().fold(function.name.to_owned(), |name, (_, value)| format!("{name}_{value}"));
             let call = format!("{name}({})", left.collect::<Vec<_>>().join(", "));
             (!known.is_empty() && given.len() == function.parameters.len()).then_some((name, known, call, after))
         });
         rest = match copy {
             Some((name, known, call, after)) => {
-                made.entry(name.clone()).or_insert_with(|| function.with(&name, &known));
+                if !made.iter().any(|(other, _)| *other == name) {
+                    let copy = function.with(&name, &known);
+                    made.push((name, copy));
+                }
                 out.push_str(&call);
                 after
             }

@@ -90,7 +90,7 @@ fn functions_called_with_constants_get_their_own() {
     let main = "fn main() { a = f_3(f(x, b(1u, 2u))); c = f_2(g) + my_f(N, g); }";
     assert_eq!(
         body(&format!("{f}{calls}")),
-        format!("{left} {main} fn f_2(v: f32) -> f32 {{ return 0.0; }} fn f_3(v: f32) -> f32 {{ {{ return v; }}}}")
+        format!("{left} {main} fn f_3(v: f32) -> f32 {{ {{ return v; }}}} fn f_2(v: f32) -> f32 {{ return 0.0; }}")
     );
     // One that nothing calls any more is gone; what does not decide anything stays an argument.
     let calls = "fn main() {\na = f(N, 1.0);\n}\nfn h(k: u32) -> u32 {\nreturn k;\n}\nfn i() {\nh(N);\n}\n";

@@ -8,6 +8,7 @@ use super::workspace::{Fused, Workspace};
 use crate::error::{Error, Result};
 use crate::graph::NodeId;
 use crate::ops::{Activation, Add, Op};
+use crate::order;
 
 /// An operand of a sum as a chain of linear nodes, last first, that only the sum reads.
 struct Branch {
@@ -94,7 +95,7 @@ pub(super) fn find_merge(ws: &Workspace, operands: &[NodeId]) -> Result<Option<M
         }
     }
     // Most branches first; among equals the later source, for which less is composed.
-    sources.sort_by(|a, b| b.cmp(a));
+    order::sort_by(&mut sources, |a, b| b.cmp(a));
     for (_, source) in sources {
         if let Some(merge) = merge_from(ws, &branches, source)? {
             return Ok(Some(merge));
@@ -136,14 +137,14 @@ fn merge_from(ws: &Workspace, branches: &[Branch], source: NodeId) -> Result<Opt
         alike.entry((map.stride(), centres)).or_default().push((branch, depth, map));
     }
     let mut groups: Vec<_> = alike.into_values().filter(|group| group.len() > 1).collect();
-    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    order::sort_by_key(&mut groups, |group| std::cmp::Reverse(group.len()));
     for group in groups {
         let mut chains: Vec<(usize, NodeId)> = Vec::new();
         for (branch, depth, map) in &group {
             let size = map.extent()[0] * map.extent()[1];
             chains.extend(branch.chain[..*depth].iter().map(|id| (size, *id)));
         }
-        chains.sort_by_key(|(size, id)| (std::cmp::Reverse(*size), *id));
+        order::sort_by_key(&mut chains, |(size, id)| (std::cmp::Reverse(*size), *id));
         let chains: Vec<NodeId> = chains.into_iter().map(|(_, id)| id).collect();
         if !chains.iter().any(|id| has_weights(&ws.graph.node(*id).op)) {
             continue;
