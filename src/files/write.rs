@@ -124,11 +124,26 @@ fn remove_stale(place: &Path) {
         if !is_part(&entry.file_name(), name) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        // The lock is held until the file is gone, so that nobody takes it in between.
-        if let Some(_held) = File::open(&path).ok().filter(|file| file.try_lock().is_ok()) {
+        // The lock is held until the file is gone, so that nobody takes it in between. Before the lock it may have been
+        // renamed to where it belongs, and another part made in its place, which is somebody's.
+        let stale = |file: &File| file.try_lock().is_ok() && is_at(file, &path);
+        if let Some(_held) = File::open(&path).ok().filter(stale) {
             let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Whether an open file is the one at this place.
+fn is_at(file: &File, place: &Path) -> bool {
+    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(place)) else { return false };
+    #[cfg(unix)]
+    let same = {
+        use std::os::unix::fs::MetadataExt;
+        (file.dev(), file.ino()) == (there.dev(), there.ino())
+    };
+    #[cfg(not(unix))]
+    let same = (file.created().ok(), file.modified().ok()) == (there.created().ok(), there.modified().ok());
+    same
 }
 
 /// Whether a file name is that of a part of another: the name, a number, the end.
