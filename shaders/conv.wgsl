@@ -52,13 +52,16 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         if (SUBGROUP == 0u && iy >= IN_H) {
             continue;
         }
+        // A row beyond the map is one of no columns. Asked for every column again, SwiftShader's compiler would
+        // follow all combinations of the answers.
+        let row_end = select(0u, IN_W, SUBGROUP == 0u || iy < IN_H);
         for (var p = 0u; p < GROUP_IN_PLANES; p++) {
             let row = (((in_plane + p) * BATCH + n) * IN_H + iy) * IN_W;
             var columns: array<vec4<f32>, SPAN>;
             for (var s = 0u; s < SPAN; s++) {
                 let ix = ox * STRIDE_X + s * STEP_X - PADDING_X;
                 columns[s] = vec4<f32>(0.0);
-                if (ix < IN_W && (SUBGROUP == 0u || iy < IN_H)) {
+                if (ix < row_end) {
                     columns[s] = x_at(row + ix);
                 }
             }
