@@ -44,9 +44,13 @@ pub fn translate(module: &Module, info: &ModuleInfo) -> Vec<Written> {
     written
 }
 
-/// Writes all of that as `FOLDER/LANGUAGE/NAME.…`.
+/// What there is another compiler for here. (Apple's exists on its own systems alone.)
+const READ: [&str; 4] = ["vulkan1.1", "vulkan1.3", "hlsl-6.0", "hlsl-6.4"];
+
+/// Writes that as `FOLDER/LANGUAGE/NAME.…`.
 pub fn save(folder: &Path, name: &str, module: &Module, info: &ModuleInfo) {
-    for (language, ending, text) in translate(module, info) {
+    for (language, ending, text) in translate(module, info).into_iter().filter(|(language, ..)| READ.contains(language))
+    {
         let folder = folder.join(language);
         std::fs::create_dir_all(&folder).unwrap();
         let text = text.unwrap_or_else(|e| panic!("{name} as {language}: {e}"));
