@@ -68,6 +68,13 @@ say "tests, GPU required"
 # shellcheck disable=SC2086
 REQUIRE_GPU=1 cargo test --locked $TEST_FEATURES
 
+say "what the crate stands on: licences, sources, advisories"
+bash tests/deny.sh
+
+say "the kernels through other compilers"
+[ "$(uname -s)" != Linux ] || command -v spirv-val >/dev/null || apt spirv-tools || echo "Could not install spirv-tools."
+bash tests/shaders.sh
+
 if [ -n "$TEST_FEATURES" ]; then
     say "the live window"
     bash tests/webcam.sh

@@ -1,7 +1,9 @@
-//! Every shader without a GPU: validated, translated to all five languages, and checked by
-//! reflection against the kernel table.
+//! Every shader without a GPU: validated, translated to all five languages, and checked by reflection against the
+//! kernel table. `tests/shaders.sh` has other compilers read what is written here.
 
 mod cases;
+#[path = "shaders/languages.rs"]
+mod languages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +14,7 @@ use cases::quantized;
 use foveate::kernels::{Access, Element, KERNELS, Kernel, PreprocessSteps, Source, Step, Storage, Target, top_step};
 use foveate::plan::Plan;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, TypeInner, back};
+use naga::{AddressSpace, ImageClass, Module, ShaderStage, StorageAccess, TypeInner};
 
 /// Bytes of workgroup memory that every WebGPU device has.
 const WORKGROUP_MEMORY: u32 = 16 << 10;
@@ -92,12 +94,11 @@ fn every_shader_is_valid_and_agrees_with_the_kernel_table() {
     assert_eq!(seen, KERNELS.iter().map(|kernel| kernel.name).collect(), "kernels of the cases and of the table");
 }
 
-/// Tuning may take any of them, and nobody checks a shader when it runs.
-#[test]
-fn every_tile_is_valid_and_agrees_with_the_kernel_table() {
+/// Shaders of some steps with each way of dividing their work.
+fn tiled(shaders: &BTreeMap<String, Step>) -> BTreeMap<String, Step> {
     let mut seen = BTreeMap::new();
     // Number formats change nothing that a tile does.
-    for step in shaders_in_f32().values() {
+    for step in shaders.values() {
         let tiled = step.candidates().into_iter().map(|tile| {
             step.with_tile(tile).unwrap_or_else(|| panic!("{} refuses its own candidate {tile}", step.kernel.name))
         });
@@ -105,6 +106,13 @@ fn every_tile_is_valid_and_agrees_with_the_kernel_table() {
         let first = step.candidates().first().map(|tile| tile.workgroup);
         seen.extend(tiled.filter(|step| Some(step.workgroup()) == first).map(|step| (step.shader(), step)));
     }
+    seen
+}
+
+/// Tuning may take any of them, and nobody checks a shader when it runs.
+#[test]
+fn every_tile_is_valid_and_agrees_with_the_kernel_table() {
+    let seen = tiled(&shaders_in_f32());
     assert!(seen.len() > 1000, "only {} shaders", seen.len());
     for (text, step) in &seen {
         check(&validate(text, step.kernel).0, step);
@@ -180,55 +188,42 @@ fn every_shader_can_be_written_in_every_language() {
     for (text, step) in &shaders() {
         let kernel = step.kernel;
         let (module, info) = validate(text, kernel);
-        for (language, written) in translate(&module, &info) {
-            let length = written.unwrap_or_else(|e| panic!("{} as {language}: {e}\n{text}", kernel.name));
-            assert!(length > 100, "{} as {language}: only {length} long", kernel.name);
+        for (language, _, written) in languages::translate(&module, &info) {
+            let written = written.unwrap_or_else(|e| panic!("{} as {language}: {e}\n{text}", kernel.name));
+            assert!(written.len() > 100, "{} as {language}: only {} long", kernel.name, written.len());
         }
     }
 }
 
-type Written = Result<usize, String>;
-
-/// The length of the text (or number of words) in each language that wgpu's backends take.
-fn translate(module: &Module, info: &ModuleInfo) -> Vec<(&'static str, Written)> {
-    let spirv = back::spv::write_vec(module, info, &back::spv::Options::default(), None);
-    let msl = back::msl::write_string(module, info, &Default::default(), &Default::default());
-    let wgsl = back::wgsl::write_string(module, info, back::wgsl::WriterFlags::empty());
-    let mut written = vec![
-        ("SPIR-V", spirv.map(|words| words.len()).map_err(|e| e.to_string())),
-        ("MSL", msl.map(|(text, _)| text.len()).map_err(|e| e.to_string())),
-        ("WGSL", wgsl.map(|text| text.len()).map_err(|e| e.to_string())),
-        ("GLSL ES 3.1", glsl(module, info)),
-    ];
-    for (language, model) in [("HLSL 5.1", back::hlsl::ShaderModel::V5_1), ("HLSL 6.0", back::hlsl::ShaderModel::V6_0)]
-    {
-        written.push((language, hlsl(module, info, model)));
+/// Each shader, and what naga makes of it, as files in the folder `$SHADERS_TO`, for compilers that are not naga.
+/// Of shaders that differ in sizes alone one, but with `SHADERS=all` all, and all tiles.
+#[test]
+#[ignore = "writes files: tests/shaders.sh"]
+fn every_shader_is_written_for_other_compilers() {
+    let folder = std::env::var_os("SHADERS_TO").expect("SHADERS_TO is a folder");
+    let folder = Path::new(&folder);
+    let mut chosen = shaders();
+    if std::env::var("SHADERS").is_ok_and(|which| which == "all") {
+        chosen.extend(tiled(&shaders_in_f32()));
+    } else {
+        let mut kinds = BTreeSet::new();
+        chosen.retain(|_, step| {
+            let formats: Vec<_> = step.formats.iter().map(|format| format.key()).collect();
+            kinds.insert((step.kernel.name, formats, step.unrolled, step.uses_subgroups()))
+        });
     }
-    written
-}
-
-fn glsl(module: &Module, info: &ModuleInfo) -> Written {
-    let options = back::glsl::Options { version: back::glsl::Version::new_gles(310), ..Default::default() };
-    let pipeline = back::glsl::PipelineOptions {
-        shader_stage: ShaderStage::Compute,
-        entry_point: "main".to_owned(),
-        multiview: None,
-    };
-    let (mut text, policies) = (String::new(), Default::default());
-    let mut writer =
-        back::glsl::Writer::new(&mut text, module, info, &options, &pipeline, policies).map_err(|e| e.to_string())?;
-    writer.write().map_err(|e| e.to_string())?;
-    Ok(text.len())
-}
-
-fn hlsl(module: &Module, info: &ModuleInfo, shader_model: back::hlsl::ShaderModel) -> Written {
-    let options = back::hlsl::Options { shader_model, ..Default::default() };
-    let mut text = String::new();
-    let pipeline = back::hlsl::PipelineOptions::default();
-    let mut writer = back::hlsl::Writer::new(&mut text, &options, &pipeline);
-    let reflection = writer.write(module, info, None).map_err(|e| e.to_string())?;
-    reflection.entry_point_names.into_iter().next().ok_or("no entry point")?.map_err(|e| e.to_string())?;
-    Ok(text.len())
+    let kernels: BTreeSet<_> = chosen.values().map(|step| step.kernel.name).collect();
+    assert_eq!(kernels.len(), KERNELS.len(), "{kernels:?}");
+    std::fs::create_dir_all(folder.join("wgsl")).unwrap();
+    for (number, (text, step)) in chosen.iter().enumerate() {
+        // What a browser is given, but those that need what browsers have not.
+        let group = if step.uses_subgroups() { "-subgroups" } else { "" };
+        let name = format!("{}-{number:05}{group}", step.kernel.name.replace('/', "-"));
+        std::fs::write(folder.join("wgsl").join(format!("{name}.wgsl")), text).unwrap();
+        let (module, info) = validate(text, step.kernel);
+        languages::save(folder, &name, &module, &info);
+    }
+    println!("{} shaders of {} kernels", chosen.len(), kernels.len());
 }
 
 /// The files of all kernels, and those in their places where subgroups share their loads.

@@ -54,5 +54,7 @@ for network in repvgg_tiny qarepvgg_tiny_S4 mobileone_tiny repnext_tiny; do
     done
 done
 
+bash tests/shaders.sh write
+export WEB_SHADERS=$PWD/target/shaders
 export CHROMIUM WEB_FOVEATE=$PWD/$foveate WEB_NODE=$PWD/$tools WEB_PKG=$PWD/$pkg WEB_MADE=$PWD/$made WEB_EXPECTED=$PWD/$made/expected.json
 node --test --test-concurrency=1 --test-timeout=600000 tests/web/*.test.mjs

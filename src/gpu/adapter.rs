@@ -193,7 +193,7 @@ async fn adapters_of(instance: &wgpu::Instance) -> Vec<AdapterChoice> {
 /// # Errors
 /// [`Error::Device`], with a list of what there is, if nothing fits.
 pub async fn select_adapter(request: &DeviceRequest, backend: Option<wgpu::Backend>) -> Result<AdapterChoice> {
-    select_adapter_of(&instance(), request, backend, &|_| true).await
+    select_adapter_of(&instance(), request, backend, |_| true).await
 }
 
 /// As [`select_adapter`], of the caller's instance and among those that `fits` takes: for programs that draw with the
@@ -205,7 +205,7 @@ pub async fn select_adapter_of(
     instance: &wgpu::Instance,
     request: &DeviceRequest,
     backend: Option<wgpu::Backend>,
-    fits: &dyn Fn(&wgpu::Adapter) -> bool,
+    fits: impl Fn(&wgpu::Adapter) -> bool,
 ) -> Result<AdapterChoice> {
     let mut all = adapters_of(instance).await;
     all.retain(|choice| fits(&choice.adapter));

@@ -9,7 +9,11 @@ use super::readback::read;
 use super::scopes::{guarded, settle};
 use crate::error::Result;
 
+/// What records a pass. Natively whoever waits for it may change threads; browsers' handles cannot.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Record<'a> = dyn Fn(&mut wgpu::ComputePass<'_>) + Sync + 'a;
 /// What records a pass.
+#[cfg(target_arch = "wasm32")]
 pub(super) type Record<'a> = dyn Fn(&mut wgpu::ComputePass<'_>) + 'a;
 
 /// Submits passes; how long each took by the device's clock, if that is to be used and there are not more of

@@ -86,7 +86,7 @@ pub struct Progress<'a> {
 }
 
 /// Is told before each candidate how far tuning is, and may end it.
-pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+pub type Watch<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + Send + 'a;
 
 /// Finds the fastest tiles and kernels for a network on a device. `target` says how to plan for it; what
 /// it has as [`choices`](Target::choices) is tried first. Where the budget ends early, what was measured

@@ -115,7 +115,7 @@ pub(super) async fn search<T: Timer>(
     timer: &mut T,
     candidates: &[Candidate],
     rules: Rules,
-    proceed: &mut dyn FnMut() -> bool,
+    proceed: &mut (dyn FnMut() -> bool + Send),
 ) -> Result<Found> {
     let start = timer.now();
     let allowed = rules.deadline.saturating_sub(start);
@@ -146,7 +146,12 @@ struct Race<'t, T> {
 
 impl<T: Timer> Race<'_, T> {
     /// A quick look at each; candidate 0 is measured whatever the time.
-    async fn try_all(&mut self, which: &[usize], until: Duration, proceed: &mut dyn FnMut() -> bool) -> Result<()> {
+    async fn try_all(
+        &mut self,
+        which: &[usize],
+        until: Duration,
+        proceed: &mut (dyn FnMut() -> bool + Send),
+    ) -> Result<()> {
         for &candidate in which {
             let late = self.timer.now() >= until || !proceed();
             if late && candidate != 0 {
@@ -239,7 +244,7 @@ impl<T: Timer> Race<'_, T> {
         Ok(())
     }
 
-    async fn halve(&mut self, proceed: &mut dyn FnMut() -> bool) -> Result<()> {
+    async fn halve(&mut self, proceed: &mut (dyn FnMut() -> bool + Send)) -> Result<()> {
         while self.found.ranked.len() > 3 && self.timer.now() < self.rules.deadline && proceed() {
             for _ in 0..ROUNDS {
                 self.round().await?;

@@ -74,7 +74,7 @@ impl Trial<'_> {
         &self,
         target: Target,
         options: &ExecutorOptions,
-        plan: &dyn Fn(&Target) -> Result<Plan>,
+        plan: &(dyn Fn(&Target) -> Result<Plan> + Sync),
     ) -> Result<Built> {
         #[cfg(not(all(target_arch = "wasm32", feature = "web")))]
         if self.wanted() {

@@ -24,7 +24,7 @@ impl Trial<'_> {
         &self,
         mut target: Target,
         options: &ExecutorOptions,
-        plan: &dyn Fn(&Target) -> Result<Plan>,
+        plan: &(dyn Fn(&Target) -> Result<Plan> + Sync),
     ) -> Result<Built> {
         let mut found = Vec::new();
         let device = self.context.tuning_key();
