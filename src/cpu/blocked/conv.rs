@@ -10,24 +10,21 @@
 //!
 //! At most [`RUN`] products are added up before they go into a tile's totals, which keeps the rounding
 //! of a sum of twenty thousand products at that of a few hundred. The weights of a run fit the first cache,
-//! and up to [`BATCH`] tiles use them before the next run's are read.
+//! and up to [`BATCH`](super::batch::BATCH) tiles use them before the next run's are read.
 
 use std::ops::Range;
 
+use super::batch::{BATCH, Batch, batches};
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::tile::{self, Finish, MAX_SEGMENT, MAX_TILE, Sum, Taps, prefetch};
-use super::vectors::segments;
+use super::tile::{self, Finish, MAX_SEGMENT, MAX_TILE, Sums, Taps};
 use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
 /// Products that are added up in one go, unless a single row of taps has more: 27 KiB of weights for
-/// a tile of three AVX-512 vectors.
-const RUN: usize = 144;
-
-/// Tiles of pixels that share the weights of a run.
-const BATCH: usize = 14;
+/// a tile of three AVX-512 vectors, 20 KiB for the block that is computed at a time in WebAssembly.
+const RUN: usize = if cfg!(target_arch = "wasm32") { 320 } else { 144 };
 
 /// What a dense convolution computes, apart from where its values lie.
 pub(super) struct Spec<'a> {
@@ -48,7 +45,6 @@ pub(super) struct Conv {
     taps: Taps,
     stride: usize,
     activation: Activation,
-    input: Map,
     output: Map,
     residual: Option<Map>,
     tiles: Vec<Tile>,
@@ -56,7 +52,6 @@ pub(super) struct Conv {
     /// A block per output plane.
     bias: Vec<Block>,
     pieces: Vec<Piece>,
-    segment: usize,
 }
 
 /// Neighbouring blocks of output channels that are computed together.
@@ -72,6 +67,7 @@ struct Tile {
 struct Piece {
     tiles: Range<usize>,
     rect: Rect,
+    batches: Vec<Batch>,
 }
 
 impl Conv {
@@ -83,22 +79,21 @@ impl Conv {
         let plain = kernel == [1, 1] && stride == 1 && padding == [0, 0];
         let flat = || Some((input.flat()?, output.flat()?, residual.map_or(Some(None), |r| r.flat().map(Some))?));
         let (input, output, residual) = plain.then(flat).flatten().unwrap_or((input, output, residual));
-        Self::build(spec, input, output, residual, threads)
+        Self::build(spec, input, output, residual, false, threads)
     }
 
-    /// A pointwise convolution of an input that somebody else makes band by band, all planes of a pixel side
-    /// by side: one or two.
+    /// A pointwise convolution of an input that somebody else makes for each piece, of its rows alone and all planes of
+    /// a pixel side by side: one or two.
     pub(super) fn side_by_side(spec: &Spec, input: Map, output: Map, threads: usize) -> Self {
-        let conv = Self::build(spec, input, output, None, threads);
-        let stride = input.planes();
-        debug_assert!(stride <= 2, "kernels know strides of one and two");
-        Conv { taps: Taps { plane_len: 1, ..conv.taps }, stride, ..conv }
+        debug_assert!(input.planes() <= 2, "kernels know strides of one and two");
+        Self::build(spec, input, output, None, true, threads)
     }
 
-    fn build(spec: &Spec, input: Map, output: Map, residual: Option<Map>, threads: usize) -> Self {
-        let Spec { kernel, stride, padding, groups, activation, .. } = *spec;
+    fn build(spec: &Spec, input: Map, output: Map, residual: Option<Map>, bands: bool, threads: usize) -> Self {
+        let Spec { kernel, padding, groups, activation, .. } = *spec;
         let channels = input.channels / groups;
-        let taps = Taps::new(kernel, padding, channels, &input, RUN);
+        let (stride, plane_len) = if bands { (input.planes(), 1) } else { (spec.stride, input.plane_len()) };
+        let taps = Taps::new(kernel, padding, channels, &input, plane_len, RUN);
         let per_group = (output.channels / groups).div_ceil(LANES);
         let (widest, _) = tile::largest();
         let depth = channels * kernel[0] * kernel[1];
@@ -117,69 +112,60 @@ impl Conv {
         for (channel, value) in spec.bias.iter().copied().flatten().enumerate() {
             bias[channel / LANES].0[channel % LANES] = *value;
         }
-        let segment = tile::segment(output.width);
-        let pieces = cut(&tiles, &panels, &input, &output, segment, depth, threads);
-        Conv { taps, stride, activation, input, output, residual, tiles, panels, bias, pieces, segment }
+        let widest = |columns| tile::segments(0..columns).map(|(_, pixels)| pixels).max().unwrap_or(1);
+        // Without neighbours and frames, what is left of a row goes with the next.
+        let plain = kernel == [1, 1] && spec.stride == 1 && padding == [0, 0] && input.halo == 0;
+        let across = plain && output.height > 1 && !output.width.is_multiple_of(widest(output.width));
+        let segment = widest(if across { output.height * output.width } else { output.width });
+        let mut pieces = cut(&tiles, &panels, &input, &output, segment, depth, threads);
+        for Piece { rect, batches: all, .. } in &mut pieces {
+            let top = if bands { rect.rows.start } else { 0 };
+            let start =
+                |[y, x]: [usize; 2]| input.framed((y - top) * stride + taps.offset[0], x * stride + taps.offset[1]);
+            *all = batches(rect, output.width, across, start);
+        }
+        Conv { taps, stride, activation, output, residual, tiles, panels, bias, pieces }
     }
 
-    /// Computes a piece from an input that was made for the output's rows from `top` on.
-    pub(super) fn compute(&self, piece: usize, x: &[Block], top: usize, residual: &[Block], out: &mut Window) {
-        let Rect { rows, columns, .. } = self.pieces[piece].rect.clone();
-        let pixels = |y| segments(columns.clone(), self.segment).map(move |x| [y, x]);
+    /// Computes a piece.
+    pub(super) fn compute(&self, piece: usize, x: &[Block], residual: &[Block], out: &mut Window) {
+        let Piece { tiles, batches, .. } = &self.pieces[piece];
         let mut totals = [Block::ZERO; BATCH * MAX_SEGMENT * MAX_TILE];
-        for tile in &self.tiles[self.pieces[piece].tiles.clone()] {
-            let mut batch = [[0; 2]; BATCH];
-            let mut count = 0;
-            for pixel in rows.clone().flat_map(pixels) {
-                batch[count] = pixel;
-                count += 1;
-                if count == BATCH {
-                    self.sum(tile, x, top, &batch, &mut totals);
-                    self.finish(tile, residual, &batch, &totals, out);
-                    count = 0;
-                }
+        for tile in &self.tiles[tiles.clone()] {
+            for batch in batches {
+                self.sum(tile, x, batch, &mut totals);
+                self.finish(tile, residual, batch, &totals, out);
             }
-            self.sum(tile, x, top, &batch[..count], &mut totals);
-            self.finish(tile, residual, &batch[..count], &totals, out);
         }
     }
 
-    /// Sums the products for the segments that begin with these pixels.
-    fn sum(&self, tile: &Tile, x: &[Block], top: usize, pixels: &[[usize; 2]], totals: &mut [Block]) {
-        let (taps, arch) = (&self.taps, Vectors::new());
+    /// Sums the products of a batch.
+    fn sum(&self, tile: &Tile, x: &[Block], batch: &Batch, totals: &mut [Block]) {
+        let (taps, stride, spots, panels) = (&self.taps, self.stride, &batch.spots[..], &self.panels[..]);
+        let x = &x[tile.input * taps.plane_len..];
         let blocks = tile.planes.len();
-        let mut panel = tile.panel.start;
+        let channels = self.output.channels.min(tile.planes.end * LANES) - tile.planes.start * LANES;
+        let mut first = tile.panel.start;
         let rows = taps.planes * taps.kernel[0];
-        for first in (0..rows).step_by(taps.run) {
-            let run = first..rows.min(first + taps.run);
-            let next = panel + taps.products(&run) * blocks;
-            let share = (next - panel).div_ceil(pixels.len().max(1));
-            let totals = totals.chunks_exact_mut(self.segment * blocks);
-            for (i, (&[y, x_first], totals)) in pixels.iter().zip(totals).enumerate() {
-                let [y, x_first] = [(y - top) * self.stride, x_first * self.stride];
-                let corner = self.input.framed(y + taps.offset[0], x_first + taps.offset[1]);
-                let start = tile.input * taps.plane_len + corner;
-                let panel = &self.panels[panel..next];
-                // The next run's weights are on their way while this one's are used.
-                prefetch(&self.panels, next + i * share..next + (i + 1) * share);
-                let (stride, pixels) = (self.stride, self.segment);
-                arch.dispatch(Sum { taps, x, start, rows: run.clone(), panel, stride, pixels, blocks, totals });
-            }
-            panel = next;
+        for run in (0..rows).step_by(taps.run) {
+            let rows = run..rows.min(run + taps.run);
+            let panel = first..first + taps.products(&rows) * blocks;
+            first = panel.end;
+            tile::sum(Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals });
         }
     }
 
     /// Bias, residual, activation, and out.
-    fn finish(&self, tile: &Tile, residual: &[Block], pixels: &[[usize; 2]], totals: &[Block], out: &mut Window) {
-        let (arch, first) = (Vectors::new(), out.rect().columns.start);
-        let blocks = tile.planes.len();
-        for (&[y, x], totals) in pixels.iter().zip(totals.chunks_exact(self.segment * blocks)) {
+    fn finish(&self, tile: &Tile, residual: &[Block], batch: &Batch, totals: &[Block], out: &mut Window) {
+        let (arch, left) = (Vectors::new(), out.rect().columns.start);
+        let (blocks, activation) = (tile.planes.len(), self.activation);
+        for line in &batch.lines {
             for (i, plane) in tile.planes.clone().enumerate() {
-                let residual = self.residual.map(|map| &residual[map.at(plane, y, x)..][..self.segment]);
-                let out = &mut out.row(plane, y)[x - first..][..self.segment];
-                let (bias, activation) = (&self.bias[plane], self.activation);
-                let totals = &totals[i..];
-                arch.dispatch(Finish { totals, blocks, bias, residual, activation, out });
+                let residual = self.residual.map(|map| &residual[map.at(plane, line.y, line.x)..][..line.pixels]);
+                let out = &mut out.row(plane, line.y)[line.x - left..][..line.pixels];
+                let channels = LANES.min(self.output.channels - plane * LANES);
+                let (totals, bias) = (&totals[line.at * blocks + i..], &self.bias[plane]);
+                arch.dispatch(Finish { totals, blocks, channels, bias, residual, activation, out });
             }
         }
     }
@@ -206,7 +192,7 @@ impl Kernel for Conv {
     }
 
     fn run(&self, piece: usize, reads: &Reads, out: &mut Window, _scratch: &mut Scratch) {
-        self.compute(piece, reads.values[0], 0, reads.values[1], out);
+        self.compute(piece, reads.values[0], reads.values[1], out);
     }
 }
 
@@ -287,7 +273,7 @@ fn cut(
         let planes = tiles[tiles_range.start].planes.start..tiles[tiles_range.end - 1].planes.end;
         for (rows, columns) in &areas {
             let rect = Rect { planes: planes.clone(), rows: rows.clone(), columns: columns.clone() };
-            pieces.push(Piece { tiles: tiles_range.clone(), rect });
+            pieces.push(Piece { tiles: tiles_range.clone(), rect, batches: Vec::new() });
         }
     }
     pieces

@@ -10,7 +10,8 @@ use super::conv::even_parts;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::vectors::{activate, load, segment_len, segments, store, vectors};
+use super::sweep::{Line, Plane, Sweep, line};
+use super::vectors::{activate, load, segment_len, store, vectors};
 use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
@@ -37,10 +38,10 @@ impl Kernels {
         kernels
     }
 
-    /// The taps of a plane's kernels.
-    fn taps(&self, plane: usize) -> &[Block] {
+    /// A plane's kernels.
+    fn taps(&self, plane: usize) -> Plane<'_> {
         let taps = self.size[0] * self.size[1];
-        &self.weights[plane * taps..(plane + 1) * taps]
+        Plane { blocks: &self.weights[plane * taps..(plane + 1) * taps], pitch: self.size[1] }
     }
 }
 
@@ -118,36 +119,6 @@ impl Kernel for DepthwiseConv {
     }
 }
 
-/// What a kernel's taps read: a place in a framed plane, and the distance of its rows.
-#[derive(Clone, Copy)]
-pub(super) struct Plane<'a> {
-    pub blocks: &'a [Block],
-    pub pitch: usize,
-}
-
-/// Adds the products of all taps to `sums`: those of `P` outputs of one row whose first tap is at
-/// `start`.
-#[inline(always)]
-pub(super) fn sweep<S: Simd, const P: usize, const STRIDE: usize>(
-    simd: S,
-    plane: Plane,
-    start: usize,
-    size: [usize; 2],
-    taps: &[Block],
-    vector: usize,
-    sums: &mut [S::f32s; P],
-) {
-    for (ky, taps) in taps.chunks_exact(size[1]).enumerate() {
-        let row = &plane.blocks[start + ky * plane.pitch..][..size[1] + (P - 1) * STRIDE];
-        for (x, tap) in row.windows((P - 1) * STRIDE + 1).zip(taps) {
-            let tap = load::<S>(tap, vector);
-            for p in 0..P {
-                sums[p] = simd.mul_add_e_f32s(load::<S>(&x[p * STRIDE], vector), tap, sums[p]);
-            }
-        }
-    }
-}
-
 struct Job<'a, 'r, 'w> {
     conv: &'a DepthwiseConv,
     reads: &'a Reads<'r>,
@@ -175,28 +146,39 @@ impl Job<'_, '_, '_> {
     fn rows<S: Simd, const P: usize, const STRIDE: usize>(self, simd: S) {
         let DepthwiseConv { kernels, offset, input, residual, activation, .. } = self.conv;
         let Rect { planes, rows, columns } = self.out.rect().clone();
+        // What is left to do when a row's sums are there.
+        let simple = residual.is_none() && matches!(activation, Activation::None | Activation::Relu);
+        let relu = simple && *activation == Activation::Relu;
         for plane in planes {
             let blocks = &self.reads.values[0][plane * input.plane_len()..(plane + 1) * input.plane_len()];
-            let source = Plane { blocks, pitch: input.pitch() };
-            let taps = kernels.taps(plane);
+            let (source, taps) = (Plane { blocks, pitch: input.pitch() }, kernels.taps(plane));
             for y in rows.clone() {
-                for x in segments(columns.clone(), P) {
-                    let start = input.framed(y * STRIDE + offset[0], x * STRIDE + offset[1]);
-                    let residual = residual.map(|map| &self.reads.values[1][map.at(plane, y, x)..][..P]);
-                    let out = &mut self.out.row(plane, y)[x..x + P];
-                    for v in 0..vectors::<S>() {
-                        let mut sums = [load::<S>(&kernels.bias[plane], v); P];
-                        sweep::<S, P, STRIDE>(simd, source, start, kernels.size, taps, v, &mut sums);
-                        for p in 0..P {
-                            let mut sum = sums[p];
-                            if let Some(residual) = residual {
-                                sum = simd.add_f32s(sum, load::<S>(&residual[p], v));
-                            }
-                            store::<S>(&mut out[p], v, activate(simd, *activation, sum));
-                        }
-                    }
+                let start = input.framed(y * STRIDE + offset[0], columns.start * STRIDE + offset[1]);
+                let first = Sweep { plane: source, start, taps, size: kernels.size };
+                let out = self.out.row(plane, y);
+                for vector in 0..vectors::<S>() {
+                    let (bias, columns, out) = (&kernels.bias[plane], columns.clone(), &mut *out);
+                    line::<S, P, STRIDE>(simd, Line { vector, bias, columns, first, second: None, relu, out });
+                }
+                if !simple {
+                    let residual = residual.map(|map| &self.reads.values[1][map.at(plane, y, columns.start)..]);
+                    finish::<S>(simd, *activation, residual, out);
                 }
             }
+        }
+    }
+}
+
+/// `row = activation(row [+ residual])`.
+#[inline(always)]
+fn finish<S: Simd>(simd: S, activation: Activation, residual: Option<&[Block]>, row: &mut [Block]) {
+    for (i, block) in row.iter_mut().enumerate() {
+        for v in 0..vectors::<S>() {
+            let mut value = load::<S>(block, v);
+            if let Some(residual) = residual {
+                value = simd.add_f32s(value, load::<S>(&residual[i], v));
+            }
+            store::<S>(block, v, activate(simd, activation, value));
         }
     }
 }

@@ -14,12 +14,16 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::depthwise::{Plane, cut, sweep};
+use super::depthwise::cut;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::vectors::{load, segment_len, segments, store, vectors};
+use super::sweep::{Line, Plane, Sweep, line};
+use super::vectors::{segment_len, width};
 use crate::cpu::simd::Vectors;
+
+/// Channels that are copied at a time where they come from several blocks.
+const QUAD: usize = 4;
 
 /// What a channel of the output is made by.
 #[derive(Clone, Copy)]
@@ -50,6 +54,15 @@ struct Strip {
     taps: Vec<Block>,
     bias: Block,
     pair: Option<Pair>,
+    /// What the channels of each of this machine's vectors need of that; vectors of no channel are left out.
+    needs: Vec<Need>,
+}
+
+/// What a vector's channels need of their block's kernels.
+#[derive(Clone, Copy)]
+struct Need {
+    size: usize,
+    pair: bool,
 }
 
 struct Pair {
@@ -87,6 +100,7 @@ impl Strip {
             taps: vec![Block::ZERO; size * size],
             bias: Block::ZERO,
             pair: None,
+            needs: Vec::new(),
         };
         let mut pair =
             Pair { size: long, wide: vec![Block::ZERO; long], wide_bias: Block::ZERO, tall: vec![Block::ZERO; long] };
@@ -112,7 +126,18 @@ impl Strip {
             }
         }
         strip.pair = (long > 0).then_some(pair);
+        let need = |parts: &[(usize, Part)]| Need {
+            size: parts.iter().map(|(_, part)| side(part)).max().unwrap_or(1),
+            pair: parts.iter().any(|(_, part)| length(part) > 0),
+        };
+        strip.needs = parts.chunks(width().min(LANES)).map(need).collect();
         strip
+    }
+
+    /// The square kernel of some channels that need no more than `size` of it.
+    fn square(&self, size: usize) -> Plane<'_> {
+        let margin = (self.size - size) / 2;
+        Plane { blocks: &self.taps[margin * (self.size + 1)..], pitch: self.size }
     }
 
     /// Pixels that are read beyond the outermost outputs.
@@ -142,9 +167,22 @@ impl Strip {
                 target.copy_from_slice(&x[input.at(plane, y, 0)..][..input.width]);
                 continue;
             }
-            for (lane, source) in self.sources.iter().enumerate() {
-                let row = &x[input.at(source / LANES, y, 0)..][..input.width];
-                target.iter_mut().zip(row).for_each(|(t, s)| t.0[lane] = s.0[source % LANES]);
+            for (quad, sources) in self.sources.chunks(QUAD).enumerate() {
+                let (lane, source) = (quad * QUAD, sources[0]);
+                let together =
+                    source % LANES <= LANES - QUAD && sources.iter().enumerate().all(|(i, s)| *s == source + i);
+                if together {
+                    let row = &x[input.at(source / LANES, y, 0)..][..input.width];
+                    let copy = |(t, s): (&mut Block, &Block)| {
+                        t.0[lane..lane + QUAD].copy_from_slice(&s.0[source % LANES..source % LANES + QUAD]);
+                    };
+                    target.iter_mut().zip(row).for_each(copy);
+                    continue;
+                }
+                for (i, source) in sources.iter().enumerate() {
+                    let row = &x[input.at(source / LANES, y, 0)..][..input.width];
+                    target.iter_mut().zip(row).for_each(|(t, s)| t.0[lane + i] = s.0[source % LANES]);
+                }
             }
         }
     }
@@ -216,43 +254,40 @@ impl Job<'_, '_> {
     fn rows<S: Simd, const P: usize, const STRIDE: usize>(self, simd: S) {
         let Job { mixer, strip, plane, margin, source, between, out } = self;
         let Rect { rows, columns, .. } = out.rect().clone();
-        let pitch = mixer.output.width;
+        let (pitch, relu) = (mixer.output.width, false);
         if let Some(pair) = &strip.pair {
             let reach = pair.size / 2;
+            let taps = Plane { blocks: &pair.wide, pitch: pair.size };
             for (i, row) in between.chunks_exact_mut(pitch).enumerate() {
                 // Beyond the map's edges `tall` reads zeros, not the bias of `wide`.
                 if !(reach..mixer.output.height + reach).contains(&(rows.start + i)) {
                     row.fill(Block::ZERO);
                     continue;
                 }
-                for x in segments(columns.clone(), P) {
-                    let start = (i + margin - reach) * source.pitch + x + margin - reach;
-                    for v in 0..vectors::<S>() {
-                        let mut sums = [load::<S>(&pair.wide_bias, v); P];
-                        sweep::<S, P, 1>(simd, source, start, [1, pair.size], &pair.wide, v, &mut sums);
-                        for (block, sum) in row[x..x + P].iter_mut().zip(sums) {
-                            store::<S>(block, v, sum);
-                        }
-                    }
+                let start = (i + margin - reach) * source.pitch + columns.start + margin - reach;
+                let first = Sweep { plane: source, start, taps, size: [1, pair.size] };
+                for (vector, _) in strip.needs.iter().enumerate().filter(|(_, need)| need.pair) {
+                    let (bias, columns, out) = (&pair.wide_bias, columns.clone(), &mut row[columns.start..columns.end]);
+                    line::<S, P, 1>(simd, Line { vector, bias, columns, first, second: None, relu, out });
                 }
             }
         }
-        let corner = margin - strip.size / 2;
         let between = Plane { blocks: between, pitch };
         for (i, y) in rows.enumerate() {
-            for x in segments(columns.clone(), P) {
-                let start = (i * STRIDE + corner) * source.pitch + x * STRIDE + corner;
-                let out = &mut out.row(plane, y)[x..x + P];
-                for v in 0..vectors::<S>() {
-                    let mut sums = [load::<S>(&strip.bias, v); P];
-                    sweep::<S, P, STRIDE>(simd, source, start, [strip.size; 2], &strip.taps, v, &mut sums);
-                    if let Some(pair) = &strip.pair {
-                        sweep::<S, P, 1>(simd, between, i * pitch + x, [pair.size, 1], &pair.tall, v, &mut sums);
-                    }
-                    for (block, sum) in out.iter_mut().zip(sums) {
-                        store::<S>(block, v, sum);
-                    }
-                }
+            let second = strip.pair.as_ref().map(|pair| Sweep {
+                plane: between,
+                start: i * pitch + columns.start,
+                taps: Plane { blocks: &pair.tall, pitch: 1 },
+                size: [pair.size, 1],
+            });
+            let out = out.row(plane, y);
+            for (vector, need) in strip.needs.iter().enumerate() {
+                let corner = margin - need.size / 2;
+                let start = (i * STRIDE + corner) * source.pitch + columns.start * STRIDE + corner;
+                let first = Sweep { plane: source, start, taps: strip.square(need.size), size: [need.size; 2] };
+                let (bias, columns, out) = (&strip.bias, columns.clone(), &mut *out);
+                let second = second.filter(|_| need.pair);
+                line::<S, P, STRIDE>(simd, Line { vector, bias, columns, first, second, relu, out });
             }
         }
     }

@@ -131,6 +131,6 @@ impl Kernel for Stem {
                 _ => self.unfold::<{ 2 * LANES }>(quads, columns, bytemuck::cast_slice_mut(row)),
             }
         }
-        self.conv.compute(piece, blocks, rows.start, &[], out);
+        self.conv.compute(piece, blocks, &[], out);
     }
 }

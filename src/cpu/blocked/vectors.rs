@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::gelu::Gelu;
 use super::layout::{Block, LANES};
 use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
@@ -60,47 +61,32 @@ pub(in crate::cpu) fn segment_len(columns: usize) -> usize {
     }
 }
 
-/// ReLU that lets NaN through: damaged weights should show.
+/// ReLU that lets NaN through.
 #[inline(always)]
 pub(in crate::cpu) fn relu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let zero = simd.splat_f32s(0.0);
-    simd.select_f32s(simd.less_than_f32s(x, zero), zero, x)
+    zero_below(simd, x, x, simd.splat_f32s(0.0))
 }
 
-/// `x · Φ(x)`, with an absolute error below 3e-7 · max(1, |x|).
-///
-/// `Φ(x) = ½ + x · q(x²)`, where `q` is a polynomial of degree 13 in `u = 2x²/c² − 1`, fitted to
-/// |x| ≤ c = 5.2 (minimax of the result's error, by Lawson's reweighting). Beyond, it is `x` itself, or
-/// what it is at −c, less than 2e-6. There is no division, which takes as long as sixteen products.
+/// Zero where `x` is less than `limit`, else `value`; there too where `x` is NaN.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 #[inline(always)]
-pub(in crate::cpu) fn gelu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    const LIMIT: f32 = 5.2;
-    const Q: [f32; 14] = [
-        1.359_499_8e-1,
-        -6.774_366e-2,
-        5.002_475_5e-2,
-        -3.993_02e-2,
-        3.198_644_5e-2,
-        -2.471_897e-2,
-        1.797_356_3e-2,
-        -1.252_779_8e-2,
-        8.515_524e-3,
-        -4.738_109_7e-3,
-        1.847_823_5e-3,
-        -1.274_388_2e-3,
-        1.249_576_5e-3,
-        -4.607_372e-4,
-    ];
-    let splat = |v: f32| simd.splat_f32s(v);
-    // Not `max`, which may lose NaN.
-    let x = simd.select_f32s(simd.less_than_f32s(x, splat(-LIMIT)), splat(-LIMIT), x);
-    let near = simd.min_f32s(x, splat(LIMIT));
-    let u = simd.mul_add_e_f32s(simd.mul_f32s(near, near), splat(2.0 / (LIMIT * LIMIT)), splat(-1.0));
-    let mut q = splat(Q[13]);
-    for c in Q[..13].iter().rev() {
-        q = simd.mul_add_e_f32s(q, u, splat(*c));
+pub(super) fn zero_below<S: Simd>(simd: S, value: S::f32s, x: S::f32s, limit: S::f32s) -> S::f32s {
+    simd.select_f32s(simd.less_than_f32s(x, limit), simd.splat_f32s(0.0), value)
+}
+
+/// Zero where `x` is less than `limit`, else `value`; there too where `x` is NaN. By an instruction less than a selection
+/// takes, which is three for a browser's engine.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[inline(always)]
+pub(super) fn zero_below<S: Simd>(_: S, value: S::f32s, x: S::f32s, limit: S::f32s) -> S::f32s {
+    use std::arch::wasm32::{f32x4_lt, v128, v128_andnot};
+    use std::mem::transmute_copy;
+    const { assert!(size_of::<S::f32s>() == size_of::<v128>()) };
+    // SAFETY: both types are four floats.
+    unsafe {
+        let [value, x, limit]: [v128; 3] = [value, x, limit].map(|v| transmute_copy(&v));
+        transmute_copy(&v128_andnot(value, f32x4_lt(x, limit)))
     }
-    simd.mul_f32s(x, simd.mul_add_e_f32s(near, q, splat(0.5)))
 }
 
 /// Only gates have it: vectors of a few hundred values.
@@ -118,7 +104,7 @@ pub(in crate::cpu) fn activate<S: Simd>(simd: S, activation: Activation, x: S::f
     match activation {
         Activation::None => x,
         Activation::Relu => relu(simd, x),
-        Activation::Gelu => gelu(simd, x),
+        Activation::Gelu => Gelu::new().of(simd, [x])[0],
         Activation::Sigmoid => sigmoid::<S>(x),
     }
 }

@@ -17,7 +17,7 @@ use super::conv::{Spec, even_parts};
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::tile::{self, Sum, Taps, prefetch};
+use super::tile::{self, Spot, Sums, Taps};
 use super::vectors::{activate, load, store, vectors};
 use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
@@ -90,23 +90,16 @@ impl Winograd {
     }
 
     /// Sums the products of all positions for one group of output planes.
-    fn multiply(&self, group: &Range<usize>, patches: &[Block], tiles: usize, sums: &mut [Block]) {
-        let (arch, blocks, planes) = (Vectors::new(), group.len(), self.input.planes());
-        let view = Map { channels: self.channels, height: 1, width: tiles, halo: 0 };
-        let taps = &Taps::new([1, 1], [0, 0], self.channels, &view, RUN);
-        let mut panel = POSITIONS * self.channels * group.start;
-        for (x, sums) in patches.chunks_exact(planes * tiles).zip(sums.chunks_exact_mut(tiles * blocks)) {
-            for first in (0..planes).step_by(taps.run) {
-                let rows = first..planes.min(first + taps.run);
-                let next = panel + taps.products(&rows) * blocks;
-                let share = ((next - panel) * self.segment).div_ceil(tiles);
-                for (i, totals) in sums.chunks_exact_mut(self.segment * blocks).enumerate() {
-                    prefetch(&self.panels, next + i * share..next + (i + 1) * share);
-                    let (start, panel) = (i * self.segment, &self.panels[panel..next]);
-                    let (rows, pixels) = (rows.clone(), self.segment);
-                    arch.dispatch(Sum { taps, x, start, rows, panel, stride: 1, pixels, blocks, totals });
-                }
-                panel = next;
+    fn multiply(&self, taps: &Taps, spots: &[Spot], group: &Range<usize>, patches: &[Block], sums: &mut [Block]) {
+        let (blocks, planes, tiles) = (group.len(), taps.planes, taps.plane_len);
+        let channels = self.output.channels.min(group.end * LANES) - group.start * LANES;
+        let mut first = POSITIONS * self.channels * group.start;
+        for (x, totals) in patches.chunks_exact(planes * tiles).zip(sums.chunks_exact_mut(tiles * blocks)) {
+            for run in (0..planes).step_by(taps.run) {
+                let (rows, stride, panels) = (run..planes.min(run + taps.run), 1, &self.panels[..]);
+                let panel = first..first + taps.products(&rows) * blocks;
+                first = panel.end;
+                tile::sum(Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals });
             }
         }
     }
@@ -209,9 +202,13 @@ impl Kernel for Winograd {
         let arch = Vectors::new();
         let (x, input, top) = (reads.values[0], &self.input, rect.rows.start);
         arch.dispatch(Patches { x, input, top, columns, count, tiles, patches });
+        let view = Map { channels: self.channels, height: 1, width: tiles, halo: 0 };
+        let taps = &Taps::new([1, 1], [0, 0], self.channels, &view, tiles, RUN);
+        let spot = |start| Spot { start, pixels: self.segment, at: start };
+        let spots: Vec<Spot> = (0..tiles).step_by(self.segment).map(spot).collect();
         for group in &self.groups[groups.clone()] {
             let sums = &mut sums[..POSITIONS * tiles * group.len()];
-            self.multiply(group, patches, tiles, sums);
+            self.multiply(taps, &spots, group, patches, sums);
             let residual = reads.values[1];
             arch.dispatch(Outputs { conv: self, group: group.clone(), residual, columns, count, tiles, sums, out });
         }

@@ -1,73 +1,209 @@
-//! The loops over products as WebAssembly's engines want them: they compile loops as they are, and keep twelve sums, two
-//! vectors of weights and a value in the fifteen registers that they use of a PC's. What LLVM makes of plain slices
-//! leaves two divisions and several tests to every plane of the input, a tenth of the time.
+//! The loops over products as WebAssembly's engines want them: they compile loops as they are, and have fifteen
+//! registers of four floats on a PC, which twelve sums, two vectors of weights and a value fill. What is read where is
+//! known beforehand ([`Steps`]), for what LLVM makes of plain slices takes a third of the time.
 
-use pulp::Simd;
+use std::ops::Range;
 
-use super::{Block, LANES, MAX_SEGMENT, Sum, Taps};
+use pulp::{Simd, WithSimd};
 
-impl Sum<'_> {
-    /// The sums of the `W` vectors from `FIRST` on.
-    #[inline(always)]
-    pub(super) fn products<S: Simd, const FIRST: usize, const W: usize, const P: usize, const STRIDE: usize>(
-        &self,
-        simd: S,
-    ) -> [[S::f32s; W]; P] {
-        let Taps { kernel: [height, width], planes, last, plane_len, pitch, .. } = *self.taps;
-        let mut sums = [[simd.splat_f32s(0.0); W]; P];
-        if self.rows.is_empty() {
-            return sums;
-        }
-        // The last tap of the last plane that is read, for the last pixel.
-        let reach = (self.rows.end - 1) / height * plane_len + (height - 1) * pitch + width - 1 + (P - 1) * STRIDE;
-        assert!(self.start + reach < self.x.len() && self.taps.products(&self.rows) <= self.panel.len());
-        let (mut plane, mut ky) = (self.rows.start / height, self.rows.start % height);
-        let mut row = self.start + plane * plane_len + ky * pitch;
-        let mut weights = self.panel.as_ptr();
-        for _ in self.rows.clone() {
-            let channels = if plane + 1 < planes { LANES } else { last };
-            for kx in 0..width {
-                // SAFETY: the rows and planes up to `reach` lie within the input; the products of these rows within the
-                // panel. A block is read from its first value on, `channels` of LANES.
-                unsafe {
-                    let mut x = self.x.as_ptr().add(row + kx).cast::<f32>();
-                    let end = weights.add(channels);
-                    while weights != end {
-                        sums = step::<S, FIRST, W, P, STRIDE>(simd, x, weights, sums);
-                        (x, weights) = (x.add(1), weights.add(1));
-                    }
-                }
-            }
-            (ky, row) = (ky + 1, row + pitch);
-            if ky == height {
-                (plane, ky) = (plane + 1, 0);
-                row = self.start + plane * plane_len;
-            }
-        }
-        sums
+use super::super::vectors::vectors;
+use super::{Block, LANES, MAX_SEGMENT, Sums};
+use crate::cpu::simd::Vectors;
+
+/// Vectors of a block whose products are summed at a time: all four would fill the registers.
+const HALF: usize = 2;
+
+/// Most blocks and most pixels of a tile.
+pub(in super::super) fn largest() -> (usize, usize) {
+    (1, 6)
+}
+
+/// The tiles of a row, of six, of four and of one pixel: the first pixel and the number of pixels of each. The last
+/// overlaps the one before it where they do not make up the row.
+pub(in super::super) fn segments(columns: Range<usize>) -> impl Iterator<Item = (usize, usize)> + Clone {
+    let [sixes, fours, ones] = match (columns.len(), columns.len() % 6) {
+        (len @ 0..=3, _) => [0, 0, len],
+        (4, _) => [0, 1, 0],
+        (5, _) => [0, 2, 0],
+        (len, 0) => [len / 6, 0, 0],
+        (len, 1 | 2) => [len / 6 - 1, 2, 0],
+        (len, 3 | 4) => [len / 6, 1, 0],
+        (len, _) => [len / 6 + 1, 0, 0],
+    };
+    let lens = [(sixes, 6), (fours, 4), (ones, 1)];
+    let mut next = columns.start;
+    lens.into_iter().flat_map(|(count, len)| std::iter::repeat_n(len, count)).map(move |len| {
+        let first = next.min(columns.end - len);
+        next += len;
+        (first, len)
+    })
+}
+
+/// How many of all rows of taps are summed in one go, at most `most`: as many each time.
+pub(super) fn run(all: usize, most: usize) -> usize {
+    all.div_ceil(all.div_ceil(most).max(1)).max(1)
+}
+
+/// What the products of a tap with a plane of sixteen input channels read.
+struct Step {
+    /// Blocks from the first tap of the first plane.
+    offset: usize,
+    /// Fewer than sixteen in the last plane.
+    channels: usize,
+}
+
+/// What the products of a tile read, in their order.
+pub(super) struct Steps {
+    steps: Vec<Step>,
+    /// The farthest offset.
+    reach: usize,
+}
+
+impl Steps {
+    pub(super) fn new(kernel: [usize; 2], [planes, last]: [usize; 2], plane_len: usize, pitch: usize) -> Self {
+        let [height, width] = kernel;
+        let taps = (0..planes).flat_map(|plane| (0..height * width).map(move |tap| (plane, tap)));
+        let step = |(plane, tap): (usize, usize)| Step {
+            offset: plane * plane_len + tap / width * pitch + tap % width,
+            channels: if plane + 1 < planes { LANES } else { last },
+        };
+        let steps: Vec<Step> = taps.map(step).collect();
+        let reach = steps.iter().map(|step| step.offset).max().unwrap_or(0);
+        Steps { steps, reach }
     }
 }
 
-/// Adds the products of one input channel.
+/// Computes the sums of each spot.
+pub(in super::super) fn sum(sums: Sums) {
+    Vectors::new().dispatch(sums);
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals } = self;
+        let width = taps.kernel[1];
+        let steps = &taps.steps.steps[rows.start * width..rows.end * width];
+        let weights = &panels[panel];
+        assert!(blocks == 1 && taps.products(&rows) <= weights.len());
+        let (begins, halves) = (rows.start == 0, channels.div_ceil(HALF * S::F32_LANES).min(vectors::<S>() / HALF));
+        for spot in spots {
+            let last = spot.start + taps.steps.reach + (spot.pixels - 1) * stride;
+            assert!(last < x.len() && spot.at + spot.pixels <= totals.len());
+            if spot.pixels == 1 {
+                // SAFETY: as below.
+                unsafe {
+                    single(simd, x.as_ptr().add(spot.start), steps, weights.as_ptr(), &mut totals[spot.at], begins)
+                };
+                continue;
+            }
+            for lane in (0..halves).map(|half| half * HALF * S::F32_LANES) {
+                // SAFETY: the furthest pixel of the furthest step lies within the input, the products of these rows
+                // within the panel, the pixels within the totals. A block is read from its first value on, `channels`
+                // of LANES.
+                unsafe {
+                    let x = x.as_ptr().add(spot.start);
+                    let weights = weights.as_ptr().cast::<f32>().add(lane);
+                    let totals = totals.as_mut_ptr().add(spot.at).cast::<f32>().add(lane);
+                    match (spot.pixels, stride) {
+                        (6, 1) => tile::<S, 6, 1>(simd, x, steps, weights, totals, begins),
+                        (6, _) => tile::<S, 6, 2>(simd, x, steps, weights, totals, begins),
+                        (4, 1) => tile::<S, 4, 1>(simd, x, steps, weights, totals, begins),
+                        _ => tile::<S, 4, 2>(simd, x, steps, weights, totals, begins),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sums the products of half a block of output channels for `P` pixels, `STRIDE` blocks apart.
 ///
 /// # Safety
-/// `x` has to be readable at `P` places, `STRIDE` blocks apart.
-#[inline(always)]
-unsafe fn step<S: Simd, const FIRST: usize, const W: usize, const P: usize, const STRIDE: usize>(
+/// All that is named in `steps` has to be readable for all pixels; `weights` has to have half a block for each of its
+/// channels, a block apart, and `totals` one for each pixel.
+#[inline(never)]
+unsafe fn tile<S: Simd, const P: usize, const STRIDE: usize>(
     simd: S,
-    x: *const f32,
-    weights: *const Block,
-    mut sums: [[S::f32s; W]; P],
-) -> [[S::f32s; W]; P] {
-    // SAFETY: the caller's.
-    let weights = S::as_simd_f32s(unsafe { &(*weights).0 }).0;
-    let weights: [S::f32s; W] = std::array::from_fn(|w| weights[FIRST + w]);
+    x: *const Block,
+    steps: &[Step],
+    mut weights: *const f32,
+    totals: *mut f32,
+    begins: bool,
+) {
+    const { assert!(align_of::<S::f32s>() <= align_of::<Block>() && size_of::<S::f32s>() * vectors::<S>() == 64) };
+    let mut sums = [[simd.splat_f32s(0.0); HALF]; P];
+    for step in steps {
+        // SAFETY: the caller's. Vectors lie at multiples of their size.
+        unsafe {
+            let mut x = x.add(step.offset).cast::<f32>();
+            let end = weights.add(step.channels * LANES);
+            while weights != end {
+                let factors: [S::f32s; HALF] = std::array::from_fn(|v| *weights.cast::<S::f32s>().add(v));
+                each_pixel!(P, |p| {
+                    let value = simd.splat_f32s(*x.add(p * STRIDE * LANES));
+                    for v in 0..HALF {
+                        sums[p][v] = simd.mul_add_e_f32s(value, factors[v], sums[p][v]);
+                    }
+                });
+                (x, weights) = (x.add(1), weights.add(LANES));
+            }
+        }
+    }
     each_pixel!(P, |p| {
-        // SAFETY: the caller's.
-        let value = simd.splat_f32s(unsafe { *x.add(p * STRIDE * LANES) });
-        for w in 0..W {
-            sums[p][w] = simd.mul_add_e_f32s(value, weights[w], sums[p][w]);
+        for v in 0..HALF {
+            // SAFETY: the caller's.
+            let total = unsafe { &mut *totals.add(p * LANES).cast::<S::f32s>().add(v) };
+            *total = if begins { sums[p][v] } else { simd.add_f32s(*total, sums[p][v]) };
         }
     });
-    sums
+}
+
+/// Sums the products of a block of output channels for one pixel. Weights, of which there are as many as products, come
+/// as a stream.
+///
+/// # Safety
+/// As for [`tile`], with whole blocks of weights.
+#[inline(never)]
+unsafe fn single<S: Simd>(
+    simd: S,
+    x: *const Block,
+    steps: &[Step],
+    mut weights: *const Block,
+    total: &mut Block,
+    begins: bool,
+) {
+    // Two sums for each vector, so that a product need not wait for the one before it.
+    let mut sums = [[simd.splat_f32s(0.0); 2 * HALF]; 2];
+    for step in steps {
+        // SAFETY: the caller's.
+        unsafe {
+            let mut x = x.add(step.offset).cast::<f32>();
+            let end = weights.add(step.channels);
+            let pairs = weights.add(step.channels & !1);
+            while weights != pairs {
+                each_pixel!(2, |p| {
+                    let value = simd.splat_f32s(*x.add(p));
+                    for v in 0..2 * HALF {
+                        let factor = *weights.add(p).cast::<S::f32s>().add(v);
+                        sums[p][v] = simd.mul_add_e_f32s(value, factor, sums[p][v]);
+                    }
+                });
+                (x, weights) = (x.add(2), weights.add(2));
+            }
+            if weights != end {
+                let value = simd.splat_f32s(*x);
+                for v in 0..2 * HALF {
+                    sums[0][v] = simd.mul_add_e_f32s(value, *weights.cast::<S::f32s>().add(v), sums[0][v]);
+                }
+                weights = end;
+            }
+        }
+    }
+    for (v, total) in S::as_mut_simd_f32s(&mut total.0).0.iter_mut().enumerate() {
+        let sum = simd.add_f32s(sums[0][v], sums[1][v]);
+        *total = if begins { sum } else { simd.add_f32s(*total, sum) };
+    }
 }
