@@ -51,14 +51,14 @@ impl Shape {
         Shape { channels, height, width }
     }
 
-    /// Number of pixels, `height · width`.
+    /// Number of pixels, `height · width`; the largest there is of a shape that nothing can have.
     pub fn pixels(self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 
-    /// Number of values, `channels · height · width`.
+    /// Number of values, `channels · height · width`; the largest there is of a shape that nothing can have.
     pub fn len(self) -> usize {
-        self.channels * self.pixels()
+        self.channels.saturating_mul(self.pixels())
     }
 
     /// The most values that one sample of a value may have: 4 GiB of f32.

@@ -8,6 +8,7 @@
 
 mod colour;
 mod draw;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod file;
 mod font;
 mod select;

@@ -26,7 +26,8 @@ macro_rules! each_pixel {
     };
 }
 
-#[cfg(target_arch = "wasm32")]
+// Miri looks at it too, in place of the loops that native machines have.
+#[cfg(any(target_arch = "wasm32", miri))]
 mod wasm;
 
 /// Most pixels of a tile.
@@ -157,9 +158,9 @@ impl Sum<'_> {
         &mut self,
         simd: S,
     ) {
-        #[cfg(target_arch = "wasm32")]
+        #[cfg(any(target_arch = "wasm32", miri))]
         let sums = self.products::<S, FIRST, W, P, STRIDE>(simd);
-        #[cfg(not(target_arch = "wasm32"))]
+        #[cfg(not(any(target_arch = "wasm32", miri)))]
         let sums = self.products::<S, V, W, P, STRIDE>(simd, FIRST);
         let begins = self.rows.start == 0;
         let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(&mut *self.totals));
@@ -172,7 +173,7 @@ impl Sum<'_> {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(any(target_arch = "wasm32", miri)))]
 impl Sum<'_> {
     /// The sums of the `W` vectors from `FIRST` on.
     #[inline(always)]
@@ -204,7 +205,7 @@ impl Sum<'_> {
 
 /// Adds the products of one input channel. The lane is a remainder: with an index whose bound is known,
 /// LLVM unrolls the caller's loop and runs out of registers.
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(not(any(target_arch = "wasm32", miri)))]
 #[inline(always)]
 fn products<S: Simd, const V: usize, const W: usize, const P: usize, const STRIDE: usize>(
     simd: S,

@@ -27,8 +27,9 @@ impl Sum<'_> {
         for _ in self.rows.clone() {
             let channels = if plane + 1 < planes { LANES } else { last };
             for kx in 0..width {
-                // SAFETY: the rows and planes up to `reach` lie within the input; the products of these rows within the
-                // panel. A block is read from its first value on, `channels` of LANES.
+                // SAFETY: the rows and planes up to `reach` lie within the input, and `channels` is at most LANES: of each
+                // block that many values are read from the first on. The products of these rows, which are as many as
+                // there are steps, lie within the panel.
                 unsafe {
                     let mut x = self.x.as_ptr().add(row + kx).cast::<f32>();
                     let end = weights.add(channels);
@@ -51,7 +52,7 @@ impl Sum<'_> {
 /// Adds the products of one input channel.
 ///
 /// # Safety
-/// `x` has to be readable at `P` places, `STRIDE` blocks apart.
+/// `weights` has to be readable, and `x` at `P` places, `STRIDE` blocks apart.
 #[inline(always)]
 unsafe fn step<S: Simd, const FIRST: usize, const W: usize, const P: usize, const STRIDE: usize>(
     simd: S,
