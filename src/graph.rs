@@ -318,6 +318,8 @@ impl Graph {
             return Err(fail(format!("its {what} is not in the parameter table")));
         }
         let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[i.index()].shape).collect();
+        // Of other nodes it was checked before.
+        shapes.iter().try_for_each(|shape| shape.check()).map_err(|reason| fail(format!("its input {reason}")))?;
         let shape = op.infer(&shapes, &self.params).map_err(fail)?;
         shape.check().map_err(|reason| fail(format!("its output {reason}")))?;
         Ok(shape)
