@@ -51,14 +51,14 @@ impl Shape {
         Shape { channels, height, width }
     }
 
-    /// Number of pixels, `height · width`.
+    /// Number of pixels, `height · width`; the largest there is of a shape that nothing can have.
     pub fn pixels(self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 
-    /// Number of values, `channels · height · width`.
+    /// Number of values, `channels · height · width`; the largest there is of a shape that nothing can have.
     pub fn len(self) -> usize {
-        self.channels * self.pixels()
+        self.channels.saturating_mul(self.pixels())
     }
 
     /// The most values that one sample of a value may have: 4 GiB of f32.
@@ -318,6 +318,8 @@ impl Graph {
             return Err(fail(format!("its {what} is not in the parameter table")));
         }
         let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[i.index()].shape).collect();
+        // Of other nodes it was checked before.
+        shapes.iter().try_for_each(|shape| shape.check()).map_err(|reason| fail(format!("its input {reason}")))?;
         let shape = op.infer(&shapes, &self.params).map_err(fail)?;
         shape.check().map_err(|reason| fail(format!("its output {reason}")))?;
         Ok(shape)

@@ -28,11 +28,13 @@ unsafe impl GlobalAlloc for Counting {
         LIVE.fetch_add(layout.size(), Relaxed);
         ALLOCATED.fetch_add(layout.size(), Relaxed);
         LARGEST.fetch_max(layout.size(), Relaxed);
+        // SAFETY: the caller's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

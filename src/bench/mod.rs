@@ -5,6 +5,7 @@ pub mod compare;
 pub mod frames;
 pub mod network;
 pub mod protocol;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 pub mod record;
 #[cfg(test)]
 mod record_tests;

@@ -62,8 +62,8 @@ pub(super) fn tensor(shape: Vec<usize>, data: Vec<f32>) -> Result<Tensor, String
     if data.is_empty() {
         return Err(format!("is empty (shape {shape:?})"));
     }
-    if let Some(at) = data.iter().position(|v| !v.is_finite()) {
-        return Err(format!("holds {} at index {at} of {}; weights have to be finite", data[at], data.len()));
+    if let Some((at, value)) = data.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        return Err(format!("holds {value} at index {at} of {}; weights have to be finite", data.len()));
     }
     Tensor::new(shape, data).map_err(|error| error.to_string())
 }

@@ -159,7 +159,8 @@ impl<'t> Maps<'t> {
             Error::argument(format!("sample {sample} of a tensor of shape {shape:?} cannot be drawn; [n, c, h, w] can"))
         };
         let &[_, count, height, width] = tensor.shape() else { return Err(fail()) };
-        let len = count * height * width;
+        // Of sizes beside a zero the others may be anything.
+        let len = count.saturating_mul(height).saturating_mul(width);
         let data = tensor.data().chunks_exact(len.max(1)).nth(sample).ok_or_else(fail)?;
         Ok(Maps { data, count, size: [height, width] })
     }

@@ -8,6 +8,7 @@
 
 mod colour;
 mod draw;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod file;
 mod font;
 mod select;
@@ -169,10 +170,13 @@ pub fn split_channels(tensor: &Tensor, parts: usize) -> Result<Vec<Tensor>> {
     let &[samples, channels, height, width] = shape else {
         return Err(Error::argument(format!("a tensor of shape {shape:?} has no channels; [n, c, h, w] is wanted")));
     };
-    if parts == 0 || !channels.is_multiple_of(parts) {
-        return Err(Error::argument(format!("{channels} channels cannot be split in {parts} equal parts")));
+    // A tensor without values may have any number of channels, and would be split in as many.
+    if parts == 0 || tensor.is_empty() || !channels.is_multiple_of(parts) {
+        return Err(Error::argument(format!("{channels} channels ({shape:?}) cannot be split in {parts} equal parts")));
     }
-    let (each, sample) = (channels / parts * height * width, channels * height * width);
+    // Of sizes beside a zero the others may be anything.
+    let pixels = height.saturating_mul(width);
+    let (each, sample) = ((channels / parts).saturating_mul(pixels), channels.saturating_mul(pixels));
     let part = |index: usize| {
         let rows = tensor.data().chunks_exact(sample.max(1));
         let data = rows.flat_map(|row| &row[index * each..(index + 1) * each]).copied().collect();

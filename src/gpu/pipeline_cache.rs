@@ -57,8 +57,9 @@ impl OpenCache {
         let PipelineCache::Bytes(bytes) = kept;
         let data = unwrap(&bytes);
         let descriptor = wgpu::PipelineCacheDescriptor { label: Some("foveate"), data, fallback: true };
-        // SAFETY: the bytes come from `get_data` of this version, or their hash would not match; for
-        // another device or driver wgpu and the driver look at their own headers.
+        // SAFETY: the bytes come from `get_data` of this version, or their hash would not match: a hash that somebody
+        // made to match is beyond what a cache's folder is protected from (SECURITY.md). For another device or driver
+        // wgpu and the driver look at their own headers.
         let make = || unsafe { context.make().create_pipeline_cache(&descriptor) };
         let (cache, scope) = guarded(&context.device, make);
         // An error value stands for the driver's default.

@@ -232,7 +232,9 @@ impl Step {
 
     /// The same step with its work divided otherwise; `None` if the kernel does not take that tile.
     pub fn with_tile(&self, tile: Tile) -> Option<Step> {
-        let tiling = self.kernel.tiling.filter(|_| tile.workgroup > 0)?;
+        // None that is worth trying comes near; what is computed from larger ones could overflow.
+        let possible = tile.workgroup > 0 && tile.pixels.max(tile.planes) <= 1 << 12;
+        let tiling = self.kernel.tiling.filter(|_| possible)?;
         let sizes = self.sizes()?;
         let placed = (tiling.place)(&sizes, tile)?;
         let mut constants = sizes.values().to_vec();

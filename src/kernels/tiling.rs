@@ -70,6 +70,7 @@ impl<'a> Sizes<'a> {
     ///
     /// # Panics
     /// If the kernel declares no such constant: a defect of the kernel, which every test of it meets.
+    #[allow(clippy::expect_used, reason = "not reachable from outside: names are this crate's own")]
     pub fn get(&self, name: &str) -> usize {
         let at = self.names.iter().position(|known| *known == name).expect("a tiling asks for its kernel's constants");
         self.values[at] as usize

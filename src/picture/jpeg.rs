@@ -24,8 +24,14 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
 /// The next marker, passing over entropy-coded data, and what follows it.
 fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
     // 0xff 0x00 is a data byte of 0xff; further 0xff are padding.
-    let at = bytes.windows(2).position(|pair| pair[0] == 0xff && pair[1] != 0x00 && pair[1] != 0xff)?;
-    Some((bytes[at + 1], &bytes[at + 2..]))
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        match tail {
+            [kind, after @ ..] if *first == 0xff && *kind != 0x00 && *kind != 0xff => return Some((*kind, after)),
+            _ => rest = tail,
+        }
+    }
+    None
 }
 
 /// Length of a segment, its own two bytes included.

@@ -68,6 +68,7 @@ impl Picture {
     }
 
     /// The pixels of row `y`, which must be below the height.
+    #[allow(clippy::indexing_slicing, reason = "a picture has as many pixels as its size says, and callers count rows")]
     pub(crate) fn row(&self, y: u32) -> &[[u8; 4]] {
         let width = self.width as usize;
         &self.rgba.as_chunks::<4>().0[y as usize * width..][..width]

@@ -133,7 +133,8 @@ fn check_size(graph: &Graph, batch: usize) -> Result<()> {
         return Err(Error::argument("a batch must hold at least one sample"));
     }
     for node in graph.nodes() {
-        let bytes = batch.checked_mul(node.shape.len().next_multiple_of(4)).and_then(|n| n.checked_mul(16));
+        let values = node.shape.len().checked_next_multiple_of(4).and_then(|values| values.checked_mul(batch));
+        let bytes = values.and_then(|values| values.checked_mul(16));
         if bytes.is_none_or(|bytes| bytes as u64 > 1 << 40) {
             let reason = format!("a batch of {batch} × {} is too large", node.shape);
             return Err(Error::Plan { node: node.name.clone(), reason });

@@ -141,7 +141,7 @@ pub(super) fn check_size(input: Shape, count: usize) -> Result<()> {
     if bytes <= MAX_BYTES {
         return Ok(());
     }
-    let most = MAX_BYTES / (input.len() * size_of::<f32>()).max(1);
+    let most = MAX_BYTES / input.len().saturating_mul(size_of::<f32>()).max(1);
     Err(Error::argument(format!("{count} inputs of {input} are too many to calibrate with; take at most {most}")))
 }
 

@@ -22,6 +22,7 @@ mod reference;
 mod search;
 mod space;
 mod stats;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod store;
 mod tuner;
 

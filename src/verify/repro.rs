@@ -4,7 +4,9 @@
 //! The tensors are `memory.N`, 32-bit words of the number format that the description has for that memory; `expected`,
 //! 64-bit floats, NaN where anything will do; and `found`, words that the device left where the file comes from.
 
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod read;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod replay;
 
 use std::collections::{BTreeMap, HashMap};

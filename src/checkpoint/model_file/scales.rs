@@ -93,8 +93,8 @@ fn checked(name: String, tensor: Tensor) -> Result<Vec<f32>, String> {
     if tensor.shape().len() != 1 {
         return Err(format!("tensor {name:?} has shape {:?}, scales are a list", tensor.shape()));
     }
-    match tensor.data().iter().position(|scale| !grid::is_scale(*scale)) {
-        Some(at) => Err(format!("tensor {name:?} holds {} at index {at}; scales are positive", tensor.data()[at])),
+    match tensor.data().iter().enumerate().find(|(_, scale)| !grid::is_scale(**scale)) {
+        Some((at, scale)) => Err(format!("tensor {name:?} holds {scale} at index {at}; scales are positive")),
         None => Ok(tensor.into_data()),
     }
 }

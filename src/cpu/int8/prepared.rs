@@ -204,9 +204,10 @@ impl Prepared {
             };
             let reads = Reads { image, values: [read(0), read(1)] };
             let (map, rect) = (kernel.output(), kernel.rect(piece));
-            // SAFETY: windows of one step do not overlap, and each is taken once.
             let mut out = match step.output {
+                // SAFETY: windows of one step do not overlap, and each is taken once.
                 Place::Bytes(slot, _) => Out::Bytes(unsafe { bytes.window(slot, map, rect) }),
+                // SAFETY: as above.
                 Place::Words(slot, _) => Out::Words(unsafe { words.window(slot, map, rect) }),
                 Place::Floats => return,
             };

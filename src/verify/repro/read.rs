@@ -73,8 +73,7 @@ fn parse(bytes: &[u8]) -> Result<Repro, String> {
             Err(_) => Ok(None),
         }
     };
-    let to_words =
-        |bytes: Vec<u8>| bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let to_words = |bytes: Vec<u8>| bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
     let mut words: Vec<Vec<u32>> = Vec::with_capacity(about.memories.len());
     for (at, memory) in about.memories.iter().enumerate() {
         let name = format!("memory.{at}");
@@ -90,10 +89,9 @@ fn parse(bytes: &[u8]) -> Result<Repro, String> {
         words.push(held);
     }
     let expected = data("expected", Dtype::F64)?.ok_or("the tensor \"expected\" is missing")?;
-    let eight = |b: &[u8]| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-    let expected: Vec<f64> = expected.chunks_exact(8).map(eight).collect();
+    let expected: Vec<f64> = expected.as_chunks::<8>().0.iter().map(|value| f64::from_le_bytes(*value)).collect();
     let found: Vec<u32> = data("found", Dtype::U32)?.map(to_words).unwrap_or_default();
-    let wanted = &about.memories[about.wanted];
+    let wanted = about.memories.get(about.wanted).ok_or("its result is in no memory")?;
     let values = wanted.bytes / wanted.format.element.bytes() * 4;
     if expected.len() as u64 > values || expected.iter().all(|v| v.is_nan()) {
         return Err(format!("{} values are expected in a memory of {values}, or none of them counts", expected.len()));

@@ -8,7 +8,8 @@ use pulp::Simd;
 use super::layout::Block;
 use super::vectors::{load, relu, store};
 
-#[cfg_attr(all(target_arch = "wasm32", target_feature = "simd128"), path = "wasm.rs")]
+// Miri looks at those of WebAssembly, in place of the loops that native machines have.
+#[cfg_attr(any(all(target_arch = "wasm32", target_feature = "simd128"), miri), path = "wasm.rs")]
 mod native;
 
 pub(super) use native::line;

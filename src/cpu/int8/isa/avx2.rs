@@ -1,6 +1,7 @@
 //! AVX2: sixteen sums are two vectors. With AVX-VNNI four products are one instruction; without, they are pairs
 //! by `vpmaddubsw`, which takes bytes without a sign times bytes with one and saturates at 16 bits. Of magnitudes
 //! up to 127 and weights that took the activations' signs, a pair is at most 2 · 127² = 32258: exact.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment stands for all: SAFETY of all that follows")]
 
 use std::arch::x86_64::*;
 

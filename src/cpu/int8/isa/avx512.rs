@@ -1,4 +1,5 @@
 //! AVX-512 with VNNI: sixteen sums are one vector, four products each are one instruction.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment stands for all: SAFETY of all that follows")]
 
 use std::arch::x86_64::*;
 

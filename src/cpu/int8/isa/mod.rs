@@ -116,15 +116,26 @@ impl Isa {
         match self {
             #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
             Isa::Portable => job.run(portable::Portable),
-            // SAFETY (all): such a value exists only where `available` found the features.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { avx2::plain(job) },
+            Isa::Avx2 => {
+                // SAFETY: such a value exists only where `available` found the features.
+                unsafe { avx2::plain(job) }
+            }
             #[cfg(target_arch = "x86_64")]
-            Isa::AvxVnni => unsafe { avx2::vnni(job) },
+            Isa::AvxVnni => {
+                // SAFETY: as for AVX2.
+                unsafe { avx2::vnni(job) }
+            }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512::vnni(job) },
+            Isa::Avx512 => {
+                // SAFETY: as for AVX2.
+                unsafe { avx512::vnni(job) }
+            }
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vbmi => unsafe { avx512::vbmi(job) },
+            Isa::Avx512Vbmi => {
+                // SAFETY: as for AVX2.
+                unsafe { avx512::vbmi(job) }
+            }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => job.run(neon::Neon),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -1,5 +1,6 @@
 //! NEON, which every aarch64 processor has: sixteen sums are four vectors; products of bytes have 16 bits, and are
 //! added in pairs to 32.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "one comment stands for all: SAFETY of all that follows")]
 
 use std::arch::aarch64::*;
 
