@@ -1,8 +1,8 @@
 //! The memory of a run: slots that hold values, and the windows through which threads write them.
 //!
 //! This file has the fast path's only unsafe code but for vector instructions, and the innermost loops of
-//! WebAssembly (`tile/wasm.rs`, `sweep/wasm.rs`). What it relies on is checked when a program is made: a step does not read the
-//! slot that it writes, and the windows of a step's pieces do not overlap ([`Rect::overlaps`]).
+//! WebAssembly (`tile/wasm.rs`, `sweep/wasm.rs`). What it relies on is checked when a program is made: a step does
+//! not read the slot that it writes, and the windows of a step's pieces do not overlap ([`Rect::overlaps`]).
 
 use std::marker::PhantomData;
 use std::ops::Range;
