@@ -139,7 +139,7 @@ fn check_bindings(module: &Module, step: &Step) {
     for (_, variable) in module.global_variables.iter() {
         let Some(binding) = variable.binding else { continue };
         assert_eq!(binding.group, 0, "{}: {:?}", kernel.name, variable.name);
-        let argument = kernel.arguments.iter().zip(&step.formats).find(|(a, _)| a.binding == binding.binding);
+        let argument = step.arguments().zip(&step.formats).find(|(a, _)| a.binding == binding.binding);
         let (argument, step_format) =
             argument.unwrap_or_else(|| panic!("{}: {:?} is undeclared", kernel.name, variable.name));
         let (access, storage) = match (variable.space, &module.types[variable.ty].inner) {
@@ -170,7 +170,7 @@ fn check_bindings(module: &Module, step: &Step) {
         let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
         found.insert(binding.binding, (variable.name.clone().unwrap_or_default(), access, storage));
     }
-    let arguments = kernel.arguments.iter().zip(&step.formats);
+    let arguments = step.arguments().zip(&step.formats);
     let declared = arguments.map(|(a, format)| (a.binding, (a.name.to_owned(), a.access, format.storage)));
     assert_eq!(found, declared.collect(), "{}", kernel.name);
 }

@@ -136,7 +136,7 @@ fn replace(text: &str, name: &str, value: u32, out: &mut String) {
 }
 
 /// Names and numbers, and single characters between them.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut rest = text;
     std::iter::from_fn(move || {
