@@ -42,7 +42,8 @@ fn shaders_in_f32() -> BTreeMap<String, Step> {
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
     let subgroups = [4, 8].map(Target::software_with_subgroups);
-    let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).collect();
+    let unrolled = Target { software: true, unrolled: true, ..Target::default() };
+    let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).chain([unrolled]).collect();
     collect(&cases, &targets, &mut shaders);
     integers(&cases, &mut shaders);
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
