@@ -39,8 +39,6 @@ export class Host {
   async #load(source, options, onProgress, signal) {
     const { device = "auto", sha256, cache, arch, useEma, prove, ...rest } = options;
     this.#choice = await choose(device);
-    // Fetched and compiled while the file is on its way; that it cannot be had is said when it is needed.
-    if (this.#choice.device !== "cpu") part("gpu").catch(() => {});
     const random = source?.random === undefined ? undefined : { name: source.random, seed: source.seed ?? 0 };
     const file = random
       ? { bytes: new Uint8Array(), from: "random" }
