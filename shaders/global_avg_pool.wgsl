@@ -1,26 +1,32 @@
 // Mean over all pixels of each channel.
 //
 // Layout   x: [plane][batch][pixel] of vec4 (four channels); y: [plane][batch] of vec4.
-// Grid     x: planes; y: samples. One workgroup for each: its invocations add up every WORKGROUP-th
-//          pixel, then their sums are added in a tree.
+// Grid     x: planes, LANES invocations for each; y: samples. They add up every LANES-th pixel, then
+//          their sums are added in a tree. LANES is WORKGROUP or one.
 
 var<workgroup> partial: array<vec4<f32>, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let map = ((X_PLANE + group.x) * BATCH + group.y) * PIXELS;
+    let plane = group.x * (WORKGROUP / LANES) + lane / LANES;
     var sum = vec4<f32>(0.0);
-    for (var i = lane; i < PIXELS; i += WORKGROUP) {
-        sum += x_at(map + i);
-    }
-    partial[lane] = sum;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            partial[lane] += partial[lane + half];
+    if (plane < PLANES) {
+        let map = ((X_PLANE + plane) * BATCH + group.y) * PIXELS;
+        for (var i = lane % LANES; i < PIXELS; i += LANES) {
+            sum += x_at(map + i);
         }
     }
-    if (lane == 0u) {
-        y_put(group.x * BATCH + group.y, partial[0] / f32(PIXELS));
+    if (LANES > 1u) {
+        partial[lane] = sum;
+        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if (lane < half) {
+                partial[lane] += partial[lane + half];
+            }
+        }
+        sum = partial[lane];
+    }
+    if (lane % LANES == 0u && plane < PLANES) {
+        y_put(plane * BATCH + group.y, sum / f32(PIXELS));
     }
 }

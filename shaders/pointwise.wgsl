@@ -50,17 +50,17 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 
     // Pixels beyond the end are computed from the last one and not stored.
     var v: array<vec4<f32>, TILE_PIXELS>;
-    for (var p = 0u; p < IN_PLANES; p++) {
-        for (var t = 0u; t < TILE_PIXELS; t++) {
-            v[t] = x_at((X_PLANE + p) * PIXELS + min(first + t * TILES, PIXELS - 1u));
+    for (var p = 0u; p < PLANES; p++) {
+        if (IN_PLANES_2 == 0u || p < IN_PLANES) {
+            for (var t = 0u; t < TILE_PIXELS; t++) {
+                v[t] = x_at((X_PLANE + p) * PIXELS + min(first + t * TILES, PIXELS - 1u));
+            }
+        } else {
+            for (var t = 0u; t < TILE_PIXELS; t++) {
+                v[t] = x2_at((X2_PLANE + p - IN_PLANES) * PIXELS + min(first + t * TILES, PIXELS - 1u));
+            }
         }
         accumulate(out_plane, p, &v);
-    }
-    for (var p = 0u; p < IN_PLANES_2; p++) {
-        for (var t = 0u; t < TILE_PIXELS; t++) {
-            v[t] = x2_at((X2_PLANE + p) * PIXELS + min(first + t * TILES, PIXELS - 1u));
-        }
-        accumulate(out_plane, IN_PLANES + p, &v);
     }
 
     if (SUBGROUP > 0u && id.x >= TILES) {

@@ -55,7 +55,7 @@ impl Dispatch {
     /// A step of a plan; `others` are the sizes of what is not the plan's.
     fn of(plan: &Plan, step: &Step, other: impl Fn(Binding) -> (u64, Option<Vec<u32>>)) -> Dispatch {
         let (mut sizes, mut tables) = (vec![], vec![]);
-        for (argument, binding) in step.kernel.arguments.iter().zip(&step.bindings) {
+        for (argument, binding) in step.arguments().zip(&step.bindings) {
             let (size, words) = match binding {
                 Binding::Tensor(id) => {
                     let tensor = &plan.tensors[id.0 as usize];
@@ -64,7 +64,7 @@ impl Dispatch {
                 }
                 Binding::Weights(id) => {
                     let words = &plan.weights[id.0 as usize].words;
-                    let known = matches!(argument.name, "table" | "factors");
+                    let known = matches!(argument.name, "table" | "factors" | "sizes");
                     (words.len() as u64 * 4, known.then(|| words.to_vec()))
                 }
                 other_binding => other(*other_binding),
@@ -90,7 +90,7 @@ impl Dispatch {
     }
 
     fn bound<'a>(&'a self, module: &Module, binding: u32) -> Option<Bound<'a>> {
-        let at = self.step.kernel.arguments.iter().position(|argument| argument.binding == binding)?;
+        let at = self.step.arguments().position(|argument| argument.binding == binding)?;
         let variable = module.global_variables.iter().find(|(_, v)| v.binding.is_some_and(|b| b.binding == binding))?;
         let format = self.step.formats[at];
         let (element, row) = match (&module.types[variable.1.ty].inner, format.storage) {

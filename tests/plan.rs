@@ -23,7 +23,7 @@ fn simulate(plan: &Plan) {
         assert!(step.grid.iter().all(|&n| (1..=65535).contains(&n)), "{}: {step}", plan.name);
         let mut written = Vec::new();
         let mut read = Vec::new();
-        for (slot, binding) in step.kernel.arguments.iter().zip(&step.bindings) {
+        for (slot, binding) in step.arguments().zip(&step.bindings) {
             let Binding::Tensor(tensor) = binding else { continue };
             let buffer = plan.memory.slot_of(*tensor);
             assert!(plan.memory.slots[buffer].bytes >= plan.tensors[tensor.0 as usize].bytes());

@@ -44,7 +44,8 @@ fn shaders_in_f32() -> BTreeMap<String, Step> {
     cases.extend([1, 8].map(|groups| ConvSpec { groups, ..wide.clone() }.case().expect("it fits")));
     let mut shaders = BTreeMap::new();
     let subgroups = [4, 8].map(Target::software_with_subgroups);
-    let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).collect();
+    let unrolled = Target { software: true, unrolled: true, ..Target::default() };
+    let targets: Vec<Target> = cases::targets().into_iter().chain(subgroups).chain([unrolled]).collect();
     collect(&cases, &targets, &mut shaders);
     integers(&cases, &mut shaders);
     assert!(shaders.len() > cases.len() / 2, "only {} shaders", shaders.len());
@@ -147,7 +148,7 @@ fn check_bindings(module: &Module, step: &Step) {
     for (_, variable) in module.global_variables.iter() {
         let Some(binding) = variable.binding else { continue };
         assert_eq!(binding.group, 0, "{}: {:?}", kernel.name, variable.name);
-        let argument = kernel.arguments.iter().zip(&step.formats).find(|(a, _)| a.binding == binding.binding);
+        let argument = step.arguments().zip(&step.formats).find(|(a, _)| a.binding == binding.binding);
         let (argument, step_format) =
             argument.unwrap_or_else(|| panic!("{}: {:?} is undeclared", kernel.name, variable.name));
         let (access, storage) = match (variable.space, &module.types[variable.ty].inner) {
@@ -178,7 +179,7 @@ fn check_bindings(module: &Module, step: &Step) {
         let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
         found.insert(binding.binding, (variable.name.clone().unwrap_or_default(), access, storage));
     }
-    let arguments = kernel.arguments.iter().zip(&step.formats);
+    let arguments = step.arguments().zip(&step.formats);
     let declared = arguments.map(|(a, format)| (a.binding, (a.name.to_owned(), a.access, format.storage)));
     assert_eq!(found, declared.collect(), "{}", kernel.name);
 }

@@ -424,12 +424,12 @@ pub(super) fn dispatch<'b>(
 ) -> Result<Dispatch> {
     let fail = |reason: &str| Error::Plan { node: step.node.clone(), reason: reason.to_owned() };
     let (pipeline, layout) = pipelines.get(step).ok_or_else(|| fail("its kernel has not been compiled"))?;
-    let entry = |(argument, binding): (&&Argument, _)| {
+    let entry = |(argument, binding): (&Argument, _)| {
         let resource = buffers.binding(plan, binding).or_else(|| Some(beside(binding)?.as_entire_binding()));
         let resource = resource.ok_or_else(|| fail("it binds what is not the plan's"))?;
         Ok(wgpu::BindGroupEntry { binding: argument.binding, resource })
     };
-    let entries = step.kernel.arguments.iter().zip(&step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
+    let entries = step.arguments().zip(&step.bindings).map(entry).collect::<Result<Vec<_>>>()?;
     let descriptor = wgpu::BindGroupDescriptor { label: Some(step.kernel.name), layout, entries: &entries };
     let bind_group = context.make().create_bind_group(&descriptor);
     Ok(Dispatch { pipeline: pipeline.clone(), bind_group, grid: step.grid })

@@ -58,9 +58,10 @@ pub(super) fn check_step(step: &Step, context: &GpuContext) -> Result<()> {
     let what = || format!("kernel {} of node {:?}", kernel.name, step.node);
     let device = "use another device, or the CPU executor";
     let buffers = ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into());
-    within(what, kernel.arguments.len() as u64, buffers, context, device)?;
+    let bound = step.arguments().count() as u64;
+    within(what, bound, buffers, context, device)?;
     let bindings = ("max_bindings_per_bind_group", limits.max_bindings_per_bind_group.into());
-    within(what, kernel.arguments.len() as u64, bindings, context, device)?;
+    within(what, bound, bindings, context, device)?;
     let invocations = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
     let invocations = ("max_compute_invocations_per_workgroup", invocations.into());
     within(what, step.workgroup().into(), invocations, context, device)?;
@@ -89,7 +90,7 @@ fn within(
 /// [`Error::Plan`], for plans that were not made by [`Plan::new`].
 pub(super) fn check_bindings(plan: &Plan) -> Result<()> {
     let outside = |step: &&Step| {
-        step.bindings.len() != step.kernel.arguments.len()
+        step.bindings.len() != step.arguments().count()
             || step.bindings.iter().any(|binding| match binding {
                 Binding::Tensor(id) => id.0 as usize >= plan.tensors.len(),
                 Binding::Weights(id) => id.0 as usize >= plan.weights.len(),

@@ -7,6 +7,8 @@
 //! its own submission.
 
 mod adapter;
+#[cfg(all(target_arch = "wasm32", feature = "web"))]
+mod background;
 mod bench;
 mod buffers;
 mod clock;

@@ -12,6 +12,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "X_PLANE", "X2_PLANE", "ACTIVATION"],
     workgroup: 64,
     tiling: None,
+    open: &["PIXELS", "X_PLANE", "X2_PLANE"],
     fixed: ACTIVATIONS,
 };
 

@@ -14,6 +14,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "X_PLANE", "ACTIVATION"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };
 

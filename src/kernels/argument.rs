@@ -140,3 +140,5 @@ pub static BIAS: Argument = Argument {
 };
 /// What integer kernels rescale by: a table that `int8/arith.wgsl` declares.
 pub static FACTORS: Argument = Argument { name: "factors", binding: 7, access: Access::Read, accessors: &[] };
+/// The sizes of a step whose shader does not have them as constants: a table that [`open`](super::open) declares.
+pub static SIZES: Argument = Argument { name: "sizes", binding: 8, access: Access::Read, accessors: &[] };

@@ -12,6 +12,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "IN_H", "IN_W", "OUT_H", "OUT_W", "KERNEL", "STRIDE", "PADDING", "X_PLANE"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: &[],
 };
 

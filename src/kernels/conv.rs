@@ -7,7 +7,7 @@
 use super::weights::Layer;
 use super::{
     ACTIVATION, ACTIVATIONS, BIAS, BLOCKS, EPILOGUE, Kernel, Layout, Lower, Lowering, Placement, RESIDUAL, Sizes,
-    Tiling, W, X, Y, depthwise, gemm, pointwise, source, tile, tiling, winograd,
+    Tiling, W, X, Y, conv_brief, depthwise, gemm, pointwise, source, tile, tiling, winograd,
 };
 use crate::error::Result;
 use crate::graph::NodeId;
@@ -18,33 +18,52 @@ pub(super) static KERNEL: Kernel = Kernel {
     name: "conv",
     arguments: &[&X, &W, &BIAS, &RESIDUAL, &Y],
     sources: &[&ACTIVATION, &EPILOGUE, &BLOCKS, &source!("conv.wgsl")],
-    constants: &[
+    constants: CONSTANTS,
+    workgroup: 64,
+    tiling: Some(&TILING),
+    open: &[
         "BATCH",
         "IN_H",
         "IN_W",
         "OUT_H",
         "OUT_W",
-        "K_H",
-        "K_W",
         "STRIDE_Y",
-        "STRIDE_X",
         "PADDING_Y",
         "PADDING_X",
         "DILATION_Y",
-        "DILATION_X",
         "GROUP_IN_PLANES",
         "GROUP_OUT_PLANES",
         "X_PLANE",
         "RESIDUAL_PLANE",
         "OUT_PLANES",
-        "HAS_RESIDUAL",
-        "ACTIVATION",
-        "SUBGROUP",
     ],
-    workgroup: 64,
-    tiling: Some(&TILING),
     fixed: ACTIVATIONS,
 };
+
+/// The sizes that all direct convolutions take.
+pub(super) const CONSTANTS: &[&str] = &[
+    "BATCH",
+    "IN_H",
+    "IN_W",
+    "OUT_H",
+    "OUT_W",
+    "K_H",
+    "K_W",
+    "STRIDE_Y",
+    "STRIDE_X",
+    "PADDING_Y",
+    "PADDING_X",
+    "DILATION_Y",
+    "DILATION_X",
+    "GROUP_IN_PLANES",
+    "GROUP_OUT_PLANES",
+    "X_PLANE",
+    "RESIDUAL_PLANE",
+    "OUT_PLANES",
+    "HAS_RESIDUAL",
+    "ACTIVATION",
+    "SUBGROUP",
+];
 
 static TILING: Tiling = Tiling {
     constants: &["TILE_PIXELS", "TILE_PLANES", "STEP_X", "SPAN"],
@@ -174,6 +193,9 @@ fn lower(conv: &Conv2d, id: NodeId, cx: &mut Lowering<'_>) -> Result<()> {
     let bindings = vec![x.binding(), weights, bias, residual.as_ref().unwrap_or(&x).binding(), y.binding()];
     // Those of the convolution itself: what a block-sparse one multiplies by zero does not count.
     let macs = cx.params().tensor(conv.weight).len() as u64 * output.pixels() as u64;
+    if cx.target().brief && cx.target().subgroup == 0 {
+        return cx.push_tiled(&conv_brief::KERNEL, &constants[..conv_brief::CONSTANTS.len()], bindings, macs);
+    }
     cx.push_tiled(&KERNEL, &constants, bindings, macs)
 }
 

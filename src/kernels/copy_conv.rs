@@ -29,6 +29,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     ],
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &["BATCH", "IN_H", "IN_W", "OUT_H", "OUT_W", "HALF_PLANES", "X_PLANE"],
     fixed: &[],
 };
 

@@ -40,6 +40,19 @@ pub(super) static KERNEL: Kernel = Kernel {
     ],
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &[
+        "BATCH",
+        "IN_H",
+        "IN_W",
+        "OUT_H",
+        "OUT_W",
+        "STRIDE_Y",
+        "PADDING_Y",
+        "PADDING_X",
+        "PLANES",
+        "X_PLANE",
+        "RESIDUAL_PLANE",
+    ],
     fixed: ACTIVATIONS,
 };
 

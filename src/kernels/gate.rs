@@ -12,6 +12,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "PIXELS", "X_PLANE", "GATE_PLANE", "ACTIVATION"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };
 

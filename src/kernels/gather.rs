@@ -11,6 +11,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "X_PLANE", "Y_PLANE"],
     workgroup: 64,
     tiling: None,
+    open: &["PIXELS", "X_PLANE", "Y_PLANE"],
     fixed: &[],
 };
 

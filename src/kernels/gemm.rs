@@ -42,6 +42,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     ],
     workgroup: workgroup::PART as u32,
     tiling: Some(&TILING),
+    open: &[],
     fixed: ACTIVATIONS,
 };
 

@@ -1,6 +1,6 @@
 //! Mean over all pixels of each channel.
 
-use super::{Kernel, Lower, Lowering, X, Y, pool_linear, source};
+use super::{Kernel, Lower, Lowering, X, Y, linear, pool_linear, source};
 use crate::error::Result;
 use crate::graph::NodeId;
 use crate::ops::GlobalAvgPool;
@@ -9,9 +9,10 @@ pub(super) static KERNEL: Kernel = Kernel {
     name: "global_avg_pool",
     arguments: &[&X, &Y],
     sources: &[&source!("global_avg_pool.wgsl")],
-    constants: &["BATCH", "PIXELS", "X_PLANE"],
+    constants: &["BATCH", "PIXELS", "PLANES", "X_PLANE", "LANES"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: &[],
 };
 
@@ -25,9 +26,15 @@ impl Lower for GlobalAvgPool {
         let layout = cx.layout(id).clone();
         let x = cx.operand_as(source, &layout)?;
         let y = cx.new_output(id)?;
-        let constants = [("BATCH", cx.batch()), ("PIXELS", cx.shape(source).pixels()), ("X_PLANE", x.first_plane)];
-        // One workgroup per plane and sample.
-        let grid = [KERNEL.workgroup as usize * y.planes, cx.batch(), 1];
+        let lanes = linear::lanes(&KERNEL, cx);
+        let constants = [
+            ("BATCH", cx.batch()),
+            ("PIXELS", cx.shape(source).pixels()),
+            ("PLANES", y.planes),
+            ("X_PLANE", x.first_plane),
+            ("LANES", lanes),
+        ];
+        let grid = [lanes * y.planes, cx.batch(), 1];
         cx.push(&KERNEL, &constants, vec![x.binding(), y.binding()], grid, 0)
     }
 }

@@ -1,5 +1,4 @@
-//! Fully connected layer: one workgroup per output plane and sample, its invocations share the
-//! input planes.
+//! Fully connected layer: several invocations share the input planes of an output.
 
 use super::conv::pack;
 use super::weights::Layer;
@@ -15,9 +14,10 @@ pub(super) static KERNEL: Kernel = Kernel {
     name: "linear",
     arguments: &[&X, &W, &BIAS, &Y],
     sources: &[&ACTIVATION, &source!("linear.wgsl")],
-    constants: &["BATCH", "IN_PLANES", "X_PLANE", "ACTIVATION"],
+    constants: &["BATCH", "IN_PLANES", "OUT_PLANES", "X_PLANE", "ACTIVATION", "LANES"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };
 
@@ -33,13 +33,20 @@ impl Lower for Linear {
         let constants = [
             ("BATCH", cx.batch()),
             ("IN_PLANES", x.planes),
+            ("OUT_PLANES", y.planes),
             ("X_PLANE", x.first_plane),
             ("ACTIVATION", tile::activation(self.activation)),
+            ("LANES", lanes(&KERNEL, cx)),
         ];
-        let grid = [KERNEL.workgroup as usize * y.planes, cx.batch(), 1];
+        let grid = [lanes(&KERNEL, cx) * y.planes, cx.batch(), 1];
         let macs = cx.params().tensor(self.weight).len() as u64;
         cx.push(&KERNEL, &constants, vec![x.binding(), weights, bias, y.binding()], grid, macs)
     }
+}
+
+/// Invocations that share the sum of an output: a whole workgroup, or one alone where sharing takes longer to compile.
+pub(super) fn lanes(kernel: &Kernel, cx: &Lowering<'_>) -> usize {
+    if cx.target().brief { 1 } else { kernel.workgroup as usize }
 }
 
 /// The layer's weights, `[out plane][in plane][in lane]` of vec4 over the out plane's four channels, and

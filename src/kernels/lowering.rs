@@ -401,7 +401,7 @@ impl<'g> Lowering<'g> {
         });
         let none = || self.error(format!("kernel {} has no tile for it: a row of its kernel is too wide", kernel.name));
         let step = tiled.ok_or_else(none)?;
-        self.steps.push(step);
+        self.add(step);
         Ok(())
     }
 
@@ -418,8 +418,23 @@ impl<'g> Lowering<'g> {
     ) -> Result<()> {
         let groups = [threads[0].div_ceil(kernel.workgroup as usize), threads[1], threads[2]];
         let step = self.step(kernel, constants, bindings, groups, macs)?;
-        self.steps.push(step);
+        self.add(step);
         Ok(())
+    }
+
+    /// Adds a dispatch, which reads its sizes from memory where that is better.
+    fn add(&mut self, mut step: Step) {
+        if self.target.brief && !step.kernel.open.is_empty() {
+            let words = step.sizes_to_read();
+            let same = |blob: &WeightBlob| blob.format == Format::HOST && *blob.words == words;
+            let binding = match self.weights.iter().position(same) {
+                Some(at) => Binding::Weights(WeightsId(at as u32)),
+                None => self.table(words),
+            };
+            step.formats.push(self.format(binding));
+            step.bindings.push(binding);
+        }
+        self.steps.push(step);
     }
 
     fn step(

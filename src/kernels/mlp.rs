@@ -41,6 +41,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     ],
     workgroup: WORKGROUP as u32,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };
 

@@ -30,6 +30,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     // Drivers hand out workgroups to threads; small ones share out small maps evenly.
     workgroup: 8,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };
 

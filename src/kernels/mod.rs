@@ -14,6 +14,7 @@ mod affine;
 mod argument;
 mod avg_pool;
 mod conv;
+mod conv_brief;
 mod copy_conv;
 mod decision;
 mod depthwise;
@@ -28,6 +29,7 @@ mod linear;
 mod lowering;
 mod mlp;
 mod mlp_direct;
+mod open;
 mod pointwise;
 mod pool_linear;
 mod preprocess;
@@ -64,7 +66,7 @@ pub use values::{Output, Place, TensorInfo, WeightBlob};
 
 use std::fmt;
 
-use argument::{BIAS, PICTURE, RESIDUAL, TABLE, TABLES, W, X, X2, Y};
+use argument::{BIAS, PICTURE, RESIDUAL, SIZES, TABLE, TABLES, W, X, X2, Y};
 pub(crate) use source::source;
 
 use crate::ops::Activation;
@@ -99,6 +101,9 @@ pub struct Kernel {
     pub workgroup: u32,
     /// How its work can be divided, where that is open.
     pub tiling: Option<&'static Tiling>,
+    /// Those of [`Kernel::constants`] that a shader may as well read from memory ([`Target::brief`]): no array is as
+    /// long, no loop is written out as many times, and no branch is for good or never taken.
+    pub open: &'static [&'static str],
     /// Constants that are the same in every step: numbers that Rust and WGSL have to agree on.
     pub fixed: &'static [(&'static str, u32)],
 }
@@ -117,6 +122,7 @@ pub static KERNELS: &[&Kernel] = &[
     &affine::KERNEL,
     &avg_pool::KERNEL,
     &conv::KERNEL,
+    &conv_brief::KERNEL,
     &copy_conv::KERNEL,
     &depthwise::KERNEL,
     &gate::KERNEL,
@@ -195,7 +201,7 @@ pub struct Step {
     pub constants: Vec<u32>,
     /// How its work is divided, if its kernel leaves that open.
     pub tile: Option<Tile>,
-    /// What is bound, in the order of [`Kernel::arguments`].
+    /// What is bound, in the order of [`Step::arguments`].
     pub bindings: Vec<Binding>,
     /// How each of them is stored.
     pub formats: Vec<Format>,
@@ -208,6 +214,22 @@ pub struct Step {
 }
 
 impl Step {
+    /// What it binds: its kernel's arguments, and behind them [`SIZES`] if it reads its sizes from memory.
+    pub fn arguments(&self) -> impl Iterator<Item = &'static Argument> {
+        self.kernel.arguments.iter().copied().chain(self.reads_sizes().then_some(&SIZES))
+    }
+
+    /// Whether its shader reads [`Kernel::open`] from memory.
+    fn reads_sizes(&self) -> bool {
+        !self.kernel.open.is_empty() && self.bindings.len() > self.kernel.arguments.len()
+    }
+
+    /// The values of [`Kernel::open`].
+    fn sizes_to_read(&self) -> Vec<u32> {
+        let value = |name: &&str| self.names().zip(&self.constants).find(|(known, _)| known == name).map(|(_, v)| *v);
+        self.kernel.open.iter().filter_map(value).collect()
+    }
+
     /// The names of all constants, in the order of their values.
     fn names(&self) -> impl Iterator<Item = &'static str> {
         self.kernel.constants.iter().chain(self.kernel.tiling.iter().flat_map(|tiling| tiling.constants)).copied()
@@ -220,7 +242,8 @@ impl Step {
 
     /// What tuning remembers its tile by: kernel, sizes and formats.
     pub fn key(&self) -> String {
-        let formats: String = self.formats.iter().map(|format| format.key()).collect();
+        let formats = self.formats.iter().take(self.kernel.arguments.len());
+        let formats: String = formats.map(|format| format.key()).collect();
         format!("{} {} {formats}", self.kernel.name, self.sizes().map(|sizes| sizes.key()).unwrap_or_default())
     }
 
@@ -279,7 +302,18 @@ impl Step {
         let shared = self.uses_subgroups();
         let sources = self.kernel.sources.iter().map(|source| source.subgroup.filter(|_| shared).unwrap_or(source));
         let text = accessors.chain(sources).fold(self.prelude(), |text, source| text + source.text);
+        let text = if self.reads_sizes() { open::open(&text, self.kernel.open, &self.sizes_to_read()) } else { text };
         if self.unrolled { unroll::unroll(&text) } else { text }
+    }
+
+    /// What [`Step::shader`] goes by, without making it.
+    pub fn shader_key(&self) -> String {
+        let sizes = if self.reads_sizes() { self.sizes_to_read() } else { Vec::new() };
+        let opened: Vec<&str> = open::opened(self.kernel.open, &sizes).map(|(_, name)| name).collect();
+        let constants = self.names().zip(&self.constants).filter(|(name, _)| !opened.contains(name));
+        let constants: Vec<&u32> = constants.map(|(_, value)| value).collect();
+        let Step { kernel, formats, unrolled, .. } = self;
+        format!("{} {} {unrolled} {opened:?} {constants:?} {formats:?}", kernel.name, self.workgroup())
     }
 
     /// Whether the shader needs a device with subgroup operations, and subgroups of the size that its
@@ -294,7 +328,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [x, y, z] = self.grid;
         write!(f, "{} {x}×{y}×{z}", self.kernel.name)?;
-        for (argument, binding) in self.kernel.arguments.iter().zip(&self.bindings) {
+        for (argument, binding) in self.arguments().zip(&self.bindings) {
             match binding {
                 Binding::Tensor(id) => write!(f, " {}=t{}", argument.name, id.0)?,
                 Binding::Weights(id) => write!(f, " {}=w{}", argument.name, id.0)?,

@@ -33,6 +33,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     ],
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &["PIXELS", "IN_PLANES", "IN_PLANES_2", "X_PLANE", "X2_PLANE", "RESIDUAL_PLANE", "OUT_PLANES"],
     fixed: ACTIVATIONS,
 };
 

@@ -17,6 +17,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "PIXELS", "IN_PLANES", "OUT_PLANES", "X_PLANE", "ACTIVATION", "TILE_PLANES", "SPLIT"],
     workgroup: WORKGROUP as u32,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };
 

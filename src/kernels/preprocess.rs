@@ -18,6 +18,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["OUT_H", "OUT_W"],
     workgroup: WORKGROUP,
     tiling: None,
+    open: &[],
     fixed: HEADER,
 };
 

@@ -21,6 +21,8 @@ struct Driver {
     row: usize,
     /// [`Target::unrolled`].
     unrolled: bool,
+    /// [`Target::brief`].
+    brief: bool,
 }
 
 /// The first row that is about a driver counts.
@@ -32,17 +34,31 @@ static DRIVERS: &[Driver] = &[SWIFTSHADER, Driver { backend: Some("webgpu"), ..S
 /// compile for half as long again and gain nothing; 14 outputs of a depthwise row compile for 1.5 s, 7 for 0.4.
 ///
 /// Browsers give neither the driver's name nor subgroups; a fallback adapter there is SwiftShader.
-const SWIFTSHADER: Driver =
-    Driver { names: &["swiftshader"], backend: None, sums: [28, 28], mlp_sums: [0, 0], row: 7, unrolled: true };
+const SWIFTSHADER: Driver = Driver {
+    names: &["swiftshader"],
+    backend: None,
+    sums: [28, 28],
+    mlp_sums: [0, 0],
+    row: 7,
+    unrolled: true,
+    brief: true,
+};
 
 /// llvmpipe behind OpenGL, which has no subgroups of known size.
-const MESA_GL: Driver =
-    Driver { names: &["llvmpipe"], backend: Some("gl"), sums: [28, 28], mlp_sums: [0, 0], row: 14, unrolled: true };
+const MESA_GL: Driver = Driver {
+    names: &["llvmpipe"],
+    backend: Some("gl"),
+    sums: [28, 28],
+    mlp_sums: [0, 0],
+    row: 14,
+    unrolled: true,
+    brief: false,
+};
 
 /// lavapipe, and whatever else there may be: the fewer loads to a multiplication, the better, however few
 /// invocations that leaves. With subgroups smaller tiles do, which compile in a tenth of the time.
 const MESA: Driver =
-    Driver { names: &[], backend: None, sums: [64, 112], mlp_sums: [340, 340], row: 14, unrolled: false };
+    Driver { names: &[], backend: None, sums: [64, 112], mlp_sums: [340, 340], row: 14, unrolled: false, brief: false };
 
 impl Driver {
     fn is(&self, backend: &str, names: &[String]) -> bool {
@@ -83,6 +99,7 @@ impl Target {
             mlp_sums: driver.mlp_sums[shared],
             row: driver.row,
             unrolled: driver.unrolled,
+            brief: driver.brief,
             ..Target::default()
         }
     }

@@ -46,6 +46,9 @@ pub struct Target {
     pub row: usize,
     /// Whether shaders have their short loops written out: for drivers whose compilers do not unroll them.
     pub unrolled: bool,
+    /// Whether compiling takes longer than what it saves: then steps read their sizes from memory where those decide
+    /// nothing, so that many share a pipeline, and do without workgroup memory.
+    pub brief: bool,
     /// What was tuned: it goes before what the fields above say.
     pub choices: Arc<Choices>,
 }
@@ -66,6 +69,7 @@ impl Default for Target {
             mlp_sums: 340,
             row: 14,
             unrolled: false,
+            brief: false,
             choices: Arc::default(),
         }
     }

@@ -31,6 +31,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     ],
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &["BATCH", "IN_H", "IN_W", "CHUNK_PLANES", "X_PLANE"],
     fixed: &[],
 };
 

@@ -21,6 +21,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "CLASSES", "PLANES", "GROUPS", "X_PLANE"],
     workgroup: WORKGROUP as u32,
     tiling: None,
+    open: &[],
     fixed: &[("TOP", MAX_TOP as u32)],
 };
 

@@ -26,6 +26,9 @@ const MAX_TEXT: usize = 1 << 20;
 /// Copies of results that a shader may make: its variables have to fit in 8 KiB.
 const MAX_COPIES: usize = 8;
 
+/// Results that one copy may hold.
+const MAX_KEPT: usize = 32;
+
 /// The text with its short loops over arrays written out, without comments.
 pub(super) fn unroll(text: &str) -> String {
     let text = without_comments(text);
@@ -53,10 +56,13 @@ fn expand(text: &str, constants: &Constants<'_>, copies: bool) -> String {
         out.push_str(before);
         let body = expand(body, constants, copies);
         match counted(head, constants).filter(|(counter, n)| fits(&body, counter, *n)) {
-            Some((counter, n)) => match staged::staged(head, &body, counter).filter(|_| copies && n > 1) {
-                Some(staged) => out.push_str(&staged),
-                None => write_out(&body, counter, n, &mut out),
-            },
+            Some((counter, n)) => {
+                let few = || n as usize * rounds(&body, constants) <= MAX_KEPT;
+                match staged::staged(head, &body, counter).filter(|_| copies && n > 1 && few()) {
+                    Some(staged) => out.push_str(&staged),
+                    None => write_out(&body, counter, n, &mut out),
+                }
+            }
             None => {
                 for part in ["for (", head, ") {", &body, "}"] {
                     out.push_str(part);
@@ -66,6 +72,12 @@ fn expand(text: &str, constants: &Constants<'_>, copies: bool) -> String {
         rest = after;
     }
     out + rest
+}
+
+/// How often the innermost of loops within each other runs.
+fn rounds(text: &str, constants: &Constants<'_>) -> usize {
+    let Some((_, head, body, _)) = first_loop(text) else { return 1 };
+    counted(head, constants).map_or(1, |(_, n)| n as usize) * rounds(body, constants)
 }
 
 fn write_out(body: &str, counter: &str, rounds: u32, out: &mut String) {
@@ -136,7 +148,7 @@ fn replace(text: &str, name: &str, value: u32, out: &mut String) {
 }
 
 /// Names and numbers, and single characters between them.
-fn tokens(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn tokens(text: &str) -> impl Iterator<Item = &str> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut rest = text;
     std::iter::from_fn(move || {

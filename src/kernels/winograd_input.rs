@@ -9,5 +9,6 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "IN_H", "IN_W", "OUT_H", "OUT_W", "PADDING_Y", "PADDING_X", "X_PLANE"],
     workgroup: 32,
     tiling: None,
+    open: &[],
     fixed: &[],
 };

@@ -9,6 +9,7 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["COMPONENTS", "PIXELS", "IN_PLANES", "OUT_PLANES", "SUBGROUP"],
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &[],
     fixed: &[],
 };
 

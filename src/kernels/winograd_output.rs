@@ -9,5 +9,6 @@ pub(super) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "OUT_H", "OUT_W", "RESIDUAL_PLANE", "HAS_RESIDUAL", "ACTIVATION"],
     workgroup: 32,
     tiling: None,
+    open: &[],
     fixed: ACTIVATIONS,
 };

@@ -90,7 +90,7 @@ impl Stage {
 
 /// The tensor that a step writes.
 fn output(step: &Step) -> Option<TensorId> {
-    let arguments = step.kernel.arguments.iter().zip(&step.bindings);
+    let arguments = step.arguments().zip(&step.bindings);
     arguments.filter(|(argument, _)| argument.access == crate::kernels::Access::Write).find_map(|(_, binding)| {
         match binding {
             Binding::Tensor(tensor) => Some(*tensor),

@@ -50,7 +50,7 @@ pub(crate) fn written(step: &Step) -> Option<TensorId> {
 }
 
 fn bound(step: &Step, access: Access) -> impl Iterator<Item = TensorId> + '_ {
-    let bindings = step.kernel.arguments.iter().zip(&step.bindings);
+    let bindings = step.arguments().zip(&step.bindings);
     bindings.filter(move |(argument, _)| argument.access == access).filter_map(|(_, binding)| match binding {
         Binding::Tensor(tensor) => Some(*tensor),
         _ => None,
@@ -228,7 +228,7 @@ pub struct Location {
 pub(crate) fn variant(step: &Step) -> String {
     let mut parts = Vec::new();
     parts.extend(step.tile.map(|tile| tile.to_string()));
-    for (argument, format) in step.kernel.arguments.iter().zip(&step.formats) {
+    for (argument, format) in step.arguments().zip(&step.formats) {
         let storage = if format.storage == Storage::Texture { "texture" } else { "buffer" };
         parts.push(format!("{} {storage} {}", argument.name, format.element.name()));
     }

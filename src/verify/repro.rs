@@ -112,7 +112,7 @@ impl Repro {
         let mut steps = Vec::new();
         for step in layers.steps(layer) {
             let mut bindings = Vec::new();
-            for (argument, binding) in step.kernel.arguments.iter().zip(&step.bindings) {
+            for (argument, binding) in step.arguments().zip(&step.bindings) {
                 let place = match binding {
                     Binding::Tensor(tensor) => Place::Tensor(*tensor),
                     Binding::Weights(weights) => Place::Weights(weights.0),

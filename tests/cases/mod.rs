@@ -43,14 +43,14 @@ impl Case {
 }
 
 /// What plans may be made for: every kind of memory, with and without a GPU's workgroup memory, once with
-/// loops written out.
+/// loops written out and sizes in memory.
 pub fn targets() -> [Target; 4] {
     let (gpu, software) = (Target::default(), Target::software());
     [
         gpu.clone(),
         software.clone(),
         Target { software: false, ..software },
-        Target { software: true, unrolled: true, ..gpu },
+        Target { software: true, unrolled: true, brief: true, ..gpu },
     ]
 }
 

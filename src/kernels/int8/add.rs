@@ -14,6 +14,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "X_PLANE", "X2_PLANE", "FINISH", "SUMS"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: &[("RELU", 1), ("LOOKUP", 2), ("STEEP", 0)],
 };
 

@@ -14,6 +14,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "PLANES", "X_PLANE", "FINISH"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: &[("RELU", 1), ("LOOKUP", 2), ("STEEP", 0)],
 };
 

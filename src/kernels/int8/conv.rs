@@ -44,6 +44,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: CONSTANTS,
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &[],
     fixed: FINISHES,
 };
 

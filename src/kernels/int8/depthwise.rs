@@ -41,6 +41,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     ],
     workgroup: 64,
     tiling: Some(&TILING),
+    open: &[],
     fixed: FINISHES,
 };
 

@@ -14,6 +14,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "PIXELS", "X_PLANE", "GATE_PLANE", "FINISH", "STEEP"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: FINISHES,
 };
 

@@ -9,5 +9,6 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "X_PLANE", "Y_PLANE"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: &[],
 };

@@ -15,6 +15,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: conv::CONSTANTS,
     workgroup: workgroup::PART as u32,
     tiling: Some(&TILING),
+    open: &[],
     fixed: FINISHES,
 };
 

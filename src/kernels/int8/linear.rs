@@ -24,6 +24,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     ],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: FINISHES,
 };
 

@@ -15,6 +15,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: &["BATCH", "IN_H", "IN_W", "OUT_H", "OUT_W", "K_H", "K_W", "STRIDE", "PADDING", "X_PLANE", "STEEP"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: SATURATES,
 };
 

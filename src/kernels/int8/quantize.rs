@@ -14,6 +14,7 @@ pub(in crate::kernels) static KERNEL: Kernel = Kernel {
     constants: &["PIXELS", "X_PLANE"],
     workgroup: 64,
     tiling: None,
+    open: &[],
     fixed: &[],
 };
 

@@ -11,9 +11,13 @@ pub(super) const COPY: &str = "var kept = ";
 /// A loop over results that are stored: over a copy of them, so that they themselves are indexed by constants alone once
 /// the loops around it are written out. `None` if the loop stores nothing, or not what one array holds.
 ///
-/// `for (…) { store(…, sum[i][t]); }` becomes `{ var kept = sum[i]; for (…) { store(…, kept[t]); } }`.
+/// `for (…) { store(…, sum[i][t]); }` becomes `{ var kept = sum[i]; for (…) { store(…, kept[t]); } }`, and a loop over `i`
+/// around that a loop over a copy of `sum`.
 pub(super) fn staged(head: &str, body: &str, counter: &str) -> Option<String> {
     tokens(body).any(|token| STORES.contains(&token)).then_some(())?;
+    if body.contains(COPY) {
+        return around(head, body, counter);
+    }
     let index = format!("[{counter}]");
     let mut array = None;
     let mut kept = String::with_capacity(body.len());
@@ -35,6 +39,18 @@ pub(super) fn staged(head: &str, body: &str, counter: &str) -> Option<String> {
     let (array, rest) = (array?, kept.replace(&index, ""));
     (!indexed_by(&rest, counter) && !rest.contains("var ")).then_some(())?;
     Some(format!("{{\n{COPY}{array};\nfor ({head}) {{{kept}}}\n}}\n"))
+}
+
+/// The same for a loop around one that became such a loop: the copy is made once, of all that it goes through.
+fn around(head: &str, body: &str, counter: &str) -> Option<String> {
+    let (before, rest) = body.split_once(COPY)?;
+    let (copied, after) = rest.split_once(";\n")?;
+    let (array, indices) = copied.split_once(&format!("[{counter}]"))?;
+    let body = format!("{before}{}", after.replace("kept[", &format!("kept[{counter}]{indices}[")));
+    let others = body.replace(&format!("kept[{counter}]"), "");
+    let alone = !indexed_by(array, counter) && !indexed_by(indices, counter) && !indexed_by(&others, counter);
+    (alone && !body.replace("for (var ", "").contains("var ")).then_some(())?;
+    Some(format!("{{\n{COPY}{array};\nfor ({head}) {{{body}}}\n}}\n"))
 }
 
 /// Where the name begins that a text ends with, with its indices.

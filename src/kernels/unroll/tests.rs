@@ -65,9 +65,16 @@ fn what_constants_decide_is_decided() {
 #[test]
 fn loops_that_store_stay_loops_over_a_copy() {
     let text = "for (var i = 0u; i < 2u; i++) { for (var t = 0u; t < N; t++) { store(i, t, f(sum[i][t])); } }";
-    let staged =
-        |i| format!("{{ {{ var kept = sum[{i}u]; for (var t = 0u; t < N; t++) {{ store({i}u, t, f(kept[t])); }} }} }}");
-    assert_eq!(body(text), format!("{} {}", staged(0), staged(1)));
+    let inner = "{ for (var t = 0u; t < N; t++) { store(i, t, f(kept[i][t])); } }";
+    assert_eq!(body(text), format!("{{ var kept = sum; for (var i = 0u; i < 2u; i++) {{ {inner} }} }}"));
+    // Loops of one round are gone, and what they index stays.
+    let text = "for (var i = 0u; i < 2u; i++) { for (var k = 0u; k < 1u; k++) { let p = i + k; \
+        for (var t = 0u; t < N; t++) { store(p, t, sum[i][k][t]); } } }";
+    let inner = "{ let p = i + 0u; { for (var t = 0u; t < N; t++) { store(p, t, kept[i][0u][t]); } } }";
+    assert_eq!(body(text), format!("{{ var kept = sum; for (var i = 0u; i < 2u; i++) {{ {inner} }} }}"));
+    // A copy for each where something else goes by the counter too.
+    let text = "for (var i = 0u; i < 2u; i++) { for (var t = 0u; t < N; t++) { store(b[i], t, sum[i][t]); } }";
+    assert_eq!(body(text).matches("var kept = sum[").count(), 2);
     let one = "for (var t = 0u; t < 1u; t++) { y_put(t, sum[t]); }";
     assert_eq!(body(one), "{ y_put(0u, sum[0u]); }");
     // What is not one array that is read is written out.
