@@ -173,7 +173,7 @@ proptest! {
         let inputs = vec![input; if op < 8 { 1 } else { a % 4 }];
         if let Some(made) = judge(graph.add("op", made, &inputs)) {
             graph.set_output(made);
-            (graph.macs(), graph.weight_bytes(), graph.parameter_count());
+            let _ = (graph.macs(), graph.weight_bytes(), graph.parameter_count());
             judge(graph.with_input(Shape::new(c, d, e)));
             for target in [Target::default(), Target::software()] {
                 judge(Plan::for_target(&graph, h, &[input], target));
@@ -206,7 +206,7 @@ proptest! {
         judge(Model::from_bytes(&bytes, &name, Some(name.as_str()), prove));
         judge(Model::from_model_file(&bytes, &name));
         judge(labels::parse(&bytes, &name));
-        (labels::named(&name), labels::normalised(&name));
+        let _ = (labels::named(&name), labels::normalised(&name));
         judge(foveate::gpu::parse_backend(&name));
         judge(foveate::predict::device(&name));
     }
@@ -272,12 +272,11 @@ proptest! {
         let shape = Shape::new(shape[0], shape[1], shape[2]);
         let values = shape.channels.saturating_mul(shape.height).saturating_mul(shape.width).saturating_mul(count);
         // Noise of a size that is asked for is made; far more than there is memory for is not.
-        if (values > 0 && values < 1 << 16) || values > 1 << 40 {
-            if let Some(set) = judge(CalibrationSet::noise(shape, count, seed)) {
-                judge(set.part(count));
-                set.spread(count);
-                judge(quantize(&model, set, Options::plain()));
-            }
+        let sensible = (values > 0 && values < 1 << 16) || values > 1 << 40;
+        if sensible && let Some(set) = judge(CalibrationSet::noise(shape, count, seed)) {
+            judge(set.part(count));
+            set.spread(count);
+            judge(quantize(&model, set, Options::plain()));
         }
         let set = CalibrationSet::noise(model.graph().input_shape(), 2, seed).unwrap();
         judge(quantize(&model, set, Options { percentile, keep_float: keep, ..Options::plain() }));
@@ -287,7 +286,7 @@ proptest! {
     fn networks(name in name(), sides in [side(), side()], logits in vec(float(), 0..9), truth in size(), batch in size()) {
         let mut tally = Tally::new(logits.len());
         judge(tally.add(truth, &logits));
-        (tally.all(), tally.confusions(), tally.matrix());
+        let _ = (tally.all(), tally.confusions(), tally.matrix());
         let Some(architecture) = judge(foveate::models::Architecture::named(&name)) else { return Ok(()) };
         let preprocess = Preprocess { crop: sides, ..architecture.preprocess.clone() };
         judge(architecture.with_preprocess(preprocess));
