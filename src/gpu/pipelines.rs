@@ -105,11 +105,12 @@ async fn built_in_background(
         for step in group {
             let (promises, scope) = guarded(&context.device, || {
                 let made = Parts::new(context, step, safe_shaders);
-                let promises = background::begin(|| drop(made.pipeline(&context.device, None)));
+                let promises = background::begin(|| drop(made.pipeline(context, None)));
                 parts.push(made);
                 promises
             });
-            let Some(promises) = promises else { return Ok(None) };
+            // Exactly one, or what is handed out later would be another's.
+            let Some(promises) = promises.filter(|promises| promises.len() == 1) else { return Ok(None) };
             begun.extend(promises);
             scopes.push((scope, step));
         }
@@ -166,8 +167,8 @@ impl Parts {
         Parts { label: name, module, bindings, layout }
     }
 
-    fn pipeline(&self, device: &wgpu::Device, cache: Option<&wgpu::PipelineCache>) -> wgpu::ComputePipeline {
-        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+    fn pipeline(&self, context: &GpuContext, cache: Option<&wgpu::PipelineCache>) -> wgpu::ComputePipeline {
+        context.make().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(self.label),
             layout: Some(&self.layout),
             module: &self.module,
@@ -182,7 +183,7 @@ impl Parts {
     }
 
     fn build(self, context: &GpuContext, cache: Option<&wgpu::PipelineCache>) -> Built {
-        Built { pipeline: self.pipeline(context.make(), cache), layout: self.bindings }
+        Built { pipeline: self.pipeline(context, cache), layout: self.bindings }
     }
 }
 
