@@ -214,7 +214,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// What it binds: its kernel's arguments, and behind them [`SIZES`] if it reads its sizes from memory.
+    /// What it binds: its kernel's arguments, and behind them the table of its sizes if it reads them from memory.
     pub fn arguments(&self) -> impl Iterator<Item = &'static Argument> {
         self.kernel.arguments.iter().copied().chain(self.reads_sizes().then_some(&SIZES))
     }

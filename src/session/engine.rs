@@ -252,7 +252,8 @@ async fn executor_of_integers(
     device: &mut DeviceInfo,
 ) -> Result<GpuExecutor> {
     let target = Target { choices: Arc::default(), ..context.target() };
-    let plan = |target: &Target| Plan::for_program(program, setup.batch, &setup.wanted, target.clone());
+    let Setup { batch, wanted, .. } = setup;
+    let plan = |target: &Target| Plan::for_program(program, *batch, wanted, target.clone());
     let trial = Trial { context, model, program: Some(program), setup };
     let built = trial.build(target, &options(model, setup), &plan).await?;
     device.worked_around(built.detours, built.found);
