@@ -102,7 +102,7 @@ for (const [device, worker, frames] of [["webgpu", true, 1000], ["webgpu", false
         assert.equal(encoders - first.made.createCommandEncoder, frames, "one encoder a frame");
         const { createCommandEncoder: _, ...earlier } = first.made;
         assert.deepEqual(others, earlier, "objects of the GPU, by who made them");
-        assert.ok(others.createComputePipeline > 3, JSON.stringify(others));
+        assert.ok(others.createComputePipelineAsync > 3, JSON.stringify(others));
       }
       // In processor time, which other programs do not disturb; blocks by the wall's clock are told, not held.
       assert.ok(spent / frames <= A_FRAME, `the page's thread computes for ${spent / frames} ms a frame`);
