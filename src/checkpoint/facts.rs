@@ -17,7 +17,10 @@ pub struct FileFacts {
     pub contents: Contents,
     /// Its size.
     pub bytes: u64,
-    /// SHA-256 of the whole file, in lower-case hexadecimals.
+    /// SHA-256 of the whole file, in lower-case hexadecimals; empty where [`Model::from_model_file`] read it, which
+    /// hashes nothing.
+    ///
+    /// [`Model::from_model_file`]: crate::Model::from_model_file
     pub sha256: String,
     /// Number formats of the weights that were taken, before they became f32.
     pub formats: BTreeMap<Format, Count>,

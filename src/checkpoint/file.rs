@@ -28,9 +28,10 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a file of safetensors as [`Checkpoint::read`] does, of which nothing has to be chosen.
+    /// Reads a file of safetensors as [`Checkpoint::read`] does, of which nothing has to be chosen, without its hash:
+    /// in WebAssembly that would take longer than all the rest.
     pub(super) fn safetensors(bytes: &[u8], origin: &str) -> Result<Self> {
-        let read = safetensors_checkpoint(bytes);
+        let read = safetensors_checkpoint(bytes, String::new());
         read.map(|(checkpoint, _)| checkpoint).map_err(|reason| Error::Checkpoint { origin: origin.to_owned(), reason })
     }
 
@@ -54,7 +55,7 @@ impl Checkpoint {
         let fail = |reason: String| Error::Checkpoint { origin: origin.to_owned(), reason };
         let (mut checkpoint, formats) = match torch::kind(bytes) {
             Some(kind) => torch_checkpoint(bytes, kind, use_ema),
-            None => safetensors_checkpoint(bytes),
+            None => safetensors_checkpoint(bytes, sha256(bytes)),
         }
         .map_err(fail)?;
         if checkpoint.tensors.is_empty() {
@@ -112,24 +113,24 @@ fn torch_checkpoint(bytes: &[u8], kind: torch::Kind, use_ema: bool) -> Result<Re
         (false, true) => Average::Beside,
         (false, false) => Average::Absent,
     };
-    let facts = FileFacts { average, ..facts(bytes, container, contents) };
+    let facts = FileFacts { average, ..facts(bytes, sha256(bytes), container, contents) };
     Ok((Checkpoint { tensors, metadata: BTreeMap::new(), facts, dropped, notes }, formats))
 }
 
-fn safetensors_checkpoint(bytes: &[u8]) -> Result<Read, String> {
+fn safetensors_checkpoint(bytes: &[u8], sha256: String) -> Result<Read, String> {
     let safetensors::Read { tensors, formats, metadata, dropped } = safetensors::read(bytes)?;
     let contents = if model_file::is_model_file(&metadata) { Contents::ModelFile } else { Contents::StateDict };
-    let facts = facts(bytes, Container::Safetensors, contents);
+    let facts = facts(bytes, sha256, Container::Safetensors, contents);
     Ok((Checkpoint { tensors, metadata, facts, dropped, notes: Vec::new() }, formats))
 }
 
 /// The facts that the bytes tell by themselves.
-fn facts(bytes: &[u8], container: Container, contents: Contents) -> FileFacts {
+fn facts(bytes: &[u8], sha256: String, container: Container, contents: Contents) -> FileFacts {
     FileFacts {
         container,
         contents,
         bytes: bytes.len() as u64,
-        sha256: sha256(bytes),
+        sha256,
         formats: BTreeMap::new(),
         average: Average::Absent,
         prefix: String::new(),
