@@ -69,6 +69,9 @@ say "tests, GPU required"
 # shellcheck disable=SC2086
 REQUIRE_GPU=1 cargo test --locked $TEST_FEATURES
 
+say "the loops of WebAssembly, in vectors of four"
+bash tests/miri.sh natively
+
 say "what the crate stands on: licences, sources, advisories"
 bash tests/deny.sh
 

@@ -1,6 +1,6 @@
 //! What Miri executes: the memory that the CPU executor's threads share, and the innermost loops of WebAssembly.
 //! Every slice is exactly as long as it has to be, so that what is read beside it is found.
-#![allow(dead_code, reason = "the files are used by more than is here")]
+#![allow(dead_code, unused_imports, reason = "the files are used by more than is here")]
 
 /// What the files need of the rest.
 mod graph {
@@ -39,10 +39,14 @@ mod cpu {
 
     #[path = "."]
     mod blocked {
+        #[path = "../../src/cpu/blocked/gelu.rs"]
+        mod gelu;
         #[path = "../../src/cpu/blocked/layout.rs"]
         mod layout;
         #[path = "../../src/cpu/blocked/slots.rs"]
         mod slots;
+        #[path = "../../src/cpu/blocked/sweep/mod.rs"]
+        mod sweep;
         #[path = "../../src/cpu/blocked/team.rs"]
         mod team;
         #[path = "../../src/cpu/blocked/tile/mod.rs"]
@@ -52,11 +56,13 @@ mod cpu {
 
         #[cfg(test)]
         mod tests {
+            use pulp::{Simd, WithSimd};
+
             use super::layout::{Block, LANES, Map};
             use super::slots::{Rect, Slots};
+            use super::sweep::{Line, Plane, Sweep, line};
             use super::team;
-            use super::tile::{Sum, Taps};
-            use crate::cpu::simd::Vectors;
+            use super::tile::{self, Spot, Sums, Taps};
             use crate::graph::Shape;
 
             /// Threads write windows of one slot and read another, step after step, as programs have them do.
@@ -84,30 +90,34 @@ mod cpu {
                 }
             }
 
-            /// Products of tiles against plain loops.
+            fn value(seed: usize) -> Block {
+                Block(std::array::from_fn(|lane| ((seed * 7 + lane * 3) % 11) as f32 - 5.0))
+            }
+
+            /// Vectors of four, as WebAssembly's are.
+            fn fours(work: impl WithSimd<Output = ()>) {
+                work.with_simd(pulp::Scalar128b);
+            }
+
+            /// Products of tiles against plain loops, for some rows of several pixels and of one.
             #[test]
             fn products_stay_within_their_slices() {
                 for (kernel, channels, stride, pixels) in
-                    [([1, 1], 5, 1, 4), ([3, 3], 16, 1, 7), ([3, 3], 21, 2, 4), ([1, 5], 33, 1, 1), ([5, 1], 2, 2, 7)]
+                    [([1, 1], 5, 1, 4), ([3, 3], 16, 1, 7), ([3, 3], 21, 2, 4), ([1, 5], 33, 1, 1), ([5, 1], 2, 2, 12)]
                 {
                     let input = Map::new(Shape::new(channels, kernel[0], (pixels - 1) * stride + kernel[1]), 0);
-                    let taps = Taps::new(kernel, [0, 0], channels, &input, usize::MAX);
+                    let plane_len = input.at(1, 0, 0);
+                    let taps = Taps::new(kernel, [0, 0], channels, &input, plane_len, usize::MAX);
                     let rows = taps.planes * kernel[0];
-                    let value = |seed: usize| Block(std::array::from_fn(|lane| ((seed * 7 + lane * 3) % 11) as f32 - 5.0));
                     let x: Vec<Block> = (0..input.len()).map(value).collect();
-                    let panel: Vec<Block> = (0..taps.products(&(0..rows))).map(|at| value(at + 1)).collect();
-                    let mut totals = vec![Block::ZERO; pixels];
-                    // In two runs, as far as there are rows for them.
-                    let half = rows / 2;
-                    let first = taps.products(&(0..half));
-                    for (rows, panel) in [(0..half, &panel[..first]), (half..rows, &panel[first..])] {
-                        if !rows.is_empty() {
-                            let (taps, x, totals) = (&taps, &x[..], &mut totals[..]);
-                            Vectors::new().dispatch(Sum { taps, x, start: 0, rows, panel, stride, pixels, blocks: 1, totals });
-                        }
-                    }
+                    let panels: Vec<Block> = (0..taps.products(&(0..rows))).map(|at| value(at + 1)).collect();
+                    let mut totals = vec![Block([f32::NAN; LANES]); pixels];
+                    let spots: Vec<Spot> = tile::segments(0..pixels)
+                        .map(|(first, len)| Spot { start: first * stride, pixels: len, at: first })
+                        .collect();
+                    // Segments may overlap, and sums are added: one after the other, as programs have them do.
                     let mut expected = vec![[0f32; LANES]; pixels];
-                    let mut weights = panel.iter();
+                    let mut weights = panels.iter();
                     for (plane, ky, kx) in (0..taps.planes)
                         .flat_map(|plane| (0..kernel[0]).flat_map(move |ky| (0..kernel[1]).map(move |kx| (plane, ky, kx))))
                     {
@@ -120,9 +130,81 @@ mod cpu {
                         }
                     }
                     assert!(weights.next().is_none());
+                    for spot in spots {
+                        // In two runs, as far as there are rows for them.
+                        let half = rows / 2;
+                        for rows in [0..half, half..rows] {
+                            if rows.is_empty() {
+                                continue;
+                            }
+                            let first = taps.products(&(0..rows.start));
+                            fours(Sums {
+                                taps: &taps,
+                                x: &x,
+                                spots: &[spot],
+                                stride,
+                                panel: first..first + taps.products(&rows),
+                                rows,
+                                panels: &panels,
+                                blocks: 1,
+                                channels: LANES,
+                                totals: &mut totals,
+                            });
+                        }
+                    }
                     let found: Vec<[f32; LANES]> = totals.iter().map(|block| block.0).collect();
                     assert_eq!(found, expected, "{kernel:?}, {channels} channels, stride {stride}, {pixels} pixels");
                 }
+            }
+
+            /// A row of `P` outputs at a time.
+            struct Row<'a, const P: usize, const STRIDE: usize>(Line<'a>);
+
+            impl<const P: usize, const STRIDE: usize> WithSimd for Row<'_, P, STRIDE> {
+                type Output = ();
+                fn with_simd<S: Simd>(self, simd: S) {
+                    line::<S, P, STRIDE>(simd, self.0);
+                }
+            }
+
+            /// Depthwise taps against plain loops, planes and kernels being no longer than they have to be.
+            fn check_row<const P: usize, const STRIDE: usize>(size: [usize; 2], columns: usize, second: bool) {
+                let pitch = (columns - 1) * STRIDE + size[1];
+                let blocks: Vec<Block> = (0..size[0] * pitch).map(value).collect();
+                let taps: Vec<Block> = (0..size[0] * size[1]).map(|at| value(at + 3)).collect();
+                let (more, other): (Vec<Block>, Vec<Block>) =
+                    ((0..columns + 1).map(|at| value(at + 5)).collect(), vec![value(1), value(2)]);
+                let mut out = vec![Block([f32::NAN; LANES]); columns];
+                let bias = value(9);
+                for vector in 0..4 {
+                    let plane = |blocks, pitch| Plane { blocks, pitch };
+                    let first = Sweep { plane: plane(&blocks, pitch), start: 0, taps: plane(&taps, size[1]), size };
+                    let next = Sweep { plane: plane(&more, columns + 1), start: 0, taps: plane(&other, 2), size: [1, 2] };
+                    let second = second.then_some(next);
+                    let (bias, out) = (&bias, &mut out[..]);
+                    fours(Row::<P, STRIDE>(Line { vector, bias, columns: 0..columns, first, second, relu: false, out }));
+                }
+                for (x, found) in out.iter().enumerate() {
+                    for lane in 0..LANES {
+                        let mut sum = bias.0[lane];
+                        for (ky, kx) in (0..size[0]).flat_map(|ky| (0..size[1]).map(move |kx| (ky, kx))) {
+                            sum += blocks[ky * pitch + x * STRIDE + kx].0[lane] * taps[ky * size[1] + kx].0[lane];
+                        }
+                        if second {
+                            sum += (0..2).map(|kx| more[x + kx].0[lane] * other[kx].0[lane]).sum::<f32>();
+                        }
+                        assert_eq!(found.0[lane], sum, "{size:?}, {columns} columns, at {x}, lane {lane}");
+                    }
+                }
+            }
+
+            #[test]
+            fn taps_stay_within_their_slices() {
+                check_row::<4, 1>([3, 3], 7, false);
+                check_row::<4, 1>([3, 3], 4, true);
+                check_row::<7, 1>([1, 11], 14, true);
+                check_row::<4, 2>([7, 7], 5, false);
+                check_row::<1, 2>([11, 1], 3, false);
             }
         }
     }

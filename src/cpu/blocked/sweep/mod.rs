@@ -8,8 +8,8 @@ use pulp::Simd;
 use super::layout::Block;
 use super::vectors::{load, relu, store};
 
-// Miri looks at those of WebAssembly, in place of the loops that native machines have.
-#[cfg_attr(any(all(target_arch = "wasm32", target_feature = "simd128"), miri), path = "wasm.rs")]
+// `tests/miri.sh` looks at those of WebAssembly, in place of the loops that native machines have.
+#[cfg_attr(any(all(target_arch = "wasm32", target_feature = "simd128"), wasm_loops), path = "wasm.rs")]
 mod native;
 
 pub(super) use native::line;

@@ -26,8 +26,8 @@ macro_rules! each_pixel {
     };
 }
 
-// Miri looks at those of WebAssembly, in place of the loops that native machines have.
-#[cfg_attr(any(all(target_arch = "wasm32", target_feature = "simd128"), miri), path = "wasm.rs")]
+// `tests/miri.sh` looks at those of WebAssembly, in place of the loops that native machines have.
+#[cfg_attr(any(all(target_arch = "wasm32", target_feature = "simd128"), wasm_loops), path = "wasm.rs")]
 mod native;
 
 pub(super) use native::{largest, segments, sum};

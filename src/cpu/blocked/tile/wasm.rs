@@ -87,7 +87,7 @@ impl WithSimd for Sums<'_> {
         let width = taps.kernel[1];
         let steps = &taps.steps.steps[rows.start * width..rows.end * width];
         let weights = &panels[panel];
-        assert!(blocks == 1 && taps.products(&rows) <= weights.len());
+        assert!(vectors::<S>() == 2 * HALF && blocks == 1 && taps.products(&rows) <= weights.len());
         let (begins, halves) = (rows.start == 0, channels.div_ceil(HALF * S::F32_LANES).min(vectors::<S>() / HALF));
         for spot in spots {
             let last = spot.start + taps.steps.reach + (spot.pixels - 1) * stride;
@@ -139,7 +139,8 @@ unsafe fn tile<S: Simd, const P: usize, const STRIDE: usize>(
         // SAFETY: the caller's. Vectors lie at multiples of their size.
         unsafe {
             let mut x = x.add(step.offset).cast::<f32>();
-            let end = weights.add(step.channels * LANES);
+            // Half a block beyond the panel, after the last: never read.
+            let end = weights.wrapping_add(step.channels * LANES);
             while weights != end {
                 let factors: [S::f32s; HALF] = std::array::from_fn(|v| *weights.cast::<S::f32s>().add(v));
                 each_pixel!(P, |p| {
@@ -148,7 +149,7 @@ unsafe fn tile<S: Simd, const P: usize, const STRIDE: usize>(
                         sums[p][v] = simd.mul_add_e_f32s(value, factors[v], sums[p][v]);
                     }
                 });
-                (x, weights) = (x.add(1), weights.add(LANES));
+                (x, weights) = (x.add(1), weights.wrapping_add(LANES));
             }
         }
     }
