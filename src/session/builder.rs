@@ -332,9 +332,9 @@ impl SessionBuilder {
     ///
     /// # Errors
     /// Those of [`Model::from_bytes`] and [`Model::with_input_size`]; [`Error::Argument`] for a
-    /// feature that the fused graph does not have ([`features::select`](crate::features::select)), and a calibration that is missing or not
-    /// wanted; [`Error::Device`] if no device fits; [`Error::Limit`] if the
-    /// device is too small; [`Error::Gpu`] if it refuses a kernel.
+    /// feature that the fused graph does not have ([`features::select`](crate::features::select)), and a calibration
+    /// that is missing or not wanted; [`Error::Device`] if no device fits; [`Error::Limit`] if the device is too
+    /// small; [`Error::Gpu`] if it refuses a kernel.
     pub async fn load(self) -> Result<Session> {
         let (options, prove) = (self.options, self.prove);
         #[cfg(feature = "workshop")]
