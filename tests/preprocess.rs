@@ -128,6 +128,21 @@ fn a_picture_of_the_right_size_is_only_normalised() {
 }
 
 #[test]
+fn a_picture_that_is_only_cropped_keeps_its_pixels() {
+    let spec = imagenet(20, Filter::Bicubic, [16, 14]);
+    for (width, height, left, top) in [(20, 33, 3, 8), (25, 20, 6, 2)] {
+        let picture = noise(width, height, 5);
+        let input = spec.apply(&picture).unwrap();
+        let levels = spec.levels();
+        for (at, found) in input.data().iter().enumerate() {
+            let (channel, y, x) = (at / (16 * 14), at / 14 % 16, at % 14);
+            let level = picture.rgba()[((y + top) * width as usize + x + left) * 4 + channel];
+            assert_eq!(*found, levels[channel][usize::from(level)], "{width}×{height}, channel {channel} at {y}, {x}");
+        }
+    }
+}
+
+#[test]
 fn a_batch_is_its_pictures_one_by_one() {
     let pictures = [noise(50, 31, 1), noise(9, 80, 2), noise(20, 20, 3)];
     let spec = imagenet(20, Filter::Bilinear, [18, 19]);

@@ -47,6 +47,10 @@ impl Preprocess {
                 out.len()
             )));
         }
+        if tables.is_copy() {
+            copy(picture, &tables, &self.levels(), out);
+            return Ok(());
+        }
         let sums = resample(picture, &tables);
         let planes = out.chunks_exact_mut(rows * columns).zip(sums.chunks_exact(rows * columns));
         for ((to, from), values) in planes.zip(&self.levels()) {
@@ -55,6 +59,22 @@ impl Preprocess {
             }
         }
         Ok(())
+    }
+}
+
+/// Crops and normalises a picture that is not resized.
+fn copy(picture: &Picture, Tables { horizontal, vertical }: &Tables, levels: &[[f32; 256]; 3], out: &mut [f32]) {
+    let columns = horizontal.outputs();
+    let [reds, greens, blues] = levels;
+    let (red, rest) = out.split_at_mut(out.len() / 3);
+    let (green, blue) = rest.split_at_mut(red.len());
+    let planes = red.chunks_exact_mut(columns).zip(green.chunks_exact_mut(columns)).zip(blue.chunks_exact_mut(columns));
+    for (y, ((red, green), blue)) in vertical.first().iter().zip(planes) {
+        let pixels = picture.row(*y);
+        for (((x, red), green), blue) in horizontal.first().iter().zip(red).zip(green).zip(blue) {
+            let [r, g, b, _] = pixels[*x as usize].map(usize::from);
+            (*red, *green, *blue) = (reds[r], greens[g], blues[b]);
+        }
     }
 }
 

@@ -64,6 +64,13 @@ pub struct Tables {
     pub vertical: Taps,
 }
 
+impl Tables {
+    /// Whether the picture keeps its size: each output is one of its pixels.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.horizontal.width() == 1 && self.vertical.width() == 1
+    }
+}
+
 impl Preprocess {
     /// Checks a description that may come from a file.
     ///

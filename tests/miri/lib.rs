@@ -60,7 +60,7 @@ mod cpu {
 
             use super::layout::{Block, LANES, Map};
             use super::slots::{Rect, Slots};
-            use super::sweep::{Line, Plane, Sweep, line};
+            use super::sweep::{Lines, Plane, Sweep, lines};
             use super::team;
             use super::tile::{self, Spot, Sums, Taps};
             use crate::graph::Shape;
@@ -75,7 +75,8 @@ mod cpu {
                 team::run(&[4, 4, 4], &mut [0; 3], |step, piece, done: &mut usize| {
                     // SAFETY: a step reads the slot that the step before it wrote, and writes the other; its windows are
                     // rows of their own.
-                    let (from, mut window) = unsafe { (slots.read(step % 2), slots.window(1 - step % 2, map, piece_of(piece))) };
+                    let (from, mut window) =
+                        unsafe { (slots.read(step % 2), slots.window(1 - step % 2, map, piece_of(piece))) };
                     for plane in 0..2 {
                         // Of the row before too, which another thread wrote.
                         let above = map.at(plane, piece.saturating_sub(1), 0);
@@ -118,9 +119,9 @@ mod cpu {
                     // Segments may overlap, and sums are added: one after the other, as programs have them do.
                     let mut expected = vec![[0f32; LANES]; pixels];
                     let mut weights = panels.iter();
-                    for (plane, ky, kx) in (0..taps.planes)
-                        .flat_map(|plane| (0..kernel[0]).flat_map(move |ky| (0..kernel[1]).map(move |kx| (plane, ky, kx))))
-                    {
+                    for (plane, ky, kx) in (0..taps.planes).flat_map(|plane| {
+                        (0..kernel[0]).flat_map(move |ky| (0..kernel[1]).map(move |kx| (plane, ky, kx)))
+                    }) {
                         for channel in 0..LANES.min(channels - plane * LANES) {
                             let weights = weights.next().unwrap();
                             for (p, sums) in expected.iter_mut().enumerate() {
@@ -157,54 +158,73 @@ mod cpu {
                 }
             }
 
-            /// A row of `P` outputs at a time.
-            struct Row<'a, const P: usize, const STRIDE: usize>(Line<'a>);
+            /// Rows, `P` outputs at a time.
+            struct Rows<'a, const P: usize, const STRIDE: usize>(Lines<'a>);
 
-            impl<const P: usize, const STRIDE: usize> WithSimd for Row<'_, P, STRIDE> {
+            impl<const P: usize, const STRIDE: usize> WithSimd for Rows<'_, P, STRIDE> {
                 type Output = ();
                 fn with_simd<S: Simd>(self, simd: S) {
-                    line::<S, P, STRIDE>(simd, self.0);
+                    lines::<S, P, STRIDE>(simd, self.0);
                 }
             }
 
             /// Depthwise taps against plain loops, planes and kernels being no longer than they have to be.
-            fn check_row<const P: usize, const STRIDE: usize>(size: [usize; 2], columns: usize, second: bool) {
+            fn check_rows<const P: usize, const STRIDE: usize>(
+                size: [usize; 2],
+                [rows, columns]: [usize; 2],
+                second: bool,
+            ) {
                 let pitch = (columns - 1) * STRIDE + size[1];
-                let blocks: Vec<Block> = (0..size[0] * pitch).map(value).collect();
+                let blocks: Vec<Block> = (0..((rows - 1) * STRIDE + size[0]) * pitch).map(value).collect();
                 let taps: Vec<Block> = (0..size[0] * size[1]).map(|at| value(at + 3)).collect();
                 let (more, other): (Vec<Block>, Vec<Block>) =
                     ((0..columns + 1).map(|at| value(at + 5)).collect(), vec![value(1), value(2)]);
-                let mut out = vec![Block([f32::NAN; LANES]); columns];
+                // With something between rows that is left alone.
+                let across = columns + 2;
+                let mut out = vec![Block([f32::NAN; LANES]); (rows - 1) * across + columns];
                 let bias = value(9);
-                for vector in 0..4 {
-                    let plane = |blocks, pitch| Plane { blocks, pitch };
-                    let first = Sweep { plane: plane(&blocks, pitch), start: 0, taps: plane(&taps, size[1]), size };
-                    let next = Sweep { plane: plane(&more, columns + 1), start: 0, taps: plane(&other, 2), size: [1, 2] };
-                    let second = second.then_some(next);
-                    let (bias, out) = (&bias, &mut out[..]);
-                    fours(Row::<P, STRIDE>(Line { vector, bias, columns: 0..columns, first, second, relu: false, out }));
-                }
-                for (x, found) in out.iter().enumerate() {
+                let plane = |blocks, pitch| Plane { blocks, pitch };
+                let first = Sweep { plane: plane(&blocks, pitch), start: 0, taps: plane(&taps, size[1]), size };
+                let next = Sweep { plane: plane(&more, columns + 1), start: 0, taps: plane(&other, 2), size: [1, 2] };
+                fours(Rows::<P, STRIDE>(Lines {
+                    vectors: 0..4,
+                    bias: &bias,
+                    columns,
+                    rows,
+                    first,
+                    step: STRIDE * pitch,
+                    second: second.then_some(next),
+                    relu: false,
+                    out: &mut out,
+                    pitch: across,
+                }));
+                for (at, found) in out.iter().enumerate() {
+                    let (y, x) = (at / across, at % across);
+                    if x >= columns {
+                        assert!(found.0.iter().all(|value| value.is_nan()), "between rows");
+                        continue;
+                    }
                     for lane in 0..LANES {
                         let mut sum = bias.0[lane];
                         for (ky, kx) in (0..size[0]).flat_map(|ky| (0..size[1]).map(move |kx| (ky, kx))) {
-                            sum += blocks[ky * pitch + x * STRIDE + kx].0[lane] * taps[ky * size[1] + kx].0[lane];
+                            let value = blocks[(y * STRIDE + ky) * pitch + x * STRIDE + kx].0[lane];
+                            sum += value * taps[ky * size[1] + kx].0[lane];
                         }
                         if second {
                             sum += (0..2).map(|kx| more[x + kx].0[lane] * other[kx].0[lane]).sum::<f32>();
                         }
-                        assert_eq!(found.0[lane], sum, "{size:?}, {columns} columns, at {x}, lane {lane}");
+                        assert_eq!(found.0[lane], sum, "{size:?}, {rows}×{columns}, at {y}, {x}, lane {lane}");
                     }
                 }
             }
 
             #[test]
             fn taps_stay_within_their_slices() {
-                check_row::<4, 1>([3, 3], 7, false);
-                check_row::<4, 1>([3, 3], 4, true);
-                check_row::<7, 1>([1, 11], 14, true);
-                check_row::<4, 2>([7, 7], 5, false);
-                check_row::<1, 2>([11, 1], 3, false);
+                check_rows::<4, 1>([3, 3], [3, 7], false);
+                check_rows::<4, 1>([3, 3], [1, 4], true);
+                check_rows::<7, 1>([1, 11], [1, 14], true);
+                check_rows::<4, 2>([7, 7], [2, 5], false);
+                check_rows::<1, 2>([11, 1], [3, 3], false);
             }
         }
     }

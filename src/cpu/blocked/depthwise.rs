@@ -10,7 +10,7 @@ use super::conv::even_parts;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::sweep::{Line, Plane, Sweep, line};
+use super::sweep::{Lines, Plane, Sweep, lines};
 use super::vectors::{activate, load, segment_len, store, vectors};
 use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
@@ -144,25 +144,26 @@ impl WithSimd for Job<'_, '_, '_> {
 impl Job<'_, '_, '_> {
     #[inline(always)]
     fn rows<S: Simd, const P: usize, const STRIDE: usize>(self, simd: S) {
-        let DepthwiseConv { kernels, offset, input, residual, activation, .. } = self.conv;
-        let Rect { planes, rows, columns } = self.out.rect().clone();
+        let DepthwiseConv { kernels, offset, input, output, residual, activation, .. } = self.conv;
+        let Rect { planes, rows, .. } = self.out.rect().clone();
         // What is left to do when a row's sums are there.
         let simple = residual.is_none() && matches!(activation, Activation::None | Activation::Relu);
         let relu = simple && *activation == Activation::Relu;
         for plane in planes {
             let blocks = &self.reads.values[0][plane * input.plane_len()..(plane + 1) * input.plane_len()];
             let (source, taps) = (Plane { blocks, pitch: input.pitch() }, kernels.taps(plane));
-            for y in rows.clone() {
-                let start = input.framed(y * STRIDE + offset[0], columns.start * STRIDE + offset[1]);
-                let first = Sweep { plane: source, start, taps, size: kernels.size };
-                let out = self.out.row(plane, y);
-                for vector in 0..vectors::<S>() {
-                    let (bias, columns, out) = (&kernels.bias[plane], columns.clone(), &mut *out);
-                    line::<S, P, STRIDE>(simd, Line { vector, bias, columns, first, second: None, relu, out });
-                }
-                if !simple {
-                    let residual = residual.map(|map| &self.reads.values[1][map.at(plane, y, columns.start)..]);
-                    finish::<S>(simd, *activation, residual, out);
+            let start = input.framed(rows.start * STRIDE + offset[0], offset[1]);
+            let first = Sweep { plane: source, start, taps, size: kernels.size };
+            let (bias, out, pitch) = (&kernels.bias[plane], self.out.rows(plane), output.pitch());
+            let (vectors, columns, rows, step) = (0..vectors::<S>(), output.width, rows.len(), STRIDE * input.pitch());
+            lines::<S, P, STRIDE>(
+                simd,
+                Lines { vectors, bias, columns, rows, first, step, second: None, relu, out, pitch },
+            );
+            if !simple {
+                for y in self.out.rect().rows.clone() {
+                    let residual = residual.map(|map| &self.reads.values[1][map.at(plane, y, 0)..]);
+                    finish::<S>(simd, *activation, residual, self.out.row(plane, y));
                 }
             }
         }

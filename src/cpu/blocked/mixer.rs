@@ -18,7 +18,7 @@ use super::depthwise::cut;
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::sweep::{Line, Plane, Sweep, line};
+use super::sweep::{Lines, Plane, Sweep, lines};
 use super::vectors::{segment_len, width};
 use crate::cpu::simd::Vectors;
 
@@ -233,6 +233,18 @@ struct Job<'a, 'w> {
     out: &'a mut Window<'w>,
 }
 
+/// One vector of each block of a row, whose sums are stored as they are.
+fn one_row<'a>(
+    vector: usize,
+    bias: &'a Block,
+    first: Sweep<'a>,
+    second: Option<Sweep<'a>>,
+    out: &'a mut [Block],
+) -> Lines<'a> {
+    let (vectors, columns) = (vector..vector + 1, out.len());
+    Lines { vectors, bias, columns, rows: 1, first, step: 0, second, relu: false, out, pitch: columns }
+}
+
 impl WithSimd for Job<'_, '_> {
     type Output = ();
 
@@ -254,7 +266,7 @@ impl Job<'_, '_> {
     fn rows<S: Simd, const P: usize, const STRIDE: usize>(self, simd: S) {
         let Job { mixer, strip, plane, margin, source, between, out } = self;
         let Rect { rows, columns, .. } = out.rect().clone();
-        let (pitch, relu) = (mixer.output.width, false);
+        let pitch = mixer.output.width;
         if let Some(pair) = &strip.pair {
             let reach = pair.size / 2;
             let taps = Plane { blocks: &pair.wide, pitch: pair.size };
@@ -267,8 +279,8 @@ impl Job<'_, '_> {
                 let start = (i + margin - reach) * source.pitch + columns.start + margin - reach;
                 let first = Sweep { plane: source, start, taps, size: [1, pair.size] };
                 for (vector, _) in strip.needs.iter().enumerate().filter(|(_, need)| need.pair) {
-                    let (bias, columns, out) = (&pair.wide_bias, columns.clone(), &mut row[columns.start..columns.end]);
-                    line::<S, P, 1>(simd, Line { vector, bias, columns, first, second: None, relu, out });
+                    let row = &mut row[columns.clone()];
+                    lines::<S, P, 1>(simd, one_row(vector, &pair.wide_bias, first, None, row));
                 }
             }
         }
@@ -285,9 +297,8 @@ impl Job<'_, '_> {
                 let corner = margin - need.size / 2;
                 let start = (i * STRIDE + corner) * source.pitch + columns.start * STRIDE + corner;
                 let first = Sweep { plane: source, start, taps: strip.square(need.size), size: [need.size; 2] };
-                let (bias, columns, out) = (&strip.bias, columns.clone(), &mut *out);
                 let second = second.filter(|_| need.pair);
-                line::<S, P, STRIDE>(simd, Line { vector, bias, columns, first, second, relu, out });
+                lines::<S, P, STRIDE>(simd, one_row(vector, &strip.bias, first, second, out));
             }
         }
     }

@@ -62,6 +62,20 @@ impl<B> Window<'_, B> {
             std::slice::from_raw_parts_mut(first, columns.len())
         }
     }
+
+    /// The window's rows of one plane, from the first one's first column to the last one's last; what lies between rows
+    /// belongs to the frame.
+    ///
+    /// # Panics
+    /// If the plane is not in the window, or not all columns are: a defect of the caller.
+    pub(in crate::cpu) fn rows(&mut self, plane: usize) -> &mut [B] {
+        let Rect { planes, rows, columns } = &self.rect;
+        let whole = !rows.is_empty() && *columns == (0..self.map.width);
+        assert!(planes.contains(&plane) && whole, "a kernel wrote outside of its window");
+        let [first, last] = [rows.start, rows.end - 1].map(|y| self.map.at(plane, y, 0));
+        // SAFETY: as above; nobody has a window with anything of these rows, and frames are in no window.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), last + columns.len() - first) }
+    }
 }
 
 /// Pointers to the slots of one workspace, shared by the threads of one run.
@@ -132,5 +146,22 @@ mod tests {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| window.row(0, 1)[0])).is_err());
         let filled: Vec<usize> = (0..map.len()).filter(|i| memory[0][*i] != Block::ZERO).collect();
         assert_eq!(filled, [map.at(1, 1, 1), map.at(1, 1, 2)]);
+    }
+
+    #[test]
+    fn rows_are_whole_ones() {
+        let map = Map::new(Shape::new(17, 4, 3), 1);
+        let mut memory = vec![vec![Block::ZERO; map.len()]];
+        let slots = Slots::new(&mut memory);
+        let rect = |columns| Rect { planes: 1..2, rows: 1..3, columns };
+        // SAFETY: the only access to the slot.
+        let mut window = unsafe { slots.window(0, map, rect(0..3)) };
+        let rows = window.rows(1);
+        assert_eq!(rows.len(), map.pitch() + 3);
+        rows[0] = Block([7.0; 16]);
+        // SAFETY: the other window is gone.
+        let mut part = unsafe { slots.window(0, map, rect(1..3)) };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part.rows(1)[0])).is_err());
+        assert_eq!(memory[0][map.at(1, 1, 0)], Block([7.0; 16]));
     }
 }

@@ -12,7 +12,7 @@ use super::vectors::{load, relu, store};
 #[cfg_attr(any(all(target_arch = "wasm32", target_feature = "simd128"), wasm_loops), path = "wasm.rs")]
 mod native;
 
-pub(super) use native::line;
+pub(super) use native::lines;
 
 /// Blocks, and the distance of their rows.
 #[derive(Clone, Copy)]
@@ -31,19 +31,24 @@ pub(super) struct Sweep<'a> {
     pub size: [usize; 2],
 }
 
-/// The outputs of a row, of one vector of each block.
-pub(super) struct Line<'a> {
-    pub vector: usize,
+/// The outputs of some rows, of some vectors of each block.
+pub(super) struct Lines<'a> {
+    pub vectors: Range<usize>,
     /// What the sums begin with.
     pub bias: &'a Block,
-    pub columns: Range<usize>,
+    /// Outputs of a row.
+    pub columns: usize,
+    pub rows: usize,
+    /// Of the first row. The next one's is as many blocks further as `step` says.
     pub first: Sweep<'a>,
-    /// More products, of inputs that are next to each other.
+    pub step: usize,
+    /// More products, of inputs that are next to each other; for a single row.
     pub second: Option<Sweep<'a>>,
     /// Whether ReLU is all that is done to the sums, or nothing.
     pub relu: bool,
-    /// From the first column on.
+    /// From the first row's first column on, with the distance of rows.
     pub out: &'a mut [Block],
+    pub pitch: usize,
 }
 
 /// Stores sums. Plain loops: closures do not always become part of the vector function.

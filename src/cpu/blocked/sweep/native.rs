@@ -3,19 +3,26 @@
 use pulp::Simd;
 
 use super::super::vectors::{load, segments};
-use super::{Line, Plane, Sweep, begin, put};
+use super::{Lines, Plane, Sweep, begin, put};
 
-/// Computes a row, `P` outputs at a time, whose inputs are `STRIDE` apart.
+/// Computes rows, `P` outputs at a time, whose inputs are `STRIDE` apart.
 #[inline(always)]
-pub(in super::super) fn line<S: Simd, const P: usize, const STRIDE: usize>(simd: S, line: Line) {
-    let Line { vector, bias, columns, first, second, relu, out } = line;
-    for x in segments(0..columns.len(), P) {
-        let mut sums = begin::<S, P>(bias, vector);
-        sweep::<S, P, STRIDE>(simd, &first, x, vector, &mut sums);
-        if let Some(second) = &second {
-            sweep::<S, P, 1>(simd, second, x, vector, &mut sums);
+pub(in super::super) fn lines<S: Simd, const P: usize, const STRIDE: usize>(simd: S, lines: Lines) {
+    let Lines { vectors, bias, columns, rows, mut first, step, second, relu, out, pitch } = lines;
+    debug_assert!(rows == 1 || second.is_none());
+    for row in 0..rows {
+        let out = &mut out[row * pitch..][..columns];
+        for vector in vectors.clone() {
+            for x in segments(0..columns, P) {
+                let mut sums = begin::<S, P>(bias, vector);
+                sweep::<S, P, STRIDE>(simd, &first, x, vector, &mut sums);
+                if let Some(second) = &second {
+                    sweep::<S, P, 1>(simd, second, x, vector, &mut sums);
+                }
+                put(simd, relu, vector, sums, &mut out[x..]);
+            }
         }
-        put(simd, relu, vector, sums, &mut out[x..]);
+        first.start += step;
     }
 }
 

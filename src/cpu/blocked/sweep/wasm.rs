@@ -4,31 +4,37 @@
 use pulp::Simd;
 
 use super::super::vectors::{segments, vectors};
-use super::{Line, Sweep, begin, put};
+use super::{Lines, Sweep, begin, put};
 
-/// Computes a row, `P` outputs at a time, whose inputs are `STRIDE` apart. Not a part of its caller, which would
+/// Computes rows, `P` outputs at a time, whose inputs are `STRIDE` apart. Not a part of its caller, which would
 /// take its registers.
 #[inline(never)]
-pub(in super::super) fn line<S: Simd, const P: usize, const STRIDE: usize>(simd: S, line: Line) {
-    let Line { vector, bias, columns, first, second, relu, out } = line;
-    assert!(vector < vectors::<S>() && P <= columns.len() && columns.len() <= out.len());
-    first.check((columns.len() - 1) * STRIDE);
+pub(in super::super) fn lines<S: Simd, const P: usize, const STRIDE: usize>(simd: S, lines: Lines) {
+    let Lines { vectors: range, bias, columns, rows, mut first, step, second, relu, out, pitch } = lines;
+    assert!(range.end <= vectors::<S>() && P <= columns && rows > 0 && (rows == 1 || second.is_none()));
+    first.check((rows - 1) * step + (columns - 1) * STRIDE);
     if let Some(second) = &second {
-        second.check(columns.len() - 1);
+        second.check(columns - 1);
     }
     let threes = STRIDE == 1 && first.size == [3, 3] && second.is_none();
-    for x in segments(0..columns.len(), P) {
-        let sums = begin::<S, P>(bias, vector);
-        // SAFETY: checked for the last output; no segment goes beyond it.
-        let sums = unsafe {
-            if threes {
-                squares(simd, &first, x, vector, sums)
-            } else {
-                let sums = sweep::<S, P, STRIDE>(simd, &first, x, vector, sums);
-                second.iter().fold(sums, |sums, second| sweep::<S, P, 1>(simd, second, x, vector, sums))
+    for row in 0..rows {
+        let out = &mut out[row * pitch..][..columns];
+        for vector in range.clone() {
+            for x in segments(0..columns, P) {
+                let sums = begin::<S, P>(bias, vector);
+                // SAFETY: checked for the last output; no segment goes beyond it.
+                let sums = unsafe {
+                    if threes {
+                        squares(simd, &first, x, vector, sums)
+                    } else {
+                        let sums = sweep::<S, P, STRIDE>(simd, &first, x, vector, sums);
+                        second.iter().fold(sums, |sums, second| sweep::<S, P, 1>(simd, second, x, vector, sums))
+                    }
+                };
+                put(simd, relu, vector, sums, &mut out[x..]);
             }
-        };
-        put(simd, relu, vector, sums, &mut out[x..]);
+        }
+        first.start += step;
     }
 }
 
