@@ -10,6 +10,7 @@
 // | `--networks a,b` | names; MobileOne-S0, RepVGG-A0, RepNeXt-M0 if not given. `foveate` fuses them, with seeded random weights |
 // | `--devices wasm,webgpu` | both if not given; one thread each; WebGPU is SwiftShader's unless `--adapter default` |
 // | `--rounds N`, `--runs N` | rounds of both sides in turn (5), and runs of each in a round (2) |
+// | `--thread worker` or `page` | where foveate computes: in a worker, as it does if not told otherwise (about a millisecond on the way), or on the page's own thread, as the other |
 // | `--limit SECONDS` | how long one side may take to its first result (120); who takes longer is not waited for |
 // | `--folder DIR` | for networks and npm packages, kept for the next time; `target/web/peers` if not given |
 // | `--json FILE` | all times, beside the table |
@@ -34,6 +35,7 @@ const { values: asked } = parseArgs({
     devices: { ...text, default: "wasm,webgpu" },
     rounds: { ...text, default: "5" },
     runs: { ...text, default: "2" },
+    thread: { ...text, default: "worker" },
     limit: { ...text, default: "120" },
     folder: { ...text, default: join(ROOT, "target/web/peers") },
     adapter: { ...text, default: "swiftshader" },
@@ -41,16 +43,17 @@ const { values: asked } = parseArgs({
     json: text,
   },
 });
-const [networks, devices] = [asked.networks.split(","), asked.devices.split(",")];
-const [rounds, runs, limit] = [asked.rounds, asked.runs, asked.limit].map(whole);
-const folder = resolve(asked.folder);
-process.chdir(ROOT);
-
 const tell = (line) => process.stderr.write(`${line}\n`);
 const fail = (line) => {
   tell(line);
   process.exit(1);
 };
+
+if (!["worker", "page"].includes(asked.thread)) fail(`--thread is worker or page, not ${asked.thread}`);
+const [networks, devices] = [asked.networks.split(","), asked.devices.split(",")];
+const [rounds, runs, limit] = [asked.rounds, asked.runs, asked.limit].map(whole);
+const folder = resolve(asked.folder);
+process.chdir(ROOT);
 
 function whole(value) {
   if (!/^[1-9]\d*$/.test(value)) fail(`${value} is no number of rounds, runs or seconds`);
@@ -98,7 +101,7 @@ function preprocess(name) {
 }
 
 /** Both sides in one page; runs there. Times in milliseconds. */
-async function both({ name, device, rounds, runs, limit, spec }) {
+async function both({ name, device, rounds, runs, limit, worker, spec }) {
   const side = spec.resize.shorter;
   // What resizing leaves as it is.
   const image = new ImageData(side, side);
@@ -115,7 +118,7 @@ async function both({ name, device, rounds, runs, limit, spec }) {
 
   const foveate = async () => {
     const { Session } = await import("/pkg/index.js");
-    const session = await Session.load(`/nets/${name}.safetensors`, { device: device === "wasm" ? "cpu" : "webgpu", cache: false });
+    const session = await Session.load(`/nets/${name}.safetensors`, { device: device === "wasm" ? "cpu" : "webgpu", cache: false, worker });
     return async () => (await session.run(image, { logits: true })).logits;
   };
   const peer = async () => {
@@ -203,7 +206,7 @@ try {
       try {
         const { page } = await open(browser, server.origin);
         page.setDefaultTimeout(0);
-        const found = await page.evaluate(both, { name, device, rounds, runs, limit, spec: preprocess(name) });
+        const found = await page.evaluate(both, { name, device, rounds, runs, limit, worker: asked.thread === "worker", spec: preprocess(name) });
         results.push({ name, device, ...found });
         tell(`  ${row(results.at(-1)).slice(2).join("  ")}`);
       } finally {
