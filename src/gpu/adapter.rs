@@ -166,11 +166,28 @@ pub fn parse_backend(name: &str) -> Result<wgpu::Backend> {
 
 /// All adapters, in wgpu's order. `WGPU_BACKEND` and wgpu's other variables are honoured.
 pub async fn adapters() -> Vec<AdapterChoice> {
-    adapters_of(&instance()).await
+    let descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    let older = older_compiler(&descriptor);
+    let mut all = adapters_of(&wgpu::Instance::new(descriptor)).await;
+    if let Some(older) = older.filter(|_| all.iter().all(|choice| choice.summary.backend != "dx12")) {
+        all.extend(adapters_of(&wgpu::Instance::new(older)).await);
+        for (index, choice) in all.iter_mut().enumerate() {
+            choice.summary.index = Some(index);
+        }
+    }
+    all
 }
 
-fn instance() -> wgpu::Instance {
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+/// DX12 with the shader compiler that comes with Windows (FXC). Where the newer one (DXC) is installed, wgpu takes
+/// it, and leaves out the devices that cannot run what it makes (shader model 6): they are looked for again.
+fn older_compiler(asked: &wgpu::InstanceDescriptor) -> Option<wgpu::InstanceDescriptor> {
+    let either = matches!(asked.backend_options.dx12.shader_compiler, wgpu::Dx12Compiler::Auto);
+    (cfg!(windows) && either && asked.backends.contains(wgpu::Backends::DX12)).then(|| {
+        let mut older = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+        older.backends = wgpu::Backends::DX12;
+        older.backend_options.dx12.shader_compiler = wgpu::Dx12Compiler::Fxc;
+        older
+    })
 }
 
 async fn adapters_of(instance: &wgpu::Instance) -> Vec<AdapterChoice> {
@@ -193,7 +210,7 @@ async fn adapters_of(instance: &wgpu::Instance) -> Vec<AdapterChoice> {
 /// # Errors
 /// [`Error::Device`], with a list of what there is, if nothing fits.
 pub async fn select_adapter(request: &DeviceRequest, backend: Option<wgpu::Backend>) -> Result<AdapterChoice> {
-    select_adapter_of(&instance(), request, backend, |_| true).await
+    among(adapters().await, request, backend)
 }
 
 /// As [`select_adapter`], of the caller's instance and among those that `fits` takes: for programs that draw with the
@@ -209,6 +226,10 @@ pub async fn select_adapter_of(
 ) -> Result<AdapterChoice> {
     let mut all = adapters_of(instance).await;
     all.retain(|choice| fits(&choice.adapter));
+    among(all, request, backend)
+}
+
+fn among(all: Vec<AdapterChoice>, request: &DeviceRequest, backend: Option<wgpu::Backend>) -> Result<AdapterChoice> {
     let from_env = std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty());
     let request = match (request, from_env) {
         (DeviceRequest::Auto | DeviceRequest::Gpu, Some(name)) => &DeviceRequest::Named(name),

@@ -42,7 +42,10 @@ impl GpuContext {
             ..Default::default()
         };
         let refused = |e: wgpu::RequestDeviceError| Error::Device {
-            reason: format!("{} refused to make a device: {e}; try another one", choice.summary),
+            reason: format!(
+                "{} refused to make a device: {e} (wgpu logs more: FOVEATE_LOG=1 shows it); try another one",
+                choice.summary
+            ),
         };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(refused)?;
         let lost = Arc::new(Mutex::new(None));

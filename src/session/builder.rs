@@ -16,7 +16,7 @@ use super::wishes::Wishes;
 use super::{Session, Timing, milliseconds};
 use crate::checkpoint::LoadOptions;
 use crate::error::{Error, Result};
-use crate::gpu::{self, Backend, Device, DeviceRequest, GpuContext, PipelineCache, Queue, Sabotage, Watch};
+use crate::gpu::{self, AdapterChoice, Backend, Device, GpuContext, PipelineCache, Queue, Sabotage, Watch};
 use crate::kernels::Choices;
 #[cfg(feature = "workshop")]
 use crate::quant::{self, CalibrationSet};
@@ -434,14 +434,16 @@ pub(super) async fn open(
         }
         return Engine::cpu(model, setup, "as asked for");
     };
-    match open_gpu(&request, backend, model, setup).await {
+    let chosen = gpu::select_adapter(&request, backend).await;
+    let none = chosen.is_err();
+    match open_gpu(chosen, model, setup).await {
         // Whatever keeps the GPU from running this model, the CPU can; the reason is told.
         Err(error)
             if *choice == DeviceChoice::Auto && backend.is_none() && !matches!(error, Error::DeviceLost { .. }) =>
         {
-            let reason = match error {
-                Error::Device { .. } => "no GPU was found; software adapters are taken only by name".to_owned(),
-                other => other.to_string(),
+            let reason = match none {
+                true => "no GPU was found; software adapters are taken only by name".to_owned(),
+                false => error.to_string(),
             };
             Engine::cpu(model, setup, reason)
         }
@@ -449,8 +451,8 @@ pub(super) async fn open(
     }
 }
 
-async fn open_gpu(request: &DeviceRequest, backend: Option<Backend>, model: &Model, setup: &Setup) -> Result<Started> {
-    let chosen = gpu::select_adapter(request, backend).await?;
+async fn open_gpu(chosen: Result<AdapterChoice>, model: &Model, setup: &Setup) -> Result<Started> {
+    let chosen = chosen?;
     let context = GpuContext::request(&chosen).await?.sabotaged(setup.sabotage.clone());
     let device = DeviceInfo::gpu(context.summary(), chosen.reason);
     Engine::gpu(&context, device, model, setup).await
