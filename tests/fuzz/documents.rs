@@ -8,14 +8,14 @@ use std::sync::{Arc, LazyLock};
 use foveate::bench::{Clock, Record, compare, sustained};
 use foveate::dataset::{ClassIndex, Dataset};
 use foveate::kernels::Choices;
-use foveate::labels;
 use foveate::plan::Plan;
 use foveate::predict::{Demand, Efficiency, devices, predict};
 use foveate::profile::{Profile, spans, trace};
 use foveate::registry::Registry;
 use foveate::roofline::Known;
 use foveate::tune::{Store, Table};
-use foveate::{Graph, Model, kernels::Target};
+use foveate::verify::Repro;
+use foveate::{Graph, Model, kernels::Target, labels, readers};
 
 use super::bodies::{self, limited};
 
@@ -144,6 +144,35 @@ pub fn names(bytes: &[u8]) -> bool {
             Err(error) => assert!(error.to_string().len() < 2000, "{error}"),
         }
         truth.is_ok() || (labels.is_ok() && first.is_empty())
+    })
+}
+
+/// Reads a layer's file, and writes it again.
+pub fn repro(bytes: &[u8]) -> bool {
+    limited(bytes, || match Repro::from_bytes(bytes, "input") {
+        Ok(repro) => {
+            assert!(!repro.origin().is_empty() && !repro.fault().to_string().is_empty());
+            let written = repro.to_bytes().expect("what was read can be written");
+            let again = Repro::from_bytes(&written, "again").expect("what was written can be read");
+            assert_eq!(again.to_bytes().expect("as before"), written);
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    })
+}
+
+/// Reads what is known of drivers, and compiled pipelines.
+pub fn cache(bytes: &[u8]) -> bool {
+    limited(bytes, || {
+        let (written, devices) = readers::drivers(bytes);
+        assert_eq!(readers::drivers(written.as_bytes()), (written, devices));
+        let compiled = readers::pipelines(bytes);
+        // What a driver is shown is what the file's hash is of.
+        assert!(compiled.is_none_or(|compiled| readers::pipelines_file(compiled) == bytes));
+        devices > 0 || compiled.is_some()
     })
 }
 
