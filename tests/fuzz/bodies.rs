@@ -29,12 +29,12 @@ const PIXEL: usize = 64;
 /// Networks that take more multiply-accumulates or values are not run, only planned.
 const MAX_WORK: u64 = 1 << 20;
 
-/// Of so many small networks one is run on the CPU: that costs most of the time. Which ones the input's own bytes say,
-/// so that an input is always treated the same.
+/// Of so many inputs one gets what costs most of the time: a small network run on the CPU, one planned with choices.
+/// Which ones the input's own bytes say, so that an input is always treated the same.
 pub static RUN_ONE_IN: AtomicU64 = AtomicU64::new(1);
 
-/// Whether the network in these bytes is among those that are run.
-fn chosen(bytes: &[u8]) -> bool {
+/// Whether these bytes are among those.
+pub fn chosen(bytes: &[u8]) -> bool {
     u64::from(crc32fast::hash(bytes)).is_multiple_of(RUN_ONE_IN.load(Relaxed))
 }
 
