@@ -44,6 +44,9 @@ pub mod preprocess;
 pub mod profile;
 pub mod proof;
 pub mod quant;
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub mod readers;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 pub mod registry;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]

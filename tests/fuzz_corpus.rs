@@ -114,6 +114,16 @@ fn labels_and_truth_files() {
     check(Kind::Names);
 }
 
+#[test]
+fn layers_to_run_elsewhere() {
+    check(Kind::Repro);
+}
+
+#[test]
+fn files_of_the_cache() {
+    check(Kind::Cache);
+}
+
 /// What `tests/checkpoint/hostile_pickles.rs` shows to be inert or refused, here for its memory.
 #[test]
 fn hostile_pickles_take_little_memory() {

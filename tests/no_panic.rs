@@ -3,6 +3,12 @@
 //!
 //! A test program of its own, because it counts the largest allocation of the process.
 
+mod device;
+#[path = "no_panic/gpu.rs"]
+mod gpu;
+#[path = "no_panic/measuring.rs"]
+mod measuring;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -100,7 +100,8 @@ impl Collected {
     fn missing(&self, protocol: &Protocol) -> usize {
         let counted = protocol.runs.saturating_sub(self.times.len());
         let more = usize::from(counted == 0 && self.busy.as_secs_f64() < protocol.seconds);
-        if self.error.is_some() { 0 } else { protocol.warm_ups.saturating_sub(self.warm_ups) + counted + more }
+        let all = protocol.warm_ups.saturating_sub(self.warm_ups).saturating_add(counted).saturating_add(more);
+        if self.error.is_some() { 0 } else { all }
     }
 
     /// How many runs make a burst of about [`BURST`].
@@ -128,7 +129,7 @@ impl Collected {
                 } else {
                     self.began.extend(sustained.then_some(since));
                     self.times.extend(times);
-                    self.busy += took;
+                    self.busy = self.busy.saturating_add(took);
                 }
             }
         }
@@ -159,11 +160,12 @@ pub async fn interleave<S: Subject>(
     loop {
         let mut ran = false;
         for at in 0..subjects.len() {
-            let missing = |all: &[Collected]| all.iter().map(|one| one.missing(protocol) as u64).sum::<u64>();
+            let missing =
+                |all: &[Collected]| all.iter().map(|one| one.missing(protocol) as u64).fold(0, u64::saturating_add);
             if all[at].missing(protocol) == 0 {
                 continue;
             }
-            if watch(Progress { done, of: done + missing(&all) }).is_break() {
+            if watch(Progress { done, of: missing(&all).saturating_add(done) }).is_break() {
                 return (all, ControlFlow::Break(()));
             }
             let before = all[at].runs();

@@ -16,7 +16,7 @@ use super::passes::Record;
 use super::pipelines::Pipelines;
 use super::scopes::{guarded, settle};
 use super::watch::Watch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{Step, TensorId};
 use crate::plan::Plan;
 
@@ -43,8 +43,8 @@ impl Bench {
     /// Allocates a plan's memory and uploads its weights.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) or [`Error::Gpu`](crate::Error::Gpu) if it does not fit
-    /// the device, [`Error::DeviceLost`](crate::Error::DeviceLost).
+    /// [`Error::Limit`] or [`Error::Gpu`] if it does not fit
+    /// the device, [`Error::DeviceLost`].
     pub async fn new(context: &GpuContext, plan: Plan, safe_shaders: bool) -> Result<Self> {
         context.check()?;
         limits::check(&plan, [], 0, context)?;
@@ -76,8 +76,10 @@ impl Bench {
     /// Puts values into a tensor, `[plane][batch · pixel]` of four channels.
     ///
     /// # Errors
-    /// [`Error::Gpu`](crate::Error::Gpu) if memory is short.
+    /// [`Error::Argument`] if the plan has no such tensor, [`Error::Gpu`] if the values are more than it holds or
+    /// memory is short.
     pub async fn write(&self, tensor: TensorId, values: &[f32]) -> Result<()> {
+        self.check(tensor)?;
         let write = || {
             self.buffers.write(&self.context, &self.plan, tensor, values);
             self.context.submit(None);
@@ -89,16 +91,24 @@ impl Bench {
     /// A tensor's values, as [`write`](Self::write) takes them; there may be more behind them.
     ///
     /// # Errors
-    /// [`Error::Gpu`](crate::Error::Gpu) if memory is short, [`Error::DeviceLost`](crate::Error::DeviceLost).
+    /// [`Error::Argument`] if the plan has no such tensor, [`Error::Gpu`] if memory is short, [`Error::DeviceLost`].
     pub async fn read(&self, tensor: TensorId) -> Result<Vec<f32>> {
+        self.check(tensor)?;
         self.buffers.read(&self.context, &self.plan, tensor).await
+    }
+
+    fn check(&self, tensor: TensorId) -> Result<()> {
+        match self.plan.tensors.get(tensor.0 as usize) {
+            Some(_) => Ok(()),
+            None => Err(Error::argument(format!("{}: there is no tensor {}", self.plan.name, tensor.0))),
+        }
     }
 
     /// Compiles steps that bind this plan's tensors and weights.
     ///
     /// # Errors
-    /// [`Error::Limit`](crate::Error::Limit) if the device's limits do not allow one,
-    /// [`Error::Gpu`](crate::Error::Gpu) if it refuses one otherwise.
+    /// [`Error::Limit`] if the device's limits do not allow one, [`Error::Gpu`] if it refuses one otherwise,
+    /// [`Error::Plan`] for a step that binds what this plan has not.
     pub async fn compile(&self, steps: &[Step]) -> Result<Compiled> {
         self.context.check()?;
         steps.iter().try_for_each(|step| limits::check_step(step, &self.context))?;
@@ -113,7 +123,7 @@ impl Bench {
     /// Runs steps in order, all of them `repetitions` times, and returns how long that took.
     ///
     /// # Errors
-    /// [`Error::Gpu`](crate::Error::Gpu) if the device refuses, [`Error::DeviceLost`](crate::Error::DeviceLost).
+    /// [`Error::Gpu`] if the device refuses, [`Error::DeviceLost`].
     pub async fn run(&mut self, steps: &[&Compiled], repetitions: u32) -> Result<Duration> {
         let dispatches = || steps.iter().flat_map(|steps| &steps.dispatches);
         let record = |pass: &mut wgpu::ComputePass<'_>| {

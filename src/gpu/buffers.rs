@@ -95,18 +95,21 @@ impl Buffers {
     }
 
     /// What a step binds; `None` for what is not the plan's: pictures and
-    /// what belongs to them, the best classes.
+    /// what belongs to them, the best classes, and what another plan's step binds that this one has not.
     pub fn binding(&self, plan: &Plan, binding: &Binding) -> Option<wgpu::BindingResource<'_>> {
         match binding {
             // With canaries the whole buffer is visible, or drivers would drop stray writes.
-            Binding::Tensor(id) => Some(match &self.slots[plan.memory.slot_of(*id)] {
-                Memory::Buffer(buffer) if !self.canaries => {
-                    let size = wgpu::BufferSize::new(plan.tensors[id.0 as usize].bytes());
-                    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size })
-                }
-                memory => memory.whole(),
-            }),
-            Binding::Weights(id) => Some(self.weights[id.0 as usize].whole()),
+            Binding::Tensor(id) => {
+                let info = plan.tensors.get(id.0 as usize)?;
+                Some(match &self.slots[plan.memory.slot_of(*id)] {
+                    Memory::Buffer(buffer) if !self.canaries => {
+                        let size = wgpu::BufferSize::new(info.bytes());
+                        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size })
+                    }
+                    memory => memory.whole(),
+                })
+            }
+            Binding::Weights(id) => Some(self.weights.get(id.0 as usize)?.whole()),
             Binding::Picture | Binding::Tables | Binding::Lines | Binding::Best => None,
         }
     }

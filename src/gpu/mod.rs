@@ -47,6 +47,8 @@ pub(crate) use foreign::{ForeignMemory, ForeignStep, run as run_foreign};
 pub use micro::{Micro, Ran};
 pub use objects::GpuCounts;
 pub use pipeline_cache::PipelineCache;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use pipeline_cache::{unwrap as unwrap_pipelines, wrap as wrap_pipelines};
 pub use profile::{StepTime, Stepwise, TimedStep};
 pub use readback::{Pending, PendingTop};
 #[doc(hidden)]

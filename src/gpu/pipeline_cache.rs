@@ -117,12 +117,13 @@ fn read_file(file: &std::path::Path) -> Vec<u8> {
     read().unwrap_or_default()
 }
 
-fn wrap(data: &[u8]) -> Vec<u8> {
+/// The bytes of a file.
+pub(crate) fn wrap(data: &[u8]) -> Vec<u8> {
     [MARK, &Sha256::digest(data), data].concat()
 }
 
 /// What was wrapped, if it is that.
-fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
+pub(crate) fn unwrap(bytes: &[u8]) -> Option<&[u8]> {
     let (hash, data) = bytes.strip_prefix(MARK)?.split_at_checked(HASH)?;
     let same = Sha256::digest(data).as_slice() == hash;
     (same && bytes.len() <= MAX_BYTES).then_some(data)

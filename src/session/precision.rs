@@ -128,13 +128,14 @@ const RUNS: std::ops::RangeInclusive<usize> = 5..=200;
 /// # Errors
 /// Those of loading and running sessions.
 pub async fn measure(model: &Model, options: &Options) -> Result<Measured> {
-    let pictures = vec![noise(model)?; options.batch];
     let mut sessions = Vec::new();
     for precision in formats(model) {
         let session = open(model, *precision, options).await?;
         let passed = session.precision() == *precision;
         sessions.push((*precision, session, passed, Samples::default()));
     }
+    // Sessions refuse batches that are too large for anything.
+    let pictures = vec![noise(model)?; options.batch];
     for (_, session, ..) in sessions.iter_mut().filter(|(.., passed, _)| *passed) {
         session.classify_batch(&pictures, 1).await?;
     }

@@ -113,6 +113,12 @@ impl Record {
         }
     }
 
+    /// How many devices it knows of.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn devices(&self) -> usize {
+        self.devices.len()
+    }
+
     /// Whether a variant is right, if that is known.
     pub fn get(&self, device: &DeviceKey, id: &str) -> Option<bool> {
         let known = self.devices.iter().find(|known| known.device == *device)?;

@@ -8,16 +8,16 @@ use std::sync::{Arc, LazyLock};
 use foveate::bench::{Clock, Record, compare, sustained};
 use foveate::dataset::{ClassIndex, Dataset};
 use foveate::kernels::Choices;
-use foveate::labels;
 use foveate::plan::Plan;
-use foveate::predict::{Demand, Efficiency, devices, predict};
+use foveate::predict::{Demand, Efficiency, Peak, devices, predict};
 use foveate::profile::{Profile, spans, trace};
 use foveate::registry::Registry;
 use foveate::roofline::Known;
 use foveate::tune::{Store, Table};
-use foveate::{Graph, Model, kernels::Target};
+use foveate::verify::Repro;
+use foveate::{Graph, Model, kernels::Target, labels, readers};
 
-use super::bodies::{self, limited};
+use super::bodies::{self, chosen, limited};
 
 /// A network whose plan has decisions, and kernels with tiles.
 static NETWORK: LazyLock<Graph> =
@@ -31,24 +31,31 @@ pub static KEYS: LazyLock<Choices> = LazyLock::new(|| {
     Choices { tiles: tiled.collect(), kernels: decided.collect() }
 });
 
+/// What is predicted from profiles: that network, on the devices that are built in.
+static DEMAND: LazyLock<Demand> = LazyLock::new(|| Demand::of(&NETWORK, 1, false).expect("a small network"));
+static DEVICES: LazyLock<Vec<Peak>> = LazyLock::new(|| devices().expect("the table that is built in"));
+
 /// Reads what was tuned, a table of tiles, and measured ceilings; plans with every choice there is.
 pub fn tuning(bytes: &[u8]) -> bool {
     // Parsed JSON is a tree: see `hostile_documents_take_little_memory`.
     LazyLock::force(&KEYS);
+    let plans = chosen(bytes);
     limited(bytes, || {
         let store = Store::parse(bytes, "input");
         assert!(store.warnings().iter().all(|warning| warning.contains("input") && warning.len() < 500));
         assert_eq!(Store::parse(store.to_json().as_bytes(), "input").to_json(), store.to_json());
         for device in store.devices() {
             assert!(store.get(device).is_some() && !device.to_string().is_empty());
-            if let Some(choices) = store.get(device) {
+            if let Some(choices) = store.get(device).filter(|_| plans) {
                 planned(choices);
             }
         }
         let table = std::str::from_utf8(bytes).ok().and_then(Table::parse);
         if let Some(table) = &table {
             assert!(Table::parse(&table.to_json()).is_some());
-            planned(&table.choices);
+            if plans {
+                planned(&table.choices);
+            }
         }
         let known = Known::parse(bytes);
         // Numbers of many digits come back as their neighbours, so no more can be asked for.
@@ -73,6 +80,7 @@ fn planned(choices: &Choices) {
 
 /// Reads a benchmark's record and a profile, and does with them what reports do.
 pub fn benchmark(bytes: &[u8]) -> bool {
+    let _ = (LazyLock::force(&DEMAND), LazyLock::force(&DEVICES));
     limited(bytes, || {
         let record = Record::parse(bytes, "input").is_ok_and(|record| reported(&record));
         let profile = Profile::parse(bytes, "input").is_ok_and(|profile| shown(&profile));
@@ -97,9 +105,8 @@ fn shown(profile: &Profile) -> bool {
     serde_json::from_str::<serde_json::Value>(&trace(profile)).expect("a trace is JSON");
     if let Some(efficiency) = Efficiency::of(profile) {
         assert!(efficiency.kernels.values().all(|part| (0.0..=1.0).contains(part)));
-        let demand = Demand::of(&NETWORK, 1, false).expect("a small network");
-        for peak in devices().expect("the table that is built in") {
-            let foretold = predict(&demand, &peak, std::slice::from_ref(&efficiency));
+        for peak in DEVICES.iter() {
+            let foretold = predict(&DEMAND, peak, std::slice::from_ref(&efficiency));
             assert!(!format!("{foretold:?}").contains("NaN"), "{foretold:?}");
         }
     }
@@ -144,6 +151,36 @@ pub fn names(bytes: &[u8]) -> bool {
             Err(error) => assert!(error.to_string().len() < 2000, "{error}"),
         }
         truth.is_ok() || (labels.is_ok() && first.is_empty())
+    })
+}
+
+/// Reads a layer's file, and writes it again.
+pub fn repro(bytes: &[u8]) -> bool {
+    limited(bytes, || match Repro::from_bytes(bytes, "input") {
+        Ok(repro) => {
+            assert!(!repro.origin().is_empty() && !repro.fault().to_string().is_empty());
+            let written = repro.to_bytes().expect("what was read can be written");
+            let again = Repro::from_bytes(&written, "again").expect("what was written can be read");
+            // Numbers of many digits come back as their neighbours, so no more can be asked for.
+            assert_eq!((again.origin(), &again.fault().node), (repro.origin(), &repro.fault().node));
+            true
+        }
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            false
+        }
+    })
+}
+
+/// Reads what is known of drivers, and compiled pipelines.
+pub fn cache(bytes: &[u8]) -> bool {
+    limited(bytes, || {
+        let (written, devices) = readers::drivers(bytes);
+        assert_eq!(readers::drivers(written.as_bytes()), (written, devices));
+        let compiled = readers::pipelines(bytes);
+        // What a driver is shown is what the file's hash is of.
+        assert!(compiled.is_none_or(|compiled| readers::pipelines_file(compiled) == bytes));
+        devices > 0 || compiled.is_some()
     })
 }
 

@@ -33,11 +33,15 @@ pub enum Kind {
     Registry,
     /// Label files, and truth files of labelled pictures.
     Names,
+    /// A layer that `foveate verify --write-repro` wrote.
+    Repro,
+    /// What lies in the cache's folder and no other target reads: tested drivers, compiled pipelines.
+    Cache,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Safetensors,
         Kind::TorchZip,
         Kind::Pickle,
@@ -48,6 +52,8 @@ impl Kind {
         Kind::Benchmark,
         Kind::Registry,
         Kind::Names,
+        Kind::Repro,
+        Kind::Cache,
     ];
 
     /// Name of the target, and of its folders of inputs.
@@ -63,6 +69,8 @@ impl Kind {
             Kind::Benchmark => "benchmark",
             Kind::Registry => "registry",
             Kind::Names => "names",
+            Kind::Repro => "repro",
+            Kind::Cache => "cache",
         }
     }
 
@@ -83,6 +91,8 @@ impl Kind {
             Kind::Benchmark => documents::benchmark(bytes),
             Kind::Registry => documents::registry(bytes),
             Kind::Names => documents::names(bytes),
+            Kind::Repro => documents::repro(bytes),
+            Kind::Cache => documents::cache(bytes),
         }
     }
 }
@@ -95,6 +105,7 @@ macro_rules! fuzz_kind {
         static ALLOCATOR: $crate::memory::Counting = $crate::memory::Counting;
 
         libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+            $crate::bodies::RUN_ONE_IN.store(16, std::sync::atomic::Ordering::Relaxed);
             $kind.run(bytes);
         });
 

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use foveate::Graph;
 use foveate::bench::{Clocks, Machine, Measured, Mode, Protocol, Record, Samples};
 use foveate::checkpoint::{LoadedModel, model_file};
 use foveate::models::Form;
+use foveate::ops::Op;
 use foveate::preprocess::{Filter, Preprocess, Resize};
+use foveate::quant::{Calibration, Options, Quantization, Scheme};
+use foveate::readers;
 use foveate::roofline::{Ceilings, Known};
 use foveate::tune::{DeviceKey, Store, Table};
 use image::{DynamicImage, ImageFormat, RgbaImage};
 use safetensors::tensor::TensorView;
-use safetensors::{SafeTensors, serialize};
+use safetensors::{Dtype, SafeTensors, serialize};
 
 use super::cases;
 use super::fuzz::{Kind, documents, forge};
@@ -36,12 +40,14 @@ pub fn of(kind: Kind) -> Vec<Seed> {
         Kind::TorchZip => archives(),
         Kind::Pickle => pickles(),
         Kind::Picture => pictures(),
-        Kind::ModelFile => model_files(),
+        Kind::ModelFile => [model_files(), quantized_files()].concat(),
         Kind::Metadata => opened_files(),
         Kind::Tuning => tuned(),
         Kind::Benchmark => measured(),
         Kind::Registry => lists(),
         Kind::Names => names(),
+        Kind::Repro => layers(),
+        Kind::Cache => kept(),
     };
     let good = made.into_iter().map(|(name, bytes)| Seed { name, bytes, accepted: true });
     let mut seeds: Vec<Seed> = good.chain(files(kind)).collect();
@@ -101,34 +107,57 @@ fn shrink(file: &[u8], by: usize) -> Vec<u8> {
 
 /// A network for each operator and for pairs that are fused, as model files.
 fn model_files() -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    // A file without a tensor is no model file.
-    for case in cases::all().into_iter().filter(|case| !case.graph.params().is_empty()) {
-        let shape = case.graph.input_shape();
-        let crop = [shape.height as u32, shape.width as u32];
-        let resize = Resize { shorter: crop[0].max(crop[1]), filter: Filter::Bilinear };
+    let written = weighty().map(|case| {
         let mut graph = case.graph;
         graph.tap("stage0", graph.output());
-        let model = LoadedModel {
-            architecture: graph.name.clone(),
-            graph,
-            form: Form::Train,
-            quantization: None,
-            preprocess: Preprocess { resize, crop, mean: [0.5; 3], std: [0.25; 3] },
-            labels: None,
-            source_sha256: String::new(),
-            file: None,
-            renamed: Vec::new(),
-            ignored: Vec::new(),
-            notes: Vec::new(),
-        };
-        let name: String = case.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let bytes = model_file::save(&model).unwrap();
-        if bytes.len() < 20_000 {
-            files.push((name, bytes));
-        }
+        (file_name(&case.name), model_file::save(&model(graph, Form::Train, None)).unwrap())
+    });
+    written.filter(|(_, bytes)| bytes.len() < 20_000).collect()
+}
+
+/// The same in 8 bits, one in four and by turns with and without integer activations.
+fn quantized_files() -> Vec<(String, Vec<u8>)> {
+    let fused = |case: &cases::Case| !case.graph.nodes().iter().any(|node| matches!(node.op, Op::BatchNorm(_)));
+    let schemes = [Scheme::W8a8, Scheme::W8].into_iter().cycle();
+    let written = weighty().filter(fused).step_by(4).zip(schemes).filter_map(|(case, scheme)| {
+        let options = Options { scheme, ..Options::plain() };
+        // Not every case can be held in 8 bits throughout.
+        let scaled = Quantization::with_scales(&case.graph, options, |_| 0.05, |_, _| 0.05);
+        let (graph, mut quantization) = scaled.ok()?;
+        let sha256 = "0123456789abcdef".repeat(4);
+        quantization.calibration = (scheme == Scheme::W8a8).then_some(Calibration { sha256, images: 1 });
+        let bytes = model_file::save(&model(graph, Form::Fused, Some(quantization))).unwrap();
+        Some((format!("{scheme}-{}", file_name(&case.name)), bytes))
+    });
+    written.filter(|(_, bytes)| bytes.len() < 6_000).collect()
+}
+
+/// A file without a tensor is no model file.
+fn weighty() -> impl Iterator<Item = cases::Case> {
+    cases::all().into_iter().filter(|case| !case.graph.params().is_empty())
+}
+
+fn file_name(case: &str) -> String {
+    case.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+fn model(graph: Graph, form: Form, quantization: Option<Quantization>) -> LoadedModel {
+    let shape = graph.input_shape();
+    let crop = [shape.height as u32, shape.width as u32];
+    let resize = Resize { shorter: crop[0].max(crop[1]), filter: Filter::Bilinear };
+    LoadedModel {
+        architecture: graph.name.clone(),
+        graph,
+        form,
+        quantization,
+        preprocess: Preprocess { resize, crop, mean: [0.5; 3], std: [0.25; 3] },
+        labels: None,
+        source_sha256: String::new(),
+        file: None,
+        renamed: Vec::new(),
+        ignored: Vec::new(),
+        notes: Vec::new(),
     }
-    files
 }
 
 fn archives() -> Vec<(String, Vec<u8>)> {
@@ -192,7 +221,8 @@ fn pictures() -> Vec<(String, Vec<u8>)> {
 
 /// One in five of the model files, as [`documents::metadata`] takes them.
 fn opened_files() -> Vec<(String, Vec<u8>)> {
-    let files = model_files().into_iter().filter(|(_, file)| file.len() < 4_000).step_by(5);
+    let all = model_files().into_iter().chain(quantized_files());
+    let files = all.filter(|(_, file)| file.len() < 4_000).step_by(5);
     files.map(|(name, file)| (name, documents::opened(&file).unwrap())).collect()
 }
 
@@ -264,5 +294,82 @@ fn names() -> Vec<(String, Vec<u8>)> {
         seed("truth", "\u{feff}a.png\t0\r\nsub/b c.jpg\t3\n\nd.png\t9\n".into()),
         seed("both", format!("{labels}\0{truth}")),
         seed("other-labels", format!("a\n b \n\n\0{}", truth.replace("cat", "1").replace("Ship", "7"))),
+    ]
+}
+
+/// Layers as `foveate verify --write-repro` writes them, but smaller: in buffers and in textures, in floats and in
+/// integers.
+fn layers() -> Vec<(String, Vec<u8>)> {
+    let layer = |precision: &str, storage: &str, element: &str, bytes: u64, bound: serde_json::Value| {
+        let memory = |name: &str, storage: &str| {
+            serde_json::json!({
+                "name": name, "format": { "storage": storage, "element": element }, "bytes": bytes,
+            })
+        };
+        let fault = serde_json::json!({
+            "dispatch": 1, "node": "fc", "op": "linear", "shape": "4x1x1", "kernels": ["linear"], "variant": "buffers",
+            "steps": ["linear 1"], "bound": bound, "at": { "sample": 0, "channel": 3, "row": 0, "column": 0 },
+            "distance": {
+                "values": 4, "differing": 1, "not_finite": 0, "relative": 0.5, "largest_difference": 1.5,
+                "largest_expected": 2.0, "at": 3, "found": "NaN", "expected": 2.0,
+            },
+        });
+        let bindings = [(0, "read", 0), (4, "read", 1), (9, "write", 2)];
+        let bindings = bindings.map(
+            |(binding, access, memory)| serde_json::json!({ "binding": binding, "access": access, "memory": memory }),
+        );
+        let step = serde_json::json!({
+            "kernel": "linear", "shader": "@compute @workgroup_size(1) fn main() {}", "grid": [1, 2, 3],
+            "bindings": bindings,
+        });
+        let about = serde_json::json!({
+            "schema_version": 1, "foveate": "0.1.0", "network": "net", "precision": precision,
+            "adapter": { "backend": "vulkan", "name": "GPU", "driver": "driver", "driver_info": "1.2" },
+            "fault": fault, "wanted": 2, "steps": [step],
+            "memories": [memory("x", storage), memory("w", "buffer"), memory("y", storage)],
+        });
+        let words = forge::floats(&[0.5, 1.0, -2.0, 4.0]);
+        let expected: Vec<u8> = [0.5, f64::NAN, 2.0, -1.0].iter().flat_map(|v: &f64| v.to_le_bytes()).collect();
+        let all = [
+            ("memory.0", Dtype::U32, &words),
+            ("memory.1", Dtype::U32, &words),
+            ("expected", Dtype::F64, &expected),
+            ("found", Dtype::U32, &words),
+        ];
+        let views = all.map(|(name, dtype, bytes)| (name, TensorView::new(dtype, vec![4], bytes).unwrap()));
+        serialize(views, Some([("foveate_repro".to_owned(), about.to_string())].into())).unwrap()
+    };
+    let relative = || serde_json::json!({ "relative": 5e-5 });
+    vec![
+        ("floats".into(), layer("f32", "buffer", "f32", 64, relative())),
+        ("half-texture".into(), layer("f16", "texture", "f16", 4096 * 8, relative())),
+        ("float-texture".into(), layer("f32", "texture", "f32", 4096 * 16, relative())),
+        ("integers".into(), layer("w8a8", "buffer", "i8", 32, "exact".into())),
+    ]
+}
+
+/// What is known of drivers, and compiled pipelines.
+fn kept() -> Vec<(String, Vec<u8>)> {
+    let device = |name: &str| {
+        serde_json::json!({
+            "backend": "vulkan", "name": name, "vendor": 1, "device": 2, "driver": "driver", "driver_info": "1.2",
+            "features": ["shader-f16"],
+        })
+    };
+    let known = |name: &str| {
+        serde_json::json!({
+            "device": device(name), "right": ["0123456789abcdef01234567", "76543210"],
+            "wrong": { "fedcba98": "conv: relative error 1.0" },
+        })
+    };
+    let file = |devices: &[serde_json::Value]| {
+        serde_json::json!({ "schema_version": 1, "devices": devices }).to_string().into_bytes()
+    };
+    vec![
+        ("drivers.json".into(), file(&[known("GPU"), known("other")])),
+        ("driver.json".into(), file(&[known("GPU")])),
+        ("nothing-known.json".into(), file(&[serde_json::json!({ "device": device("new") })])),
+        ("empty.bin".into(), readers::pipelines_file(b"")),
+        ("pipelines.bin".into(), readers::pipelines_file(&forge::floats(&[0.5; 16]))),
     ]
 }

@@ -101,3 +101,56 @@ impl Partial {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const URL: &str = "https://example.org/net.pth";
+
+    /// What is on the disk beside a part may be anything: it is used or passed over.
+    fn resumable(note: &[u8]) -> Option<(u64, Version)> {
+        let folder = tempfile::tempdir().unwrap();
+        let partial = Partial { part: folder.path().join("net.part"), note: folder.path().join("net.part.json") };
+        std::fs::write(&partial.part, [7; 100]).unwrap();
+        std::fs::write(&partial.note, note).unwrap();
+        let found = partial.resumable(URL);
+        if let Some((length, version)) = &found {
+            assert!(*length == 100 && version.total.is_none_or(|total| total >= 100));
+            // It becomes a header.
+            assert!(version.validator().is_none_or(|text| !text.contains(['\r', '\n', '\0'])));
+        }
+        found
+    }
+
+    fn note(etag: &str, total: Option<u64>) -> Vec<u8> {
+        let version = Version { url: URL.to_owned(), etag: Some(etag.to_owned()), last_modified: None, total };
+        serde_json::to_vec(&version).unwrap()
+    }
+
+    #[test]
+    fn only_notes_of_this_file_are_used() {
+        assert_eq!(resumable(&note("\"a\"", Some(100))).unwrap().1.validator(), Some("\"a\""));
+        assert_eq!(resumable(&note("a\r\nHost: b", None)).unwrap().1.validator(), None);
+        assert!(resumable(&note("a", Some(99))).is_none(), "the part is longer than the whole");
+        assert!(resumable(&vec![b'['; 1 << 17]).is_none() && resumable(b"").is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_note_is_used_or_passed_over(
+            any in proptest::collection::vec(any::<u8>(), 0..90), etag in ".{0,9}", total in any::<Option<u64>>(),
+            at in 0usize..90, to in any::<u8>(),
+        ) {
+            resumable(&any);
+            let mut changed = note(&etag, total);
+            let end = changed.len();
+            changed[at % end] = to;
+            resumable(&changed);
+            resumable(&changed[..at % end]);
+        }
+    }
+}

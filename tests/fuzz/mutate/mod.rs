@@ -4,6 +4,7 @@
 mod bytes;
 mod pickle;
 mod picture;
+mod pipelines;
 mod safetensors;
 mod zip;
 
@@ -20,10 +21,13 @@ pub fn mutate(kind: Kind, input: &[u8], seed: u64) -> Vec<u8> {
         // One in four is any change of bytes, whatever they mean.
         let structured = match kind {
             _ if rng.below(4) == 0 => None,
-            Kind::Safetensors | Kind::ModelFile => safetensors::change(&changed, &mut rng),
+            Kind::Safetensors | Kind::ModelFile | Kind::Repro => safetensors::change(&changed, &mut rng),
             Kind::TorchZip => zip::change(&changed, &mut rng),
             Kind::Pickle => Some(pickle::change(&changed, &mut rng)),
             Kind::Picture => picture::change(&changed, &mut rng),
+            Kind::Cache => {
+                pipelines::change(&changed, &mut rng).or_else(|| Some(bytes::change_text(&changed, &mut rng)))
+            }
             Kind::Metadata | Kind::Tuning | Kind::Benchmark | Kind::Registry | Kind::Names => {
                 Some(bytes::change_text(&changed, &mut rng))
             }
