@@ -296,3 +296,20 @@ fn pixels_from_memory() {
     assert!(Picture::from_rgb(0, 1, &[]).unwrap_err().to_string().contains("no pixels"));
     assert!(Picture::from_rgba(u32::MAX, u32::MAX, vec![]).is_err());
 }
+
+/// The decoder panics over this one; what every program writes, brightness as fine as colours or finer, is read.
+#[test]
+fn a_jpeg_with_finer_colours_than_brightness_is_refused() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let error = Picture::open(root.join("tests/fuzz/seeds/picture/refused-fine-colours.jpg")).unwrap_err().to_string();
+    assert!(error.contains("sampled more finely") && error.contains("save it again"), "{error}");
+    let whole = std::fs::read(root.join("assets/coffee.jpg")).unwrap();
+    let frame = whole.windows(2).position(|two| matches!(two, [0xff, 0xc0 | 0xc2])).unwrap();
+    assert_eq!(whole[frame + 9], 3, "components");
+    for (sampling, odd) in [([0x22, 0x11, 0x11], false), ([0x11, 0x11, 0x21], true), ([0x31, 0x21, 0x11], true)] {
+        let mut bytes = whole.clone();
+        (0..3).for_each(|at| bytes[frame + 11 + 3 * at] = sampling[at]);
+        let refused = Picture::decode(&bytes, "x.jpg").is_err_and(|e| e.to_string().contains("sampled more finely"));
+        assert_eq!(refused, odd, "{sampling:x?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Decoding of any enabled format, upright, to RGBA8; and PNG back.
 
 use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::codecs::png::PngEncoder;
 use image::metadata::Orientation;
@@ -37,6 +38,10 @@ impl Picture {
         if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
             return Err(fail(cut_short(format, "its end marker is missing")));
         }
+        if format == ImageFormat::Jpeg && jpeg::is_oddly_sampled(bytes) {
+            let why = "its colours are sampled more finely than its brightness, or not by whole steps";
+            return Err(fail(format!("this kind of JPEG cannot be read ({why}); save it again")));
+        }
         if format == ImageFormat::Tiff && !tiff::lists_fit(bytes) {
             return Err(fail(cut_short(format, "a tag has more values than the file has bytes")));
         }
@@ -53,7 +58,10 @@ impl Picture {
         }
         decoder.set_limits(claim::limits(bytes.len(), decoder.total_bytes())).map_err(damaged)?;
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        // Decoders are other people's, and pictures anybody's: a defect there is a damaged picture here.
+        let decoded = catch_unwind(AssertUnwindSafe(|| DynamicImage::from_decoder(decoder)));
+        let decoded = decoded.map_err(|_| fail(cut_short(format, "its decoder gave up")))?;
+        let mut image = decoded.map_err(damaged)?;
         image.apply_orientation(orientation);
         let image = image.into_rgba8();
         Picture::from_rgba(image.width(), image.height(), image.into_raw())
