@@ -6,7 +6,7 @@
 //! | `--batch N` | pictures per run |
 //! | `--precision FORMAT,…` | `f32`, `f16`, `w8` or `w8a8`; several are timed in turn, with their ratio to the first |
 //! | `--steps` | the least time of each step instead of whole runs |
-//! | `--save FOLDER` | only writes each fused network to `FOLDER/NETWORK.safetensors`, for other programs |
+//! | `--save FOLDER` | only writes each fused network to `FOLDER/NETWORK.safetensors`, for other programs; with `--precision w8a8` in 8 bits, to `FOLDER/NETWORK-w8a8.safetensors` |
 //! | `--serve` | answers with times whenever it is asked, for `bench/compare.py` |
 //!
 //! A network without a file gets seeded random weights; for `w8a8` a float one is calibrated on noise. `RAYON_NUM_THREADS` sets the threads of the CPU executor.
@@ -49,16 +49,22 @@ fn time() -> Outcome<()> {
     for name in &networks {
         let model =
             if Path::new(name).exists() { Model::open(name, None, false)? } else { Model::random(name, 0, false)? };
+        let calibrated = |precision: &Precision| {
+            let calibrates = *precision == Precision::W8a8 && model.precision() != Precision::W8a8;
+            if calibrates { quant::calibrated_on_noise(&model) } else { Ok(model.clone()) }
+        };
         if let Some(folder) = &save {
-            let file = Path::new(folder).join(format!("{}.safetensors", model.name()));
-            std::fs::write(file, model.to_bytes()?)?;
+            let own = [Precision::F32];
+            for precision in if precisions.is_empty() { &own } else { &precisions[..] } {
+                let format = if *precision == Precision::W8a8 { "-w8a8" } else { "" };
+                let file = Path::new(folder).join(format!("{}{format}.safetensors", model.name()));
+                std::fs::write(file, calibrated(precision)?.to_bytes()?)?;
+            }
             continue;
         }
         let wanted = if precisions.is_empty() { vec![model.precision()] } else { precisions.clone() };
         let open = |precision: &Precision| -> Outcome<Session> {
-            let calibrates = *precision == Precision::W8a8 && model.precision() != Precision::W8a8;
-            let model = if calibrates { quant::calibrated_on_noise(&model)? } else { model.clone() };
-            let session = Session::builder().model(model).device(device.clone()).batch(batch);
+            let session = Session::builder().model(calibrated(precision)?).device(device.clone()).batch(batch);
             Ok(block_on(session.precision(*precision).load())?)
         };
         let mut sessions = wanted.iter().map(open).collect::<Outcome<Vec<_>>>()?;

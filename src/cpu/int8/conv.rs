@@ -119,7 +119,7 @@ impl Conv {
             for part in even_parts(per_group, per_group.div_ceil(traits.tile)) {
                 let planes = group * per_group + part.start..group * per_group + part.end;
                 let start = panels.len();
-                pack(op, channels, groups, planes.clone(), &mut panels);
+                pack(op, traits, [channels, groups], planes.clone(), &mut panels);
                 tiles.push(Tile { planes, input: group * taps.planes, panel: start..panels.len() });
             }
         }
@@ -217,8 +217,10 @@ impl Sum<'_> {
         match (self.pixels, self.stride) {
             (7, 1) if D::PIXELS >= 7 => self.tile::<D, V, 7, 1>(dot),
             (7, _) if D::PIXELS >= 7 => self.tile::<D, V, 7, 2>(dot),
-            (4, 1) => self.tile::<D, V, 4, 1>(dot),
-            (4, _) => self.tile::<D, V, 4, 2>(dot),
+            (4, 1) if D::PIXELS >= 4 => self.tile::<D, V, 4, 1>(dot),
+            (4, _) if D::PIXELS >= 4 => self.tile::<D, V, 4, 2>(dot),
+            (2, 1) if D::PIXELS == 2 => self.tile::<D, V, 2, 1>(dot),
+            (2, _) if D::PIXELS == 2 => self.tile::<D, V, 2, 2>(dot),
             (_, 1) => self.tile::<D, V, 1, 1>(dot),
             (_, _) => self.tile::<D, V, 1, 2>(dot),
         }
@@ -228,18 +230,19 @@ impl Sum<'_> {
     fn tile<D: Dot, const V: usize, const P: usize, const STRIDE: usize>(self, dot: D) {
         let Taps { kernel, planes, last, plane_len, pitch, .. } = *self.taps;
         let Some(bias) = self.bias.first_chunk::<V>() else { return };
-        let (mut panel, _) = self.panel.as_chunks::<V>();
+        let mut panel = self.panel;
         let mut sums = [bias.each_ref().map(|bias| dot.load(bias)); P];
-        for row in 0..planes * kernel[0] {
-            let (plane, ky) = (row / kernel[0], row % kernel[0]);
+        for plane in 0..planes {
             let quads = if plane + 1 < planes { LANES / QUAD } else { last };
-            let row = self.start + plane * plane_len + ky * pitch;
-            for kx in 0..kernel[1] {
-                let x = &self.x[row + kx..][..(P - 1) * STRIDE + 1];
-                let (weights, rest) = panel.split_at(quads);
-                panel = rest;
-                for (i, weights) in weights.iter().enumerate() {
-                    sums = products::<D, V, P, STRIDE>(dot, x, i, weights, sums);
+            for ky in 0..kernel[0] {
+                let row = self.start + plane * plane_len + ky * pitch;
+                for kx in 0..kernel[1] {
+                    let x = &self.x[row + kx..][..(P - 1) * STRIDE + 1];
+                    let (weights, rest) = panel.split_at(quads * V * D::PANELS);
+                    panel = rest;
+                    for (i, weights) in weights.chunks_exact(V * D::PANELS).enumerate() {
+                        sums = dot.products::<V, P, STRIDE>(x, i, weights, sums);
+                    }
                 }
             }
         }
@@ -249,25 +252,6 @@ impl Sum<'_> {
             }
         }
     }
-}
-
-/// Adds the products of four input channels.
-#[inline(always)]
-fn products<D: Dot, const V: usize, const P: usize, const STRIDE: usize>(
-    dot: D,
-    x: &[Bytes],
-    quad: usize,
-    weights: &[Panel; V],
-    mut sums: [[D::Sums; V]; P],
-) -> [[D::Sums; V]; P] {
-    let weights = weights.each_ref().map(|panel| dot.weights(panel));
-    for p in 0..P {
-        let x = dot.quad(&x[p * STRIDE], quad);
-        for v in 0..V {
-            sums[p][v] = dot.dot(sums[p][v], x, weights[v]);
-        }
-    }
-    sums
 }
 
 /// Finishes a tile.
@@ -287,8 +271,9 @@ impl Job for Write<'_, '_, '_> {
     #[inline(always)]
     fn run<D: Dot>(self, dot: D) {
         match self.conv.segment {
-            7 => self.pixels::<D, 7>(dot),
-            4 => self.pixels::<D, 4>(dot),
+            7 if D::PIXELS >= 7 => self.pixels::<D, 7>(dot),
+            4 if D::PIXELS >= 4 => self.pixels::<D, 4>(dot),
+            2 if D::PIXELS == 2 => self.pixels::<D, 2>(dot),
             _ => self.pixels::<D, 1>(dot),
         }
     }
@@ -325,21 +310,23 @@ fn weight(op: &program::Conv, output: usize, input: usize, tap: usize) -> i8 {
 
 /// Appends the weights of some output planes in the order of use. `channels` and `groups` are those of the input
 /// after filling up.
-fn pack(op: &program::Conv, channels: usize, groups: usize, planes: Range<usize>, panels: &mut Vec<Panel>) {
+fn pack(
+    op: &program::Conv,
+    traits: Traits,
+    [channels, groups]: [usize; 2],
+    planes: Range<usize>,
+    panels: &mut Vec<Panel>,
+) {
     let [out, _, kh, kw] = op.shape;
     let group = planes.start * LANES / (out / groups).max(1);
     for first in (0..channels).step_by(LANES) {
         for tap in 0..kh * kw {
             for quad in (first..channels.min(first + LANES)).step_by(QUAD) {
                 for plane in planes.clone() {
-                    let mut panel = Panel::ZERO;
-                    for (i, w) in panel.0.iter_mut().enumerate() {
-                        let input = quad + i % QUAD;
-                        if input < channels {
-                            *w = weight(op, plane * LANES + i / QUAD, group * channels + input, tap);
-                        }
-                    }
-                    panels.push(panel);
+                    traits.pack(panels, |lane, i| match quad + i < channels {
+                        true => weight(op, plane * LANES + lane, group * channels + quad + i, tap),
+                        false => 0,
+                    });
                 }
             }
         }

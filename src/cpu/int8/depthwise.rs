@@ -20,7 +20,7 @@ pub(super) struct Kernels {
     /// Rows, and quads of taps per row.
     pub rows: usize,
     pub quads: usize,
-    /// `[row][quad]`.
+    /// `[row][quad]`, packed.
     pub taps: Vec<Panel>,
     pub bias: Words,
 }
@@ -34,18 +34,16 @@ impl Kernels {
         tap: impl Fn(usize, usize, usize) -> i8,
     ) -> Self {
         let quads = kw.div_ceil(QUAD);
-        let mut kernels = Kernels { rows: kh, quads, taps: vec![Panel::ZERO; kh * quads], bias: Words(bias) };
-        for lane in 0..LANES {
-            let mut sum = 0i32;
-            for (ky, kx) in (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx))) {
-                let w = tap(lane, ky, kx);
-                kernels.taps[ky * quads + kx / QUAD].0[lane * QUAD + kx % QUAD] = w;
-                sum += i32::from(w);
-            }
-            let bias = &mut kernels.bias.0[lane];
-            *bias = bias.wrapping_sub(sum.wrapping_mul(traits.offset));
+        let mut taps = Vec::with_capacity(kh * quads);
+        for (ky, first) in (0..kh).flat_map(|ky| (0..quads).map(move |quad| (ky, quad * QUAD))) {
+            traits.pack(&mut taps, |lane, i| if first + i < kw { tap(lane, ky, first + i) } else { 0 });
         }
-        kernels
+        let corrected = |lane: usize| {
+            let all = (0..kh).flat_map(|ky| (0..kw).map(move |kx| (ky, kx)));
+            let sum: i32 = all.map(|(ky, kx)| i32::from(tap(lane, ky, kx))).sum();
+            bias[lane].wrapping_sub(sum.wrapping_mul(traits.offset))
+        };
+        Kernels { rows: kh, quads, taps, bias: Words(std::array::from_fn(corrected)) }
     }
 }
 
@@ -67,16 +65,10 @@ pub(super) fn sweep<D: Dot, const P: usize, const STRIDE: usize, const QUADS: us
     sums: &mut [D::Sums; P],
 ) {
     let quads = if QUADS == 0 { kernels.quads } else { QUADS };
-    for (ky, taps) in kernels.taps.chunks_exact(quads).enumerate() {
+    for (ky, taps) in kernels.taps.chunks_exact(quads * D::PANELS).enumerate() {
         let row = &plane.blocks[start + ky * plane.pitch..][..(P - 1) * STRIDE + quads * QUAD];
-        for (q, taps) in taps.iter().enumerate() {
-            let taps = dot.weights(taps);
-            let row = &row[q * QUAD..][..(P - 1) * STRIDE + QUAD];
-            for p in 0..P {
-                if let Some(pixels) = row[p * STRIDE..].first_chunk::<QUAD>() {
-                    sums[p] = dot.dot_columns(sums[p], dot.columns(pixels), taps);
-                }
-            }
+        for (q, taps) in taps.chunks_exact(D::PANELS).enumerate() {
+            dot.column_products::<P, STRIDE>(&row[q * QUAD..][..(P - 1) * STRIDE + QUAD], taps, sums);
         }
     }
 }
@@ -203,8 +195,10 @@ impl Job for Rows<'_, '_, '_> {
         match (segment, self.conv.stride) {
             (7, 1) if D::PIXELS >= 7 => self.quads::<D, 7, 1>(dot),
             (7, _) if D::PIXELS >= 7 => self.quads::<D, 7, 2>(dot),
-            (4, 1) => self.quads::<D, 4, 1>(dot),
-            (4, _) => self.quads::<D, 4, 2>(dot),
+            (4, 1) if D::PIXELS >= 4 => self.quads::<D, 4, 1>(dot),
+            (4, _) if D::PIXELS >= 4 => self.quads::<D, 4, 2>(dot),
+            (2, 1) if D::PIXELS == 2 => self.quads::<D, 2, 1>(dot),
+            (2, _) if D::PIXELS == 2 => self.quads::<D, 2, 2>(dot),
             (_, 1) => self.quads::<D, 1, 1>(dot),
             (_, _) => self.quads::<D, 1, 2>(dot),
         }

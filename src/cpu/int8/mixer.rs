@@ -231,8 +231,10 @@ impl Job for Rows<'_, '_> {
         match (segment, self.mixer.stride) {
             (7, 1) if D::PIXELS >= 7 => self.quads::<D, 7, 1>(dot),
             (7, _) if D::PIXELS >= 7 => self.quads::<D, 7, 2>(dot),
-            (4, 1) => self.quads::<D, 4, 1>(dot),
-            (4, _) => self.quads::<D, 4, 2>(dot),
+            (4, 1) if D::PIXELS >= 4 => self.quads::<D, 4, 1>(dot),
+            (4, _) if D::PIXELS >= 4 => self.quads::<D, 4, 2>(dot),
+            (2, 1) if D::PIXELS == 2 => self.quads::<D, 2, 1>(dot),
+            (2, _) if D::PIXELS == 2 => self.quads::<D, 2, 2>(dot),
             (_, 1) => self.quads::<D, 1, 1>(dot),
             (_, _) => self.quads::<D, 1, 2>(dot),
         }

@@ -89,8 +89,8 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn weights(self, panel: &Panel) -> [__m256i; 2] {
-        let halves: &[[i8; 32]; 2] = bytemuck::cast_ref(&panel.0);
+    fn weights(self, panels: &[Panel]) -> [__m256i; 2] {
+        let halves: &[[i8; 32]; 2] = bytemuck::cast_ref(&panels[0].0);
         unsafe { [_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast())] }
     }
 

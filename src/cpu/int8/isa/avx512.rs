@@ -120,8 +120,8 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    fn weights(self, panel: &Panel) -> __m512i {
-        unsafe { _mm512_loadu_si512(panel.0.as_ptr().cast()) }
+    fn weights(self, panels: &[Panel]) -> __m512i {
+        unsafe { _mm512_loadu_si512(panels[0].0.as_ptr().cast()) }
     }
 
     #[inline(always)]

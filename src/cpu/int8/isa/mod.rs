@@ -37,9 +37,15 @@ pub(in crate::cpu) enum Isa {
     /// The vectors of aarch64.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// WebAssembly's vectors.
+    /// WebAssembly's vectors: pairs of products of 16 bits.
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
+    /// The same with four products of bytes at once, the activations' without a sign.
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    Unsigned,
+    /// The same with signed activations.
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    Signed,
 }
 
 impl Isa {
@@ -68,6 +74,11 @@ impl Isa {
         }
         #[cfg(target_arch = "aarch64")]
         all.push(Isa::Neon);
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        {
+            all.extend(simd128::computes::<true>().then_some(Isa::Unsigned));
+            all.extend(simd128::computes::<false>().then_some(Isa::Signed));
+        }
         all
     }
 
@@ -93,6 +104,10 @@ impl Isa {
             Isa::Neon => "neon",
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Isa::Simd128 => "simd128",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Isa::Unsigned => "relaxed-simd-u8",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Isa::Signed => "relaxed-simd-i8",
         }
     }
 
@@ -104,7 +119,7 @@ impl Isa {
             type Output = Traits;
             #[inline(always)]
             fn run<D: Dot>(self, _: D) -> Traits {
-                Traits { tile: D::TILE, pixels: D::PIXELS, offset: if D::OFFSET { 128 } else { 0 } }
+                Traits { tile: D::TILE, pixels: D::PIXELS, offset: if D::OFFSET { 128 } else { 0 }, paired: D::PAIRED }
             }
         }
         self.dispatch(Ask)
@@ -139,7 +154,11 @@ impl Isa {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => job.run(neon::Neon),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Isa::Simd128 => job.run(simd128::Simd128),
+            Isa::Simd128 => job.run(simd128::Pairs),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Isa::Unsigned => job.run(simd128::Quads::<true>),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Isa::Signed => job.run(simd128::Quads::<false>),
         }
     }
 }
@@ -153,6 +172,25 @@ pub(super) struct Traits {
     pub pixels: usize,
     /// What is added to every activation: 0 or 128.
     pub offset: i32,
+    /// See [`Dot::PAIRED`].
+    pub paired: bool,
+}
+
+impl Traits {
+    /// Appends the weights `of(channel, input)` of sixteen channels for four inputs.
+    pub(super) fn pack(&self, to: &mut Vec<Panel>, of: impl Fn(usize, usize) -> i8) {
+        if self.paired {
+            let mut panels = [Panel::ZERO; 2];
+            let pairs: &mut [[[[[i8; 2]; 2]; 4]; 2]; 4] = bytemuck::cast_mut(&mut panels);
+            for (channel, input) in (0..LANES).flat_map(|channel| (0..4).map(move |input| (channel, input))) {
+                let weight = i16::from(of(channel, input)).to_le_bytes().map(|byte| byte as i8);
+                pairs[channel / 4][input / 2][channel % 4][input % 2] = weight;
+            }
+            to.extend(panels);
+        } else {
+            to.push(Panel(std::array::from_fn(|i| of(i / 4, i % 4))));
+        }
+    }
 }
 
 /// Work that is compiled for every instruction set. `run` must be `#[inline(always)]`.
@@ -178,6 +216,11 @@ pub(super) trait Dot: Copy {
     type Factors: Copy;
     /// Whether activations count as bytes.
     const OFFSET: bool;
+    /// Whether weights have 16 bits and lie in two panels: of every four channels those for the first two inputs, then
+    /// those for the other two. If not, one panel has four in a row for each channel.
+    const PAIRED: bool = false;
+    /// Panels of sixteen channels' weights for four inputs.
+    const PANELS: usize = if Self::PAIRED { 2 } else { 1 };
     /// Most blocks of output channels in a tile.
     const TILE: usize;
     /// Most pixels in a tile.
@@ -186,13 +229,57 @@ pub(super) trait Dot: Copy {
     fn load(self, sums: &Words) -> Self::Sums;
     fn store(self, sums: Self::Sums, to: &mut Words);
     fn add(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
-    fn weights(self, panel: &Panel) -> Self::Weights;
+    /// Of [`PANELS`](Self::PANELS) panels.
+    fn weights(self, panels: &[Panel]) -> Self::Weights;
     /// One of the four quads of a block.
     fn quad(self, block: &Bytes, index: usize) -> Self::Quad;
     fn dot(self, sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums;
     /// Four neighbouring pixels, channel by channel.
     fn columns(self, blocks: &[Bytes; 4]) -> Self::Columns;
     fn dot_columns(self, sums: Self::Sums, columns: Self::Columns, weights: Self::Weights) -> Self::Sums;
+
+    /// Adds the products of one of the four quads of `P` pixels, which are `STRIDE` apart, with the panels of `V` blocks of
+    /// channels.
+    #[inline(always)]
+    fn products<const V: usize, const P: usize, const STRIDE: usize>(
+        self,
+        x: &[Bytes],
+        quad: usize,
+        panels: &[Panel],
+        mut sums: [[Self::Sums; V]; P],
+    ) -> [[Self::Sums; V]; P] {
+        // Loops, not closures: those would not be compiled for the set's instructions.
+        let panels = &panels[..V * Self::PANELS];
+        let mut weights = [self.weights(panels); V];
+        for v in 1..V {
+            weights[v] = self.weights(&panels[v * Self::PANELS..]);
+        }
+        for p in 0..P {
+            let x = self.quad(&x[p * STRIDE], quad);
+            for v in 0..V {
+                sums[p][v] = self.dot(sums[p][v], x, weights[v]);
+            }
+        }
+        sums
+    }
+
+    /// Adds the products of four taps of a row, channel by channel, for `P` outputs whose first taps are `STRIDE`
+    /// apart.
+    #[inline(always)]
+    fn column_products<const P: usize, const STRIDE: usize>(
+        self,
+        row: &[Bytes],
+        taps: &[Panel],
+        sums: &mut [Self::Sums; P],
+    ) {
+        let taps = self.weights(taps);
+        for p in 0..P {
+            if let Some(pixels) = row[p * STRIDE..].first_chunk::<4>() {
+                sums[p] = self.dot_columns(sums[p], self.columns(pixels), taps);
+            }
+        }
+    }
+
     /// Adds a residual's values, brought into the sums' units.
     fn enlarge(self, sums: Self::Sums, residual: &Bytes, by: &Enlarges) -> Self::Sums;
     fn factors(self, of: &Rescale) -> Self::Factors;
@@ -233,14 +320,5 @@ pub(super) mod scalar {
             let half = (1i64 << (by.shift[lane] - 1)) - 1;
             sums.0[lane] = ((product + half + odd) >> by.shift[lane]) as i32;
         }
-    }
-
-    #[inline(always)]
-    pub(in super::super) fn pack(values: &Words, add: i32, low: i32) -> Bytes {
-        let mut bytes = Bytes::ZERO;
-        for lane in 0..LANES {
-            bytes.0[lane] = (values.0[lane] + add).clamp(low, 255) as u8;
-        }
-        bytes
     }
 }

@@ -78,8 +78,8 @@ impl Dot for Neon {
     }
 
     #[inline(always)]
-    fn weights(self, panel: &Panel) -> [int8x16_t; 4] {
-        let quarters: &[[i8; 16]; 4] = bytemuck::cast_ref(&panel.0);
+    fn weights(self, panels: &[Panel]) -> [int8x16_t; 4] {
+        let quarters: &[[i8; 16]; 4] = bytemuck::cast_ref(&panels[0].0);
         unsafe { [0, 1, 2, 3].map(|i: usize| vld1q_s8(quarters[i].as_ptr())) }
     }
 

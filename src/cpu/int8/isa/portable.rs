@@ -32,8 +32,8 @@ impl Dot for Portable {
     }
 
     #[inline(always)]
-    fn weights(self, panel: &Panel) -> Panel {
-        *panel
+    fn weights(self, panels: &[Panel]) -> Panel {
+        panels[0]
     }
 
     #[inline(always)]
@@ -84,6 +84,6 @@ impl Dot for Portable {
 
     #[inline(always)]
     fn pack(self, values: Words, add: i32, low: i32) -> Bytes {
-        scalar::pack(&values, add, low)
+        Bytes(std::array::from_fn(|lane| (values.0[lane] + add).clamp(low, 255) as u8))
     }
 }
