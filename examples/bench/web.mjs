@@ -8,6 +8,7 @@
 // | option | what it does |
 // |---|---|
 // | `--networks a,b` | names; MobileOne-S0, RepVGG-A0, RepNeXt-M0 if not given. `foveate` fuses them, with seeded random weights |
+// | `--precision f32` or `w8a8` | 8 bits on both sides: foveate's, and the ONNX network as onnxruntime's own tools quantise it (`pip install onnxruntime`); ranges are those of noise |
 // | `--devices wasm,webgpu` | both if not given; one thread each; WebGPU is SwiftShader's unless `--adapter default` |
 // | `--rounds N`, `--runs N` | rounds of both sides in turn (5), and runs of each in a round (2) |
 // | `--thread worker` or `page` | where foveate computes: in a worker, as it does if not told otherwise (about a millisecond on the way), or on the page's own thread, as the other |
@@ -17,10 +18,10 @@
 //
 // Both sides get the same pixels: foveate as a picture that it crops and normalises, the other already as a tensor.
 // A first result is from the import of the package to the first answer, model and compiling included. The table has
-// medians, their ratios (below 1: foveate is faster), and how far outputs are apart, of the largest value.
+// medians, their ratios (below 1: foveate is faster), and, for f32, how far outputs are apart, of the largest value.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readSync, closeSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -32,6 +33,7 @@ const text = { type: "string" };
 const { values: asked } = parseArgs({
   options: {
     networks: { ...text, default: "mobileone-s0,repvgg-a0,repnext-m0" },
+    precision: { ...text, default: "f32" },
     devices: { ...text, default: "wasm,webgpu" },
     rounds: { ...text, default: "5" },
     runs: { ...text, default: "2" },
@@ -50,7 +52,10 @@ const fail = (line) => {
 };
 
 if (!["worker", "page"].includes(asked.thread)) fail(`--thread is worker or page, not ${asked.thread}`);
+if (!["f32", "w8a8"].includes(asked.precision)) fail(`--precision is f32 or w8a8, not ${asked.precision}`);
 const [networks, devices] = [asked.networks.split(","), asked.devices.split(",")];
+/** What a network's files are called, less the ending. */
+const stem = (name, precision = asked.precision) => join(folder, precision === "f32" ? name : `${name}-${precision}`);
 const [rounds, runs, limit] = [asked.rounds, asked.runs, asked.limit].map(whole);
 const folder = resolve(asked.folder);
 process.chdir(ROOT);
@@ -75,20 +80,25 @@ function install() {
 /** Each network as a model file, and as ONNX with the same weights. */
 function write() {
   mkdirSync(folder, { recursive: true });
-  const missing = networks.filter((name) => !existsSync(join(folder, `${name}.safetensors`)));
-  if (missing.length > 0) {
-    run("cargo", ["run", "--release", "--locked", "--example", "times", "--", "--save", folder, ...missing], "is Rust here?");
-  }
-  for (const name of networks) {
-    const [model, onnx] = [join(folder, `${name}.safetensors`), join(folder, `${name}.onnx`)];
-    if (existsSync(onnx)) continue;
-    run(process.env.PYTHON ?? "python3", ["examples/bench/make_onnx.py", model, onnx], "PYTHON names one with onnx and numpy");
+  const python = (...args) => run(process.env.PYTHON ?? "python3", args, "PYTHON names one with onnx, numpy and, for w8a8, onnxruntime");
+  for (const precision of new Set(["f32", asked.precision])) {
+    const missing = networks.filter((name) => !existsSync(`${stem(name, precision)}.safetensors`));
+    if (missing.length > 0) {
+      const saving = ["--save", folder, "--precision", precision, ...missing];
+      run("cargo", ["run", "--release", "--locked", "--example", "times", "--", ...saving], "is Rust here?");
+    }
+    for (const name of networks) {
+      const onnx = `${stem(name, precision)}.onnx`;
+      if (existsSync(onnx)) continue;
+      if (precision === "f32") python("examples/bench/make_onnx.py", `${stem(name, precision)}.safetensors`, onnx);
+      else python("examples/bench/make_onnx_int8.py", `${stem(name, "f32")}.onnx`, onnx);
+    }
   }
 }
 
 /** How a model file wants pictures prepared. */
 function preprocess(name) {
-  const file = openSync(join(folder, `${name}.safetensors`));
+  const file = openSync(`${stem(name)}.safetensors`);
   try {
     const length = Buffer.alloc(8);
     readSync(file, length, 0, 8, 0);
@@ -101,7 +111,7 @@ function preprocess(name) {
 }
 
 /** Both sides in one page; runs there. Times in milliseconds. */
-async function both({ name, device, rounds, runs, limit, worker, spec }) {
+async function both({ file, precision, device, rounds, runs, limit, worker, spec }) {
   const side = spec.resize.shorter;
   // What resizing leaves as it is.
   const image = new ImageData(side, side);
@@ -118,13 +128,13 @@ async function both({ name, device, rounds, runs, limit, worker, spec }) {
 
   const foveate = async () => {
     const { Session } = await import("/pkg/index.js");
-    const session = await Session.load(`/nets/${name}.safetensors`, { device: device === "wasm" ? "cpu" : "webgpu", cache: false, worker });
+    const session = await Session.load(`/nets/${file}.safetensors`, { device: device === "wasm" ? "cpu" : "webgpu", cache: false, worker });
     return async () => (await session.run(image, { logits: true })).logits;
   };
   const peer = async () => {
     const ort = await import(device === "wasm" ? "/ort/ort.wasm.bundle.min.mjs" : "/ort/ort.webgpu.bundle.min.mjs");
     Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: "/ort/" });
-    const session = await ort.InferenceSession.create(`/nets/${name}.onnx`, { executionProviders: [device] });
+    const session = await ort.InferenceSession.create(`/nets/${file}.onnx`, { executionProviders: [device] });
     const feeds = { [session.inputNames[0]]: new ort.Tensor("float32", tensor, [1, 3, height, width]) };
     return async () => (await session.run(feeds))[session.outputNames[0]].data;
   };
@@ -148,7 +158,8 @@ async function both({ name, device, rounds, runs, limit, worker, spec }) {
   }
   const [ours, theirs] = [sides.foveate.output, sides.peer.output];
   let apart;
-  if (ours && theirs) {
+  // In 8 bits each side has a quantiser of its own, and networks with random weights amplify the difference.
+  if (ours && theirs && precision === "f32") {
     const largest = theirs.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     apart = ours.reduce((most, value, at) => Math.max(most, Math.abs(value - theirs[at])), 0) / largest;
     if (ours.length !== theirs.length || !(apart >= 0)) throw new Error(`outputs of ${ours.length} and ${theirs.length} values, ${apart} apart`);
@@ -200,13 +211,13 @@ const results = [];
 try {
   for (const device of devices) {
     for (const name of networks) {
-      tell(`${name} on ${device}`);
+      tell(`${name}, ${asked.precision}, on ${device}`);
       // A browser of its own: what one that is not waited for leaves running ends with it.
       const browser = await launch({ adapter: asked.adapter });
       try {
         const { page } = await open(browser, server.origin);
         page.setDefaultTimeout(0);
-        const found = await page.evaluate(both, { name, device, rounds, runs, limit, worker: asked.thread === "worker", spec: preprocess(name) });
+        const found = await page.evaluate(both, { file: basename(stem(name)), precision: asked.precision, device, rounds, runs, limit, worker: asked.thread === "worker", spec: preprocess(name) });
         results.push({ name, device, ...found });
         tell(`  ${row(results.at(-1)).slice(2).join("  ")}`);
       } finally {
@@ -218,7 +229,7 @@ try {
   server.close();
 }
 const version = spawnSync(process.env.CHROMIUM, ["--version"], { encoding: "utf8" }).stdout?.trim();
-console.log(`\n${version}, ${PEER}, one thread, WebGPU on ${asked.adapter}, medians of ${rounds * runs}\n`);
+console.log(`\n${version}, ${PEER}, ${asked.precision}, one thread, WebGPU on ${asked.adapter}, medians of ${rounds * runs}\n`);
 console.log(`| ${HEAD.join(" | ")} |\n|${HEAD.map(() => "---").join("|")}|`);
 for (const result of results) console.log(`| ${row(result).join(" | ")} |`);
-if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ version, peer: PEER, adapter: asked.adapter, results }, null, 1)}\n`);
+if (asked.json) writeFileSync(asked.json, `${JSON.stringify({ version, peer: PEER, precision: asked.precision, adapter: asked.adapter, results }, null, 1)}\n`);

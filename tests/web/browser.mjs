@@ -19,6 +19,12 @@ export const launch = ({ webgpu = true, adapter = "swiftshader", args = [] } = {
   });
 };
 
+/** Begins a page without relaxed SIMD, as in browsers of some years ago. */
+export const older = () => {
+  const { validate } = WebAssembly;
+  WebAssembly.validate = (bytes) => bytes.byteLength > 100 && validate(bytes);
+};
+
 /** A fresh page whose errors and warnings are collected. */
 export async function open(browser, origin, { path = "/", init } = {}) {
   const context = await browser.newContext();

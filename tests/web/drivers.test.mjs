@@ -1,12 +1,12 @@
-// The table of drivers: every family in every number format, on the software drivers of this machine and in Chromium,
-// against the CPU executor. `node --test` prints it.
+// The table of drivers: every family in every number format, on the software drivers of this machine and in Chromium, there
+// on the CPU too, against the native CPU executor. `node --test` prints it.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { after, before, test } from "node:test";
-import { launch, open } from "./browser.mjs";
+import { launch, older, open } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 const folder = join(process.env.WEB_MADE, "drivers");
@@ -22,7 +22,12 @@ const NATIVE = {
   "llvmpipe (GL)": { device: "llvmpipe", backend: "gl" },
   ...swiftshader && { "SwiftShader (Vulkan)": { device: "swiftshader", backend: "vulkan", env: { VK_DRIVER_FILES: swiftshader } } },
 };
-const CHROMIUM = "Chromium (WebGPU)";
+/** What a session in Chromium computes on, and how its page begins. */
+const CHROMIUM = {
+  "Chromium (WebGPU)": { device: "webgpu" },
+  "Chromium (CPU)": { device: "cpu" },
+  "Chromium before 2023": { device: "cpu", init: older },
+};
 
 const table = [];
 let server, browser;
@@ -37,9 +42,9 @@ after(async () => {
   server?.close();
 });
 
-const run = async ([model, precision, pictures]) => {
+const run = async ([model, precision, device, pictures]) => {
   const { Session } = await import("/pkg/index.js");
-  const session = await Session.load(model, { precision, device: "webgpu", cache: false });
+  const session = await Session.load(model, { precision, device, cache: false, worker: false });
   const logits = [];
   for (const path of pictures) {
     const blob = await (await fetch(path)).blob();
@@ -109,25 +114,27 @@ for (const [driver, options] of Object.entries(NATIVE)) {
   });
 }
 
-test(`${CHROMIUM} agrees with the CPU: networks and number formats`, async () => {
-  const opened = await open(browser, server.origin);
-  try {
-    for (const one of await wanted()) {
-      const pictures = one.pictures.map((path) => `/${path}`);
-      const { logits, info } = await opened.page.evaluate(run, [`/made/${one.model}.safetensors`, one.precision, pictures]);
-      assert.equal(info.precision, one.precision, info.precisionNote);
-      assert.equal(info.device.kind, "webgpu");
-      if (one.precision === "w8a8") assert.match(info.precisionNote ?? "", /bit for bit/, one.model);
-      compare(CHROMIUM, one, logits);
+for (const [driver, { device, init }] of Object.entries(CHROMIUM)) {
+  test(`${driver} agrees with the CPU: networks and number formats`, async () => {
+    const opened = await open(browser, server.origin, { init });
+    try {
+      for (const one of await wanted()) {
+        const pictures = one.pictures.map((path) => `/${path}`);
+        const { logits, info } = await opened.page.evaluate(run, [`/made/${one.model}.safetensors`, one.precision, device, pictures]);
+        assert.equal(info.precision, one.precision, info.precisionNote);
+        assert.equal(info.device.kind, device);
+        if (device === "webgpu" && one.precision === "w8a8") assert.match(info.precisionNote ?? "", /bit for bit/, one.model);
+        compare(driver, one, logits);
+      }
+    } finally {
+      await opened.close();
     }
-  } finally {
-    await opened.close();
-  }
-});
+  });
+}
 
 test("the table of drivers is whole", async () => {
   await writeFile(join(process.env.WEB_MADE, "drivers.json"), `${JSON.stringify(table, null, 1)}\n`);
-  const drivers = [...Object.keys(NATIVE), CHROMIUM];
+  const drivers = [...Object.keys(NATIVE), ...Object.keys(CHROMIUM)];
   const cell = ({ max_rel, bit_exact }) => (bit_exact ? "the same bits" : max_rel.toExponential(1));
   const names = [...new Set(table.map(({ network, precision }) => `${network} ${precision}`))];
   const find = (name, driver) => table.find((row) => row.driver === driver && `${row.network} ${row.precision}` === name);

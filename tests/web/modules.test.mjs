@@ -1,7 +1,7 @@
 // Which of the package's WebAssembly modules a page fetches: what it uses, and nothing else.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open } from "./browser.mjs";
+import { launch, older, open } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 const FOLDERS = { "/pkg/": process.env.WEB_PKG, "/assets/": "assets", "/tests/": "tests" };
@@ -56,12 +56,6 @@ test("a page with WebGPU fetches what computes there", async () => {
   assert.equal(value.kind, "webgpu");
   assert.deepEqual(modules, { "gpu.js": TWICE, "gpu_bg.wasm": TWICE });
 });
-
-// Without relaxed SIMD, as in browsers of some years ago.
-const older = () => {
-  const { validate } = WebAssembly;
-  WebAssembly.validate = (bytes) => bytes.byteLength > 100 && validate(bytes);
-};
 
 test("a page without fetches what computes on the CPU, with the instructions that the browser has", async () => {
   const now = await fetched(plain, classes, {});

@@ -20,7 +20,7 @@ pub(super) enum Form {
     /// Sum of two values.
     Add { multipliers: [i32; 2], shift: u32 },
     /// Product with a value per channel.
-    Gate(Rescale),
+    Gate(Box<Rescale>),
     /// Factors and offsets of a block of channels per plane.
     Affine { multiplier: Vec<Words>, offset: Vec<Words>, shift: Vec<Words> },
     /// Bytes of the input are the indices.
@@ -54,7 +54,7 @@ impl Elementwise {
     }
 
     pub(super) fn gate(op: &Gate, inputs: [Map; 2], output: Map, threads: usize) -> Self {
-        Self::new(Form::Gate(Rescale::new(&[op.requant; LANES])), &op.finish, inputs, output, threads)
+        Self::new(Form::Gate(Box::new(Rescale::new(&[op.requant; LANES]))), &op.finish, inputs, output, threads)
     }
 
     pub(super) fn affine(op: &Affine, input: Map, output: Map, threads: usize) -> Self {
