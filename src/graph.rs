@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::ops::{Input, Op};
+use crate::quant::grid;
 use crate::tensor::Tensor;
 
 /// A node, and the value it makes.
@@ -266,8 +267,10 @@ impl Graph {
         }
         let scales: Arc<[f32]> = if scales.len() == 1 { vec![scales[0]; channels].into() } else { scales.into() };
         let off = |(row, scale): (&[f32], &f32)| {
-            let on_grid = |v: f32| (v / scale).round().abs() <= 127.0 && (v / scale).round() * scale == v;
-            row.iter().find(|v| !on_grid(**v)).map(|v| format!("{v} is no multiple of {scale} from −127 to 127"))
+            let off = |value: &f32| !grid::all_lie_on(&[*value], *scale);
+            let all = grid::all_lie_on(row, *scale);
+            let first = if all { None } else { row.iter().copied().find(off) };
+            first.map(|v| format!("{v} is no multiple of {scale} from −127 to 127"))
         };
         if let Some(reason) = tensor.data().chunks(tensor.len() / channels).zip(scales.iter()).find_map(off) {
             return fail(reason);

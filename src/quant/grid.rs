@@ -35,6 +35,26 @@ pub fn round_all(values: &mut [f32], scale: f32) {
     crate::cpu::simd::Vectors::new().dispatch(|| values.iter_mut().for_each(|value| *value = round(*value, scale)));
 }
 
+/// Whether all values are points of the grid.
+pub fn all_lie_on(values: &[f32], scale: f32) -> bool {
+    // No early end: this way it becomes vector instructions.
+    let on_grid = |all: bool, value: &f32| all & (round(*value, scale) == *value);
+    crate::cpu::simd::Vectors::new().dispatch(|| values.iter().fold(true, on_grid))
+}
+
+/// Appends [`quantize`] of every value.
+pub fn quantize_all(values: &[f32], scale: f32, to: &mut Vec<i8>) {
+    // Adding 1.5 · 2^23 leaves the nearest integer, half to even, in the lowest bits: casts would be made one by one.
+    const TO_INTEGER: f32 = 12_582_912.0;
+    let start = to.len();
+    to.resize(start + values.len(), 0);
+    let each = |(to, value): (&mut i8, &f32)| {
+        let steps = (value / scale).clamp(-(LARGEST as f32), LARGEST as f32);
+        *to = (if steps.is_nan() { 0.0 } else { steps } + TO_INTEGER).to_bits() as i8;
+    };
+    crate::cpu::simd::Vectors::new().dispatch(|| to[start..].iter_mut().zip(values).for_each(each));
+}
+
 /// Whether a number can be a scale: positive, finite, and not so small that dividing by it overflows.
 pub fn is_scale(scale: f32) -> bool {
     scale.is_finite() && scale >= f32::MIN_POSITIVE
@@ -62,6 +82,25 @@ mod tests {
             for q in -127..=127i8 {
                 assert_eq!(quantize(dequantize(q, scale), scale), q, "{q} {scale}");
                 assert_eq!(round(dequantize(q, scale), scale), dequantize(q, scale), "{q} {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_values_are_as_one() {
+        let ends = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e30, -1e30, 1e-40, -0.0];
+        let values: Vec<f32> = (-2600..=2600).map(|i| i as f32 * 0.05).chain(ends).collect();
+        for scale in [1.0, 0.1, 0.3, 1e-20] {
+            let mut integers = vec![5];
+            quantize_all(&values, scale, &mut integers);
+            let expected = values.iter().map(|value| quantize(*value, scale));
+            assert!(integers.into_iter().eq(std::iter::once(5).chain(expected)), "{scale}");
+            let mut points: Vec<f32> = (-127..=127).map(|q| dequantize(q, scale)).collect();
+            assert!(all_lie_on(&points, scale));
+            for (at, off) in [(3, 128.0 * scale), (90, 0.5 * scale), (254, f32::NAN)] {
+                let point = std::mem::replace(&mut points[at], off);
+                assert!(!all_lie_on(&points, scale), "{off} {scale}");
+                points[at] = point;
             }
         }
     }

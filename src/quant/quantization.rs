@@ -113,8 +113,11 @@ impl Quantization {
     pub fn integers(&self, graph: &Graph, param: ParamId) -> Option<Vec<i8>> {
         let (scales, tensor) = (self.weight(param)?, graph.params().tensor(param));
         let row = tensor.len() / scales.len().max(1);
-        let rows = tensor.data().chunks(row.max(1)).zip(scales);
-        Some(rows.flat_map(|(row, scale)| row.iter().map(|v| grid::quantize(*v, *scale))).collect())
+        let mut integers = Vec::with_capacity(tensor.len());
+        for (row, scale) in tensor.data().chunks(row.max(1)).zip(scales) {
+            grid::quantize_all(row, *scale, &mut integers);
+        }
+        Some(integers)
     }
 
     /// The weights of a node that are quantised unless it stays float, with their roles.
@@ -211,7 +214,7 @@ impl Quantization {
                 return fail(format!("scale {at} of {name:?} is {}; scales are positive numbers", scales[at]));
             }
             let row = tensor.len() / scales.len();
-            let on_grid = |(row, scale): (&[f32], &f32)| row.iter().all(|v| grid::round(*v, *scale) == *v);
+            let on_grid = |(row, scale): (&[f32], &f32)| grid::all_lie_on(row, *scale);
             if !tensor.data().chunks(row.max(1)).zip(scales).all(on_grid) {
                 return fail(format!("values of {name:?} are no multiples of their scales"));
             }

@@ -319,13 +319,20 @@ fn pack(
 ) {
     let [out, _, kh, kw] = op.shape;
     let group = planes.start * LANES / (out / groups).max(1);
+    // Nothing to fill up, and no division for every weight.
+    let whole = groups == op.groups;
+    let row = channels * kh * kw;
     for first in (0..channels).step_by(LANES) {
         for tap in 0..kh * kw {
             for quad in (first..channels.min(first + LANES)).step_by(QUAD) {
                 for plane in planes.clone() {
-                    traits.pack(panels, |lane, i| match quad + i < channels {
-                        true => weight(op, plane * LANES + lane, group * channels + quad + i, tap),
-                        false => 0,
+                    traits.pack(panels, |lane, i| {
+                        let (output, input) = (plane * LANES + lane, quad + i);
+                        match input < channels {
+                            true if whole && output < out => op.weight[output * row + input * kh * kw + tap],
+                            true => weight(op, output, group * channels + input, tap),
+                            false => 0,
+                        }
                     });
                 }
             }
