@@ -139,6 +139,32 @@ fn what_no_number_format_holds_is_not_blamed_on_the_driver() {
     }
 }
 
+/// In a deep network rounding adds up to more than other networks may be off; a fault that no layer shows does too.
+#[test]
+fn sixteen_bits_are_refused_for_faults_and_for_what_they_lose_but_not_for_rounding() {
+    let Some(context) = device::contexts().first() else { return };
+    let model = Model::random("mobileone-s0", 1, false).unwrap();
+    let load = |stored: &'static str| {
+        let sabotage = Sabotage::shaders(move |_, text| {
+            let halves = text.contains("(pack2x16float") || text.contains("rgba16float, write");
+            assert!(!halves || text.contains(PUT), "the accessor is called otherwise by now:\n{text}");
+            let put = format!("fn y_put(i: u32, v_: vec4<f32>) {{ let v = {stored};");
+            if halves { text.replacen(PUT, &put, 1) } else { text }
+        });
+        let tests = DriverTests { when: TestDriver::Never, file: None };
+        let builder = on(context).model(model.clone()).precision(Precision::F16).sabotage(sabotage).driver_tests(tests);
+        let session = block_on(builder.load()).unwrap();
+        (session.precision(), session.precision_note().unwrap_or_default().to_owned())
+    };
+    let (precision, note) = load("v_");
+    assert!(precision == Precision::F16 && note.contains("rounding alone makes"), "{note}");
+    let (precision, note) = load("v_ * 1.002");
+    assert!(precision == Precision::F32 && note.contains("at most") && note.contains("twice the "), "{note}");
+    // Rounding towards zero is none, but too far off.
+    let (precision, note) = load("bitcast<vec4<f32>>(bitcast<vec4<u32>>(v_) & vec4<u32>(0xffffe000u))");
+    assert!(precision == Precision::F32 && note.contains("from f32"), "{note}");
+}
+
 #[test]
 fn integers_are_gone_around_too() {
     let model = Model::builtin().unwrap();

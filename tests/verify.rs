@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foveate::gpu::{GpuContext, Sabotage};
-use foveate::kernels::Step;
+use foveate::kernels::{Argument, Element, Format, Step};
 use foveate::quant::{self, CalibrationSet};
-use foveate::verify::{self, Bound, Check, Options, Report, Repro, Subject};
+use foveate::verify::{self, Against, Bound, Check, Options, Report, Repro, Subject};
 use foveate::{Error, Model, Picture, Precision};
 use pollster::block_on;
 
@@ -146,6 +146,89 @@ fn a_planted_kernel_is_found_and_named_and_can_be_taken_along() {
         assert_eq!(json["devices"][0]["checks"][0]["wrong"][0]["node"], first.node);
         assert!(json["devices"][0]["adapter"]["driver_info"].is_string());
     }
+}
+
+/// What every shader that stores 16-bit floats stores, changed.
+fn stores(change: &'static str) -> Sabotage {
+    let put = "fn y_put(i: u32, v: vec4<f32>) {";
+    Sabotage::shaders(move |step, text| {
+        let halves = |(argument, format): (&Argument, &Format)| argument.name == "y" && format.element == Element::F16;
+        if !step.arguments().zip(&step.formats).any(halves) {
+            return text;
+        }
+        assert!(text.contains(put), "the accessor is called otherwise by now:\n{text}");
+        text.replacen(put, &format!("fn y_put(i: u32, v_: vec4<f32>) {{ let v = {change};"), 1)
+    })
+}
+
+/// What a store does where the device rounds towards zero.
+const TRUNCATED: &str = "bitcast<vec4<f32>>(bitcast<vec4<u32>>(v_) & vec4<u32>(0xffffe000u))";
+
+fn look_at_random(context: &GpuContext, name: &str, seed: u64) -> Check {
+    let model = Model::random(name, seed, false).unwrap().with_precision(Precision::F16).unwrap();
+    let subject = Subject::new(&model, Precision::F16, &cat()).unwrap();
+    block_on(verify::verify(context, &subject, &cat(), &Options::default())).unwrap().0
+}
+
+#[test]
+fn rounding_that_adds_up_in_a_deep_network_is_not_blamed_on_the_device() {
+    let Some(context) = device::contexts().first() else { return };
+    let mut beyond = 0;
+    for (name, seed) in [("mobileone-s0", 0), ("mobileone-s0", 1), ("repvgg-a0", 0), ("repnext-m0", 0)] {
+        let check = look_at_random(context, name, seed);
+        assert!(check.agrees, "{name}, seed {seed}: {check:?}");
+        let halves = check.network.unwrap().halves.unwrap();
+        eprintln!("{name}, seed {seed}: {halves:?}");
+        if halves.from_f32.unwrap() > 5e-3 {
+            assert!(halves.against != Against::F32 && halves.bound <= 2.0 * halves.rounding.unwrap(), "{halves:?}");
+            // Far from the bound, so that another device has room.
+            assert!(halves.distance.unwrap() < 0.5 * halves.bound, "{halves:?}");
+            assert!(halves.reason.contains("twice the "), "{halves:?}");
+            beyond += 1;
+        }
+    }
+    assert!(beyond > 0, "nothing here needs more than the bound of every network");
+}
+
+/// WGSL leaves open how values become 16-bit floats; what it adds up to is no fault either.
+#[test]
+fn a_device_that_rounds_towards_zero_is_sound() {
+    let Some(context) = device::contexts().first() else { return };
+    let check = look_at_random(&context.clone().sabotaged(stores(TRUNCATED)), "mobileone-s0", 0);
+    assert!(check.agrees, "{check:?}");
+    let halves = check.network.unwrap().halves.unwrap();
+    assert!(halves.against == Against::TowardZero && halves.from_f32.unwrap() > 3.0 * halves.bound, "{halves:?}");
+}
+
+/// Each layer is so little off that it is within its bound; only the logits show it, and a bound of a few per cent that
+/// let every network pass would not.
+#[test]
+fn what_only_adds_up_is_found_in_16_bits() {
+    let Some(context) = device::contexts().first() else { return };
+    for (name, change) in [("mobileone-s0", "v_ * 1.0002"), ("repvgg-a0", "v_ * 1.004"), ("builtin", "v_ * 1.002")] {
+        let bad = context.clone().sabotaged(stores(change));
+        let check = match name {
+            "builtin" => look(&bad, Precision::F16, &Options::default()).0,
+            _ => look_at_random(&bad, name, 0),
+        };
+        assert!(check.wrong.is_empty() && check.error.is_none() && !check.agrees, "{name}: {check:?}");
+        let network = check.network.unwrap();
+        let halves = network.halves.unwrap();
+        eprintln!("{name}, every store {change}: {halves:?}");
+        assert!(
+            !network.agrees && halves.from_f32.unwrap() < 0.05 && halves.reason.contains("is allowed"),
+            "{halves:?}"
+        );
+    }
+}
+
+#[test]
+fn a_planted_kernel_is_found_in_16_bits_by_its_layer() {
+    let Some(context) = device::contexts().first() else { return };
+    let check =
+        look_at_random(&context.clone().sabotaged(stores("v_ * vec4<f32>(1.02, 1.0, 1.0, 1.0)")), "mobileone-s0", 0);
+    assert!(!check.agrees && check.wrong.len() > 10, "{check:?}");
+    assert!(check.wrong[0].to_string().contains("allowed: 5e-3"), "{}", check.wrong[0]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Whether a device computes a network as it should: one picture through its plan and through the CPU executor.
-//! 16-bit floats have to be enough, integers the same.
+//! 16-bit floats have to be what rounding explains, and enough; integers the same.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -10,12 +10,10 @@ use crate::error::Result;
 use crate::gpu::GpuExecutor;
 use crate::int8::Program;
 use crate::picture::Picture;
+use crate::verify::Case;
 
-/// Relative L2 distance of the outputs up to which they are enough.
-const BOUND: f64 = 5e-3;
-
-/// The same where nodes were kept float: they round otherwise on every device, and what they make may get to the
-/// next integer.
+/// Relative L2 distance of the outputs of integers where nodes were kept float: they round otherwise on every device, and
+/// what they make may get to the next integer.
 const FLOAT_NODES_BOUND: f64 = 0.05;
 
 /// Tests integers. `Ok` says what was seen, `Err` what is wrong.
@@ -43,7 +41,8 @@ pub(super) async fn integers(
     })
 }
 
-/// Tests 16-bit floats. `Ok` says how far outputs are apart, `Err` why 16-bit floats are not enough.
+/// Tests 16-bit floats by the rule of `foveate verify`. `Ok` says how far outputs are apart, `Err` why 16-bit floats are not
+/// enough.
 ///
 /// # Errors
 /// If the device fails.
@@ -52,7 +51,14 @@ pub(super) async fn f16(executor: &mut GpuExecutor, model: &Model) -> Result<std
     let input = model.preprocess().apply(&picture(width, height)?)?;
     let expected = CpuExecutor::new(model.graph().clone())?.run(&input)?;
     let found = executor.run_tensor(&input).await?.into_iter().next();
-    Ok(compare(found.as_ref().map_or(&[], |found| found.data()), expected.data(), BOUND))
+    let found = found.as_ref().map_or(&[][..], |found| found.data());
+    if let Err(broken) = whole(found, expected.data()) {
+        return Ok(Err(broken));
+    }
+    let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+    let (found, expected) = (wide(found), wide(expected.data()));
+    let case = Case { graph: model.graph(), plan: executor.plan(), input: &input, expected: &expected };
+    Ok(case.judge(&found)?.enough())
 }
 
 /// A picture with the spectrum of photographs: waves whose height goes with their length, and noise.
@@ -82,13 +88,19 @@ pub(super) fn picture(width: u32, height: u32) -> Result<Picture> {
     Picture::from_rgb(width, height, &rgb)
 }
 
-fn compare(found: &[f32], expected: &[f32], bound: f64) -> std::result::Result<String, String> {
+/// Whether there is an output to compare at all.
+fn whole(found: &[f32], expected: &[f32]) -> std::result::Result<(), String> {
     if found.len() != expected.len() || found.is_empty() {
         return Err(format!("it made {} outputs of {}", found.len(), expected.len()));
     }
     if let Some(value) = found.iter().find(|value| !value.is_finite()) {
         return Err(format!("its output holds {value}"));
     }
+    Ok(())
+}
+
+fn compare(found: &[f32], expected: &[f32], bound: f64) -> std::result::Result<String, String> {
+    whole(found, expected)?;
     let pairs = || found.iter().zip(expected).map(|(a, b)| (f64::from(*a), f64::from(*b)));
     let apart = pairs().map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
     let size = pairs().map(|(_, b)| b * b).sum::<f64>().sqrt();
@@ -123,6 +135,8 @@ mod tests {
         let distinct: std::collections::BTreeSet<u8> = made.rgba().iter().copied().collect();
         assert!(distinct.len() > 100, "{}", distinct.len());
     }
+
+    const BOUND: f64 = 5e-3;
 
     #[test]
     fn only_close_outputs_with_the_same_best_class_pass() {

@@ -38,6 +38,7 @@ use crate::error::{Error, Result};
 use crate::gpu::GpuContext;
 use crate::graph::Graph;
 use crate::kernels::Target;
+use crate::verify::{F16_LAYER, F32_LAYER};
 
 /// How to tune.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +69,7 @@ impl Options {
         Options {
             batch: 1,
             budget: Duration::from_secs(60),
-            bound: if target.f16 { 5e-3 } else { 5e-5 },
+            bound: if target.f16 { F16_LAYER } else { F32_LAYER },
             repay: target.software.then_some(200.0),
             max_compile: Duration::from_secs(if target.software { 2 } else { 10 }),
             seed: 0,

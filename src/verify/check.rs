@@ -1,6 +1,7 @@
 //! One device, one number format.
 
-use super::compare::{Bound, Distance};
+use super::compare::{Bound, Distance, best};
+use super::halves::Case;
 use super::layers::{Layer, Layers, variant};
 use super::report::{Check, Fault, Network};
 use super::repro::Repro;
@@ -14,9 +15,7 @@ use crate::session::Precision;
 
 /// Of logits in f32 and w8: the largest difference, relative to the largest logit.
 const F32_LOGITS: f64 = 1e-4;
-/// The relative L2 distance of logits in f16.
-const F16_LOGITS: f64 = 5e-3;
-/// The same of integers with float nodes among them, which round otherwise on every device.
+/// The relative L2 distance of logits from integers with float nodes among them, which round otherwise on every device.
 const MIXED_LOGITS: f64 = 0.05;
 /// Grey levels by which a prepared picture may be off.
 const LEVELS: f64 = 0.5;
@@ -138,8 +137,8 @@ async fn ends(
     let logits = executor.run_tensor(&subject.input).await?.into_iter().next();
     let logits = logits.ok_or_else(|| Error::argument("the network made no output"))?;
     let samples = subject.reference.samples();
-    check.network = Some(network(subject, logits.data(), samples));
     let plan = executor.plan().clone();
+    check.network = Some(network(subject, &plan, logits.data(), samples)?);
     if executor.ranks() {
         let rankings = executor.top_tensor(&subject.input).await?;
         let rows = logits.data().chunks(logits.len() / samples.max(1));
@@ -173,17 +172,22 @@ async fn ends(
     Ok(())
 }
 
-fn network(subject: &Subject<'_>, found: &[f32], samples: usize) -> Network {
+fn network(subject: &Subject<'_>, plan: &Plan, found: &[f32], samples: usize) -> Result<Network> {
     let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
     let expected = wide(&subject.reference.floats(subject.reference.output()));
     let found = wide(found);
     let distance = Distance::of(&found, &expected);
     let of_largest = distance.largest_difference.map(|most| most / distance.largest_expected.max(f64::MIN_POSITIVE));
+    if subject.precision == Precision::F16 {
+        let case = Case { graph: subject.model.graph(), plan, input: &subject.input, expected: &expected };
+        let halves = case.judge(&found)?;
+        let (bound, same_top1, agrees) = (Bound::Relative(halves.bound), halves.same_top1, halves.agrees);
+        return Ok(Network { agrees, distance, of_largest, bound, same_top1, halves: Some(halves) });
+    }
     let (bound, within) = match subject.precision {
         Precision::W8a8 if subject.float_nodes == 0 => (Bound::Exact, distance.within(Bound::Exact)),
         Precision::W8a8 => relative(&distance, MIXED_LOGITS),
-        Precision::F16 => relative(&distance, F16_LOGITS),
-        Precision::F32 | Precision::W8 => {
+        Precision::F32 | Precision::F16 | Precision::W8 => {
             (Bound::Relative(F32_LOGITS), of_largest.is_some_and(|apart| apart <= F32_LOGITS))
         }
     };
@@ -194,14 +198,9 @@ fn network(subject: &Subject<'_>, found: &[f32], samples: usize) -> Network {
     let classes = (expected.len() / samples.max(1)).max(1);
     let same = |(found, expected): (&[f64], &[f64])| expected[best(expected)] - expected[best(found)] <= tie;
     let same_top1 = found.len() == expected.len() && found.chunks(classes).zip(expected.chunks(classes)).all(same);
-    Network { agrees: within && same_top1, distance, of_largest, bound, same_top1 }
+    Ok(Network { agrees: within && same_top1, distance, of_largest, bound, same_top1, halves: None })
 }
 
 fn relative(distance: &Distance, bound: f64) -> (Bound, bool) {
     (Bound::Relative(bound), distance.relative.is_some_and(|apart| apart <= bound))
-}
-
-/// Position of the largest value.
-fn best(values: &[f64]) -> usize {
-    (0..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
 }

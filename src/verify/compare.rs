@@ -13,11 +13,16 @@ pub enum Bound {
     Relative(f64),
 }
 
+/// The relative L2 distance of a layer in 32-bit floats, whose sums devices add up in other orders than the CPU.
+pub(crate) const F32_LAYER: f64 = 5e-5;
+/// The same of a layer whose values are stored as 16-bit floats, to the nearest or towards zero.
+pub(crate) const F16_LAYER: f64 = 5e-3;
+
 impl Bound {
-    /// Of a layer in 32-bit floats, whose sums devices add up in other orders than the CPU.
-    pub const F32: Bound = Bound::Relative(5e-5);
+    /// Of a layer in 32-bit floats.
+    pub const F32: Bound = Bound::Relative(F32_LAYER);
     /// Of a layer whose values are stored as 16-bit floats.
-    pub const F16: Bound = Bound::Relative(5e-3);
+    pub const F16: Bound = Bound::Relative(F16_LAYER);
 
     /// Ten times as much: what is beyond that is no matter of rounding, whatever the network.
     pub(crate) fn wide(self) -> Bound {
@@ -113,6 +118,11 @@ impl std::fmt::Display for Distance {
             (None, _) => write!(f, "{} of {} values are not finite", self.not_finite, self.values),
         }
     }
+}
+
+/// Position of the largest value.
+pub(super) fn best(values: &[f64]) -> usize {
+    (0..values.len()).fold(0, |best, at| if values[at] > values[best] { at } else { best })
 }
 
 #[cfg(test)]

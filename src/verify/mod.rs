@@ -10,6 +10,7 @@
 
 mod check;
 mod compare;
+mod halves;
 mod layers;
 mod record;
 mod reference;
@@ -20,6 +21,8 @@ mod words;
 use std::sync::Arc;
 
 pub use compare::{Bound, Distance};
+pub(crate) use compare::{F16_LAYER, F32_LAYER};
+pub use halves::{Against, Halves};
 pub use layers::Location;
 pub use report::{Check, Device, Fault, Network, Report, SCHEMA_VERSION};
 pub use repro::{Replay, ReplayReport, Replayed, Repro};
@@ -35,6 +38,7 @@ use crate::tensor::Tensor;
 use crate::tune::Store;
 
 pub(crate) use check::fault;
+pub(crate) use halves::Case;
 pub(crate) use layers::Layers;
 pub(crate) use record::{Record, variant_id};
 pub(crate) use reference::Reference;

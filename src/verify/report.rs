@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Bound, Distance};
+use super::halves::Halves;
 use super::layers::Location;
 use crate::gpu::AdapterSummary;
 use crate::session::Precision;
@@ -97,12 +98,15 @@ pub struct Network {
     pub distance: Distance,
     /// The largest difference relative to the largest logit.
     pub of_largest: Option<f64>,
-    /// What is allowed: bit for bit; of f32 and w8, `of_largest`; of others the relative L2 distance.
+    /// What is allowed: bit for bit; of f32 and w8, `of_largest`; of w8a8 with float nodes, the relative L2 distance; of
+    /// f16, [`Halves::distance`].
     pub bound: Bound,
     /// Whether every picture's best class is the same, or as good within the bound.
     pub same_top1: bool,
     /// Whether that is within the bound.
     pub agrees: bool,
+    /// In f16: what the logits were judged by, and why.
+    pub halves: Option<Halves>,
 }
 
 impl Check {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use foveate::verify::{Bound, Check, Distance, Replayed, Report};
+use foveate::verify::{Against, Bound, Check, Distance, Replayed, Report};
 
 use super::super::table::{Align, Table};
 
@@ -32,6 +32,7 @@ pub fn lines(report: &Report) -> Vec<String> {
         }
     }
     let mut lines = table.lines();
+    lines.extend(halves(report));
     let devices = report.devices.len();
     let off: BTreeSet<String> = (report.devices.iter())
         .filter(|device| device.checks.iter().any(|check| !check.agrees))
@@ -42,6 +43,21 @@ pub fn lines(report: &Report) -> Vec<String> {
         (true, _) => format!("{}: all {devices} devices compute what the CPU does", report.model),
         (false, _) => format!("{}: NOT what the CPU computes: {}", report.model, Vec::from_iter(off).join("; ")),
     });
+    lines
+}
+
+/// Which bound logits in f16 had, and why, where it is not that of every network.
+fn halves(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (device, check) in
+        report.devices.iter().flat_map(|device| device.checks.iter().map(move |check| (device, check)))
+    {
+        let halves = check.network.as_ref().and_then(|network| network.halves.as_ref());
+        if let Some(halves) = halves.filter(|halves| halves.against != Against::F32) {
+            let found = halves.distance.map_or("not finite".to_owned(), |distance| format!("{distance:.1e} off"));
+            lines.push(format!("{}, {}: logits {found}; {}", device.adapter, check.precision, halves.reason));
+        }
+    }
     lines
 }
 
