@@ -1,15 +1,15 @@
 //! How far 16-bit floats may move a network's output: the one rule of `verify` and of a session's self-test.
 //!
 //! What is stored in 16 bits is off by up to a unit in the last place, and every layer passes on what those before it
-//! were off by. How far that moves the output is a matter of the network and the picture, not of the device: with random
-//! weights 0.03 % for RepVGG-A0, 0.6 % for MobileOne-S0. So no constant tells a wrong kernel from
-//! rounding. Up to [`LEAST`] nothing is asked. Beyond it the CPU executor runs the network once more and rounds what the
-//! plan stores in 16 bits, values and weights: a sound device makes nearly the same, because it differs only where its
-//! sums come out on the other side of a step. It may be off by [`TIMES`] what rounding moves the output by.
+//! were off by. How far that moves the output is a matter of the network and the picture, not of the device: with
+//! random weights 0.03 % for RepVGG-A0, 0.6 % for MobileOne-S0. So no constant tells a wrong kernel from rounding. Up
+//! to [`LEAST`] nothing is asked. Beyond it the CPU executor runs the network once more and rounds what the plan stores
+//! in 16 bits, values and weights: a sound device makes nearly the same, because it differs only where its sums come
+//! out on the other side of a step. It may be off by [`TIMES`] what rounding moves the output by.
 //!
 //! WGSL leaves open whether `pack2x16float`, by which buffers are written, makes the nearest 16-bit float or the next
-//! towards zero (what goes to textures is rounded before). The latter makes every layer a little too small, which adds up
-//! to ten times as much and more; so the CPU does both, and the nearer counts.
+//! towards zero (what goes to textures is rounded before). The latter makes every layer a little too small, which adds
+//! up to ten times as much and more; so the CPU does both, and the nearer counts.
 
 use half::f16;
 use serde::Serialize;
@@ -24,8 +24,8 @@ use crate::tensor::Tensor;
 
 /// The relative L2 distance that is always allowed.
 const LEAST: f64 = 5e-3;
-/// How many times as far as rounding moves the output a device may be off: where its sums, tiles and so its roundings are
-/// others than the CPU's, two results are √2 as far apart as each is from the exact one, and by chance one moves further.
+/// How many times as far as rounding moves the output a device may be off. Where its tiles and so its sums are others
+/// than the CPU's, two results are √2 as far apart as each is from the exact one, by chance further.
 const TIMES: f64 = 2.0;
 /// The distance that is never allowed: it would hide anything.
 const MOST: f64 = 5e-2;
@@ -61,6 +61,8 @@ pub struct Halves {
     pub same_top1: bool,
     /// Whether that is within the bound.
     pub agrees: bool,
+    /// Whether every picture's best class is also that of f32, or nearly as good.
+    pub f32_top1: bool,
     /// Which bound it is, and why, in words.
     pub reason: String,
 }
@@ -80,8 +82,11 @@ impl Halves {
         }
         if from_f32 > ENOUGH {
             return Err(format!(
-                "relative error {from_f32:.1e} from f32, at most {ENOUGH:.0e} is allowed: rounding adds up in this network"
+                "relative error {from_f32:.1e} from f32, at most {ENOUGH:.0e} is allowed: rounding adds up here"
             ));
+        }
+        if !self.f32_top1 {
+            return Err(format!("another class comes first than in f32; the relative error is {from_f32:.1e}"));
         }
         Ok(match self.rounding {
             None => format!("relative error {from_f32:.1e}"),
@@ -105,9 +110,8 @@ impl Case<'_> {
     /// If the CPU executor does not take the network.
     pub fn judge(&self, found: &[f64]) -> Result<Halves> {
         let plain = Compared::new(found, self.expected, self.samples());
-        let from_f32 = plain.distance;
-        if plain.within(LEAST) || from_f32.is_none() {
-            return Ok(plain.judged(Against::F32, LEAST, None, from_f32));
+        if plain.within(LEAST) {
+            return Ok(plain.judged(Against::F32, LEAST, None, &plain));
         }
         let rounded = Rounded::new(self.graph, self.plan)?;
         let outputs = [rounded.run(self.input, nearest)?, rounded.run(self.input, toward_zero)?];
@@ -117,8 +121,8 @@ impl Case<'_> {
         let far = |compared: &Compared| compared.distance.unwrap_or(f64::INFINITY);
         let [near, zero] = compared;
         Ok(match far(&zero) < far(&near) {
-            true => zero.judged(Against::TowardZero, bound, rounding, from_f32),
-            false => near.judged(Against::Nearest, bound, rounding, from_f32),
+            true => zero.judged(Against::TowardZero, bound, rounding, &plain),
+            false => near.judged(Against::Nearest, bound, rounding, &plain),
         })
     }
 
@@ -141,12 +145,12 @@ fn reason(against: Against, bound: f64, rounding: Option<f64>) -> String {
     match rounding {
         None => format!("{bound:.0e} is allowed; on the CPU too, values are beyond 16-bit floats"),
         Some(rounding) if TIMES * rounding > MOST => format!(
-            "{bound:.0e} is allowed, the most of all, from the CPU's logits with values rounded to 16 bits{and}: rounding \
-             alone moves them by {rounding:.1e}; 16 bits are too few for this network"
+            "{bound:.0e} is allowed, the most of all, from the CPU's logits with values rounded to 16 bits{and}: \
+             rounding alone moves them by {rounding:.1e}; 16 bits are too few for this network"
         ),
         Some(rounding) if TIMES * rounding > LEAST => format!(
-            "{bound:.1e} is allowed from the CPU's logits with values rounded to 16 bits{and}: twice the {rounding:.1e} by \
-             which rounding alone moves them"
+            "{bound:.1e} is allowed from the CPU's logits with values rounded to 16 bits{and}: \
+             twice the {rounding:.1e} by which rounding alone moves them"
         ),
         Some(rounding) => format!(
             "{bound:.0e} is allowed, as for every network, from the CPU's logits with values rounded to 16 bits{and}: \
@@ -176,10 +180,18 @@ impl Compared {
         self.distance.is_some_and(|distance| distance <= bound) && self.worse <= bound
     }
 
-    fn judged(self, against: Against, bound: f64, rounding: Option<f64>, from_f32: Option<f64>) -> Halves {
-        let (agrees, same_top1) = (self.within(bound), self.worse <= bound);
-        let reason = reason(against, bound, rounding);
-        Halves { against, distance: self.distance, bound, rounding, from_f32, same_top1, agrees, reason }
+    fn judged(&self, against: Against, bound: f64, rounding: Option<f64>, plain: &Compared) -> Halves {
+        Halves {
+            against,
+            distance: self.distance,
+            bound,
+            rounding,
+            from_f32: plain.distance,
+            same_top1: self.worse <= bound,
+            agrees: self.within(bound),
+            f32_top1: plain.worse <= ENOUGH,
+            reason: reason(against, bound, rounding),
+        }
     }
 }
 

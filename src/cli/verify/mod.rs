@@ -27,9 +27,9 @@ the first layer that is off is the one whose kernel is wrong. Allowed are a rela
 and bit for bit in w8a8.
 
 In f16, logits within 5e-3 (relative) always agree. Rounding moves those of deep networks further, on a sound device \
-too: then the CPU rounds what the device stores in 16 bits, and the logits have to be within twice of what that moves them by, \
-5e-2 at most, of what it makes. Devices may round to the nearest or towards zero; the nearer counts. The report says which bound \
-it was, and why.
+too: then the CPU rounds what the device stores in 16 bits, and the device's logits may be off from the CPU's by twice \
+what that moves them by, 5e-2 at most. Devices may round to the nearest or towards zero; the nearer counts. The report \
+says which bound it was, and why.
 
 A float model in w8a8 is quantised by the pictures that it is verified with.
 

@@ -60,12 +60,23 @@ fn rounding_is_allowed_as_far_as_it_goes_and_faults_are_not() {
     assert!(!off.agrees && off.distance.unwrap() < MOST, "{off:?}");
     assert!(off.enough().unwrap_err().contains("at most 1."), "{:?}", off.enough());
 
+    // Sound and near enough, but rounding has changed the class.
+    let other = Halves { f32_top1: false, ..sound.clone() };
+    assert!(sound.f32_top1 && other.enough().unwrap_err().contains("another class comes first than in f32"));
+
     let mut broken = near.clone();
     broken[3] = f64::NAN;
     for broken in [&broken[..], &near[1..], &[]] {
         let judged = deep.judge(broken);
         assert!(!judged.agrees && judged.distance.is_none() && judged.enough().is_err(), "{judged:?}");
     }
+
+    // Where the CPU too gets beyond what 16 bits hold, the report says so.
+    let mut deep = deep;
+    deep.input.data_mut().iter_mut().for_each(|v| *v *= 1e7);
+    deep.expected.iter_mut().for_each(|v| *v *= 1e7);
+    let judged = deep.judge(&vec![f64::INFINITY; near.len()]);
+    assert!(!judged.agrees && judged.reason.contains("on the CPU too"), "{judged:?}");
 }
 
 #[test]
