@@ -9,12 +9,14 @@
 # dxcompiler.dll and dxil.dll. With FETCH_TOOLS=1 both are taken out of packages of PyPI, which are other people's and
 # held to their hashes. Wine's Direct3D 12 has no shader model 6, which is what DXC makes; VKD3D=FOLDER with a build of
 # vkd3d-proton (d3d12.dll, d3d12core.dll) has.
-# PARTS="cpu vulkan gl dx12" is all of it; name fewer for less.
+# PARTS="cpu vulkan gl dx12 tests" is all of it; name fewer for less. `tests` builds tests that need no GPU for Windows
+# and runs them: files, paths, errors, exit codes. TESTS="lib cli" names some of them.
 # MODELS="repnext-m0 repvgg-a0" verifies these too, with random weights: minutes for each.
 # What is not there is said and passed over.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=x86_64-pc-windows-gnu
+parts=" ${PARTS:-cpu vulkan gl dx12 tests} "
 work=$PWD/target/wine
 say() { printf '\n== %s\n' "$*"; }
 give_up() { echo "$*" >&2; exit 1; }
@@ -27,15 +29,31 @@ foveate() {
     shift
     timeout "${LIMIT:-1500}" "$wine" "$folder/foveate.exe" "$@" 2>"$work/stderr"
 }
-# expect TEXT COMMAND…: runs it, shows what it prints, and wants the text in that.
+# expect TEXT COMMAND…: runs it, shows what it prints, and wants the text in that. Wine's server kills a program that
+# is not gone a second after its end; beside other work, and with a GPU's driver in it, one may not be.
 expect() {
     local text=$1 printed code=0
     shift
     printed=$("$@") || code=$?
     echo "$printed" | tr -d '\r' | cut -c1-160
-    case $code:$printed in 0:*"$text"*) return ;; esac
+    case $code:$printed in
+        0:*"$text"*) return ;;
+        137:*"$text"*) [ -n "$text" ] && echo "(killed at its end, exit code 137)" && return ;;
+    esac
     tail -n 5 "$work/stderr" >&2
     echo "exit code $code; expected was 0 and the text \"$text\"" >&2
+    return 1
+}
+
+# refusal TEXT COMMAND…: for what cannot work there. Either it does, or it ends with exit code 1 and says the text.
+refusal() {
+    local text=$1 printed code=0
+    shift
+    printed=$("$@") || code=$?
+    if [ $code = 0 ]; then echo "$printed" | tr -d '\r' | cut -c1-160; return; fi
+    grep 'FXC D3DCompile error\|^error: ' "$work/stderr" | cut -c1-200 | head -n 3 || true
+    [ $code = 1 ] && grep -q "$text" "$work/stderr" && return
+    echo "exit code $code; expected was 0, or 1 and the text \"$text\"" >&2
     return 1
 }
 
@@ -76,18 +94,21 @@ inside() {
     DISPLAY=:$(tr -d '\n' <"$work/display")
     export DISPLAY
 
+    # What an earlier run has left knows of another display.
+    wineserver_of "$WINEPREFIX"
     say "$("$wine" --version), $(basename "$VK_DRIVER_FILES")"
     [ -d "$WINEPREFIX" ] || timeout 300 "$wine" wineboot -i >/dev/null 2>&1
     # Rust's programs want it; Wine 8 has none.
     [ -e "$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll" ] ||
         cp "$work/bcryptprimitives.dll" "$WINEPREFIX/drive_c/windows/system32/"
 
-    local parts=" ${PARTS:-cpu vulkan gl dx12} " backend
+    local backend
     case $parts in *" cpu "*) cpu ;; esac
     for backend in vulkan gl; do
         case $parts in *" $backend "*) say "$backend" && WGPU_BACKEND=$backend verify plain --device llvmpipe ;; esac
     done
     case $parts in *" dx12 "*) dx12_everywhere ;; esac
+    case $parts in *" tests "*) test_programs ;; esac
 }
 
 cpu() {
@@ -104,19 +125,32 @@ cpu() {
     expect "cat " foveate plain classify assets/cat.png --model "$out" --device cpu
 }
 
+# Where there is no display Wine has no GPU, and tests that can use one pass over it.
+test_programs() {
+    local name program code failed=""
+    wineserver_of "$WINEPREFIX"
+    while read -r name program; do
+        say "tests: $name"
+        code=0
+        env -u DISPLAY timeout "${LIMIT:-1500}" "$wine" "$program" </dev/null >"$work/stderr" 2>&1 || code=$?
+        tr -d '\r' <"$work/stderr" | grep -v -e '\.\.\. ok$' -e '^$' || true
+        [ $code = 0 ] || { echo "exit code $code" && failed="$failed $name"; }
+    done <"$work/tests"
+    [ -z "$failed" ] || give_up "tests failed:$failed"
+}
+
 dx12_everywhere() {
     say "DX12 with Wine's own shader compiler"
     WGPU_BACKEND=dx12 WINEDLLOVERRIDES="d3dcompiler_47=b;$overrides" FOVEATE_LOG=1 \
-        foveate plain classify assets/cat.png --device 0 || true
-    grep -o 'FXC D3DCompile error.*\|error: .*' "$work/stderr" | cut -c1-200 | head -n 3 || true
+        refusal "refused to make a device" foveate plain classify assets/cat.png --device 0 --test-driver always
     if [ ! -e "$work/fxc/d3dcompiler_47.dll" ]; then
         say "skipped: DX12; name a shader compiler with FXC, or let one be fetched with FETCH_TOOLS=1"
         return
     fi
     case $("$wine" --version) in wine-[1-9].*)
         say "DX12 with FXC: Wine 8 binds no descriptors for wgpu, so a refusal is what is expected"
-        WGPU_BACKEND=dx12 WINEDLLOVERRIDES="d3dcompiler_47=n;$overrides" \
-            foveate fxc classify assets/cat.png --device 0 --test-driver always || tail -n 1 "$work/stderr"
+        WGPU_BACKEND=dx12 WINEDLLOVERRIDES="d3dcompiler_47=n;$overrides" refusal "this driver computes it wrongly" \
+            foveate fxc classify assets/cat.png --device 0 --test-driver always
         return
         ;;
     esac
@@ -124,6 +158,11 @@ dx12_everywhere() {
     dx12 "$WINEPREFIX" fxc "d3dcompiler_47=n;"
     if [ -e "$work/dxc/dxcompiler.dll" ]; then
         say "DX12 where DXC is found but of no use: FXC has to step in"
+        # Told to take DXC, it finds no adapter, and does load it; left to itself, it computes.
+        WGPU_BACKEND=dx12 WGPU_DX12_COMPILER=dxc WINEDLLOVERRIDES="d3dcompiler_47=n;$overrides" \
+            WINEDEBUG=-all,+loaddll expect "" foveate dxc adapters
+        grep -q 'Loaded .*dxcompiler.dll' "$work/stderr" && grep -q "no adapter found" "$work/stderr" ||
+            give_up "DXC was not loaded, or did find an adapter: nothing has to step in for it"
         dx12 "$WINEPREFIX" dxc "d3dcompiler_47=n;"
     fi
     if [ ! -e "$work/vkd3d/d3d12core.dll" ]; then
@@ -156,6 +195,23 @@ if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
 fi
 say "building for Windows"
 cargo build --release --locked --target $target
+mkdir -p "$work"
+case $parts in *" tests "*)
+    say "building tests for Windows"
+    options=$(for name in ${TESTS:-lib checkpoint cli features fuse models picture quant trust}; do
+        if [ "$name" = lib ]; then echo --lib; else echo "--test $name"; fi
+    done)
+    # A name and a program in each line.
+    # shellcheck disable=SC2086
+    cargo test --release --locked --target $target --no-run $options --message-format json-render-diagnostics |
+        python3 -c '
+import json, sys
+for made in map(json.loads, sys.stdin):
+    if made.get("profile", {}).get("test") and made.get("executable"):
+        print(made["target"]["name"], made["executable"])
+' >"$work/tests"
+    ;;
+esac
 
 # PACKAGE FILE HASH MEMBER… of PyPI, for Windows, into a folder.
 unpack() {

@@ -94,7 +94,8 @@ mod tests {
     use super::*;
 
     fn names(root: &Path, paths: &[PathBuf]) -> Vec<String> {
-        paths.iter().map(|p| p.strip_prefix(root).unwrap().display().to_string()).collect()
+        let name = |path: &PathBuf| path.strip_prefix(root).unwrap().display().to_string();
+        paths.iter().map(|path| name(path).replace(std::path::MAIN_SEPARATOR, "/")).collect()
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reading files that may be anything: bounded, whatever the file claims to be. Writing them whole.
 
+mod part;
 mod write;
 
 use std::fs::File;
@@ -63,7 +64,7 @@ pub fn open(action: &'static str, path: &Path, limit: u64) -> Result<Bytes> {
         // SAFETY: nobody may change the file while it is mapped. That is out of our hands, as for
         // every program that maps files; it is kept short (a checkpoint's loading) and read-only,
         // and what this program writes replaces files by renaming, which leaves a mapped one as it
-        // was.
+        // was, or on Windows is refused.
         unsafe { Mmap::map(&file) }.map(Some)
     });
     match mapped {

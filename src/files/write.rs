@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Error as IoError, Result as IoResult, Write};
 use std::path::{Path, PathBuf};
 
+use super::part::{abandoned, create, rename};
 use crate::error::{Error, Result};
 
 /// End of the names of files that are being written.
@@ -24,8 +25,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     remove_stale(&place);
     let beside = beside(&place);
     let written = fill(&beside, bytes, found.as_ref()).and_then(|file| {
-        fs::rename(&beside, &place)?;
-        // Until now the lock said that somebody is at work.
+        rename(&beside, &place)?;
+        // Until now it was held: somebody was at work.
         drop(file);
         Ok(())
     });
@@ -85,7 +86,7 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-/// A new file with these contents and the permissions of the old one, locked.
+/// A new file with these contents and the permissions of the old one, held.
 fn fill(path: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> IoResult<File> {
     let mut file = create(path)?;
     if let Some(old) = old.filter(|_| cfg!(unix)) {
@@ -97,24 +98,7 @@ fn fill(path: &Path, bytes: &[u8], old: Option<&fs::Metadata>) -> IoResult<File>
     Ok(file)
 }
 
-/// A new file, locked.
-fn create(path: &Path) -> IoResult<File> {
-    /// Other runs would have to come between that often.
-    const TRIES: usize = 100;
-    for _ in 0..TRIES {
-        // `create_new` follows no link that somebody may have put there.
-        let file = File::create_new(path)?;
-        // Not every file system has locks; without one a second run might take it for left over.
-        let _ = file.lock();
-        // Before the lock, one may have done so.
-        if path.exists() {
-            return Ok(file);
-        }
-    }
-    Err(IoError::other("other runs keep removing it"))
-}
-
-/// Removes what runs that were killed left beside a file: parts that nobody holds a lock on.
+/// Removes what runs that were killed left beside a file: parts that nobody holds.
 /// Failing is no harm.
 fn remove_stale(place: &Path) {
     let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else { return };
@@ -124,26 +108,11 @@ fn remove_stale(place: &Path) {
         if !is_part(&entry.file_name(), name) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        // The lock is held until the file is gone, so that nobody takes it in between. Before the lock it may have been
-        // renamed to where it belongs, and another part made in its place, which is somebody's.
-        let stale = |file: &File| file.try_lock().is_ok() && is_at(file, &path);
-        if let Some(_held) = File::open(&path).ok().filter(stale) {
+        // Held until the file is gone, so that nobody takes it in between.
+        if let Some(_held) = abandoned(&path) {
             let _ = fs::remove_file(&path);
         }
     }
-}
-
-/// Whether an open file is the one at this place.
-fn is_at(file: &File, place: &Path) -> bool {
-    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(place)) else { return false };
-    #[cfg(unix)]
-    let same = {
-        use std::os::unix::fs::MetadataExt;
-        (file.dev(), file.ino()) == (there.dev(), there.ino())
-    };
-    #[cfg(not(unix))]
-    let same = (file.created().ok(), file.modified().ok()) == (there.created().ok(), there.modified().ok());
-    same
 }
 
 /// Whether a file name is that of a part of another: the name, a number, the end.
@@ -199,10 +168,11 @@ mod tests {
                 let place = &place;
                 scope.spawn(move || {
                     let part = with_end(place, &format!(".{thread}{PART}"));
-                    for _ in 0..500 {
+                    // Where a file in use cannot be replaced at once, rounds wait for one another.
+                    for _ in 0..if cfg!(windows) { 25 } else { 500 } {
                         remove_stale(place);
                         let held = fill(&part, b"whole", None).unwrap();
-                        fs::rename(&part, place).unwrap();
+                        rename(&part, place).unwrap();
                         drop(held);
                     }
                 });

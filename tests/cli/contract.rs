@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
-
 use super::run::{fails, foveate, json_lines, text};
 
 const CAT: &str = "assets/cat.png";
@@ -288,7 +286,7 @@ fn files_are_whole_whatever_becomes_of_stdout() {
         }
         let report = scratch.path(&format!("{closed}.json"));
         assert_eq!(run(closed, &["eval", "tests/data/cifar10", "--limit", "10"], &report), code);
-        let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
         assert_eq!(report["pictures"], 10);
     }
 }

@@ -189,14 +189,13 @@ fn pictures_that_cannot_be_read_are_named_and_the_others_counted() {
     scratch.file("text.png", "this is no picture");
     scratch.file("empty.png", "");
     scratch.folder("folder.png");
-    let listed = ["gone.png", "text.png", "folder.png", "good.png", "empty.png"];
-    let mut lines: Vec<String> = listed.iter().map(|name| format!("{name}\tcat")).collect();
-    // Opening a pipe that nobody writes to would wait for ever.
-    #[cfg(target_os = "linux")]
-    {
+    let mut listed = vec!["gone.png", "text.png", "folder.png", "good.png", "empty.png"];
+    if cfg!(target_os = "linux") {
+        // Opening a pipe that nobody writes to would wait for ever.
         assert!(std::process::Command::new("mkfifo").arg(scratch.path("pipe.png")).status().unwrap().success());
-        lines.push("pipe.png\tcat".to_owned());
+        listed.push("pipe.png");
     }
+    let lines: Vec<String> = listed.iter().map(|name| format!("{name}\tcat")).collect();
     let truth = scratch.file("truth.tsv", lines.join("\n"));
     let output = eval(&[&scratch.path(""), "--truth", &truth, "--json"]);
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
