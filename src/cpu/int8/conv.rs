@@ -36,6 +36,8 @@ pub(super) struct Conv {
     tail: Tail,
     pieces: Vec<Piece>,
     segment: usize,
+    /// See [`Dot::PAIRED`].
+    paired: bool,
 }
 
 /// Neighbouring blocks of output channels that are computed together.
@@ -127,7 +129,20 @@ impl Conv {
         let segment = segment_len(output.width).min(traits.pixels);
         let pieces = cut(&tiles, &panels, &input, &output, segment, threads);
         let (bias, tail) = (biases(op, traits), Tail::new(&op.output));
-        Conv { taps, stride: op.stride, input, output, residual, tiles, panels, bias, tail, pieces, segment }
+        Conv {
+            taps,
+            stride: op.stride,
+            input,
+            output,
+            residual,
+            tiles,
+            panels,
+            bias,
+            tail,
+            pieces,
+            segment,
+            paired: traits.paired,
+        }
     }
 }
 
@@ -152,21 +167,25 @@ impl Kernel for Conv {
         self.pieces[piece].rect.clone()
     }
 
-    fn run(&self, isa: Isa, piece: usize, reads: &Reads, out: &mut Out, _scratch: &mut Scratch) {
+    fn run(&self, isa: Isa, piece: usize, reads: &Reads, out: &mut Out, scratch: &mut Scratch) {
         let Rect { rows, columns, .. } = self.pieces[piece].rect.clone();
         let mut totals = [Words::ZERO; MAX_PIXELS * MAX_TILE];
         let first = columns.start;
+        let (x, taps, origin) = match self.paired {
+            true => self.widened(isa, reads.values[0], [&rows, &columns], scratch),
+            false => (reads.values[0], self.taps, [0, 0]),
+        };
+        let [top, left] = self.corner([0, 0]);
         for tile in &self.tiles[self.pieces[piece].tiles.clone()] {
             let blocks = tile.planes.len();
             for y in rows.clone() {
-                for x in segments(columns.clone(), self.segment) {
-                    let corner = self
-                        .input
-                        .framed(y * self.stride[0] + self.taps.offset[0], x * self.stride[1] + self.taps.offset[1]);
+                for x_first in segments(columns.clone(), self.segment) {
+                    let corner = (y * self.stride[0] + top - origin[0]) * taps.pitch + x_first * self.stride[1] + left
+                        - origin[1];
                     isa.dispatch(Sum {
-                        taps: &self.taps,
-                        x: reads.values[0],
-                        start: tile.input * self.taps.plane_len + corner,
+                        taps: &taps,
+                        x,
+                        start: tile.input * taps.plane_len + corner,
                         panel: &self.panels[tile.panel.clone()],
                         bias: &self.bias[tile.planes.clone()],
                         stride: self.stride[1],
@@ -174,11 +193,55 @@ impl Kernel for Conv {
                         totals: &mut totals,
                     });
                     let pixels = self.segment;
-                    let (totals, at) = (&totals[..pixels * blocks], [y, x, x - first]);
+                    let (totals, at) = (&totals[..pixels * blocks], [y, x_first, x_first - first]);
                     isa.dispatch(Write { conv: self, planes: tile.planes.clone(), reads, totals, at, out });
                 }
             }
             self.tail.finish(isa, tile.planes.clone(), out);
+        }
+    }
+}
+
+impl Conv {
+    /// Row and column, in the framed input, of the first tap of an output.
+    fn corner(&self, [y, x]: [usize; 2]) -> [usize; 2] {
+        [y * self.stride[0] + self.taps.offset[0], x * self.stride[1] + self.taps.offset[1]]
+    }
+
+    /// What some outputs read, with 16 bits for each activation; how it lies, and which row and column it begins with.
+    fn widened<'s>(
+        &self,
+        isa: Isa,
+        x: &[Bytes],
+        [rows, columns]: [&Range<usize>; 2],
+        scratch: &'s mut Scratch,
+    ) -> (&'s [Bytes], Taps, [usize; 2]) {
+        let origin = self.corner([rows.start, columns.start]);
+        let [bottom, right] = self.corner([rows.end - 1, columns.end - 1]);
+        let [height, width] = [bottom + self.taps.kernel[0] - origin[0], right + self.taps.kernel[1] - origin[1]];
+        let taps = Taps { plane_len: height * width, pitch: width, ..self.taps };
+        let (wide, _) = scratch.blocks(self.input.planes() * taps.plane_len * 2, 0);
+        for (row, to) in wide.chunks_exact_mut(width * 2).enumerate() {
+            let (plane, y) = (row / height, row % height);
+            let start = plane * self.taps.plane_len + (origin[0] + y) * self.taps.pitch + origin[1];
+            isa.dispatch(Widen { from: &x[start..][..width], to });
+        }
+        (wide, taps, origin)
+    }
+}
+
+struct Widen<'a> {
+    from: &'a [Bytes],
+    to: &'a mut [Bytes],
+}
+
+impl Job for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<D: Dot>(self, dot: D) {
+        for (to, from) in self.to.as_chunks_mut::<2>().0.iter_mut().zip(self.from) {
+            *to = dot.widen(from);
         }
     }
 }
@@ -237,10 +300,10 @@ impl Sum<'_> {
             for ky in 0..kernel[0] {
                 let row = self.start + plane * plane_len + ky * pitch;
                 for kx in 0..kernel[1] {
-                    let x = &self.x[row + kx..][..(P - 1) * STRIDE + 1];
-                    let (weights, rest) = panel.split_at(quads * V * D::PANELS);
+                    let x = &self.x[(row + kx) * D::PARTS..][..((P - 1) * STRIDE + 1) * D::PARTS];
+                    let (weights, rest) = panel.split_at(quads * V * D::PARTS);
                     panel = rest;
-                    for (i, weights) in weights.chunks_exact(V * D::PANELS).enumerate() {
+                    for (i, weights) in weights.chunks_exact(V * D::PARTS).enumerate() {
                         sums = dot.products::<V, P, STRIDE>(x, i, weights, sums);
                     }
                 }

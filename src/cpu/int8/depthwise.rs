@@ -65,9 +65,9 @@ pub(super) fn sweep<D: Dot, const P: usize, const STRIDE: usize, const QUADS: us
     sums: &mut [D::Sums; P],
 ) {
     let quads = if QUADS == 0 { kernels.quads } else { QUADS };
-    for (ky, taps) in kernels.taps.chunks_exact(quads * D::PANELS).enumerate() {
+    for (ky, taps) in kernels.taps.chunks_exact(quads * D::PARTS).enumerate() {
         let row = &plane.blocks[start + ky * plane.pitch..][..(P - 1) * STRIDE + quads * QUAD];
-        for (q, taps) in taps.chunks_exact(D::PANELS).enumerate() {
+        for (q, taps) in taps.chunks_exact(D::PARTS).enumerate() {
             dot.column_products::<P, STRIDE>(&row[q * QUAD..][..(P - 1) * STRIDE + QUAD], taps, sums);
         }
     }

@@ -95,8 +95,8 @@ impl<const VNNI: bool> Dot for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn quad(self, block: &Bytes, index: usize) -> Activations {
-        let quads: &[i32; 4] = bytemuck::cast_ref(&block.0);
+    fn quad(self, blocks: &[Bytes], index: usize) -> Activations {
+        let quads: &[i32; 4] = bytemuck::cast_ref(&blocks[0].0);
         unsafe { self.activations(_mm256_set1_epi32(quads[index % 4])) }
     }
 

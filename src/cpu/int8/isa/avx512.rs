@@ -125,8 +125,8 @@ impl<const VBMI: bool> Dot for Avx512<VBMI> {
     }
 
     #[inline(always)]
-    fn quad(self, block: &Bytes, index: usize) -> __m512i {
-        let quads: &[i32; 4] = bytemuck::cast_ref(&block.0);
+    fn quad(self, blocks: &[Bytes], index: usize) -> __m512i {
+        let quads: &[i32; 4] = bytemuck::cast_ref(&blocks[0].0);
         unsafe { _mm512_set1_epi32(quads[index % 4]) }
     }
 

@@ -216,11 +216,12 @@ pub(super) trait Dot: Copy {
     type Factors: Copy;
     /// Whether activations count as bytes.
     const OFFSET: bool;
-    /// Whether weights have 16 bits and lie in two panels: of every four channels those for the first two inputs, then
-    /// those for the other two. If not, one panel has four in a row for each channel.
+    /// Whether products are those of 16 bits, in pairs. Weights then lie in two panels: of every four channels those for
+    /// the first two inputs, then those for the other two. If not, one panel has four in a row for each channel. And
+    /// convolutions but depthwise ones read activations that were [widened](Self::widen).
     const PAIRED: bool = false;
-    /// Panels of sixteen channels' weights for four inputs.
-    const PANELS: usize = if Self::PAIRED { 2 } else { 1 };
+    /// Panels of sixteen channels' weights for four inputs, and blocks of sixteen channels' activations.
+    const PARTS: usize = if Self::PAIRED { 2 } else { 1 };
     /// Most blocks of output channels in a tile.
     const TILE: usize;
     /// Most pixels in a tile.
@@ -229,10 +230,10 @@ pub(super) trait Dot: Copy {
     fn load(self, sums: &Words) -> Self::Sums;
     fn store(self, sums: Self::Sums, to: &mut Words);
     fn add(self, a: Self::Sums, b: Self::Sums) -> Self::Sums;
-    /// Of [`PANELS`](Self::PANELS) panels.
+    /// Of [`PARTS`](Self::PARTS) panels.
     fn weights(self, panels: &[Panel]) -> Self::Weights;
-    /// One of the four quads of a block.
-    fn quad(self, block: &Bytes, index: usize) -> Self::Quad;
+    /// One of the four quads of a pixel's [`PARTS`](Self::PARTS) blocks.
+    fn quad(self, blocks: &[Bytes], index: usize) -> Self::Quad;
     fn dot(self, sums: Self::Sums, quad: Self::Quad, weights: Self::Weights) -> Self::Sums;
     /// Four neighbouring pixels, channel by channel.
     fn columns(self, blocks: &[Bytes; 4]) -> Self::Columns;
@@ -249,13 +250,13 @@ pub(super) trait Dot: Copy {
         mut sums: [[Self::Sums; V]; P],
     ) -> [[Self::Sums; V]; P] {
         // Loops, not closures: those would not be compiled for the set's instructions.
-        let panels = &panels[..V * Self::PANELS];
+        let panels = &panels[..V * Self::PARTS];
         let mut weights = [self.weights(panels); V];
         for v in 1..V {
-            weights[v] = self.weights(&panels[v * Self::PANELS..]);
+            weights[v] = self.weights(&panels[v * Self::PARTS..]);
         }
         for p in 0..P {
-            let x = self.quad(&x[p * STRIDE], quad);
+            let x = self.quad(&x[p * STRIDE * Self::PARTS..], quad);
             for v in 0..V {
                 sums[p][v] = self.dot(sums[p][v], x, weights[v]);
             }
@@ -287,6 +288,14 @@ pub(super) trait Dot: Copy {
     fn rescale(self, sums: Self::Sums, by: &Self::Factors) -> Self::Sums;
     /// `clamp(value + add, low, 255)` as bytes.
     fn pack(self, values: Self::Sums, add: i32, low: i32) -> Bytes;
+
+    /// Bytes as 16 bits.
+    #[inline(always)]
+    fn widen(self, block: &Bytes) -> [Bytes; 2] {
+        let halves: [[[u8; 2]; 8]; 2] =
+            std::array::from_fn(|half| std::array::from_fn(|i| u16::from(block.0[half * 8 + i]).to_le_bytes()));
+        halves.map(|half| Bytes(bytemuck::cast(half)))
+    }
 
     /// Replaces every byte by its entry.
     #[inline(always)]

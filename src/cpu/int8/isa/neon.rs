@@ -84,8 +84,8 @@ impl Dot for Neon {
     }
 
     #[inline(always)]
-    fn quad(self, block: &Bytes, index: usize) -> int8x16_t {
-        let quads: &[u32; 4] = bytemuck::cast_ref(&block.0);
+    fn quad(self, blocks: &[Bytes], index: usize) -> int8x16_t {
+        let quads: &[u32; 4] = bytemuck::cast_ref(&blocks[0].0);
         unsafe { signed(vreinterpretq_u8_u32(vdupq_n_u32(quads[index % 4]))) }
     }
 

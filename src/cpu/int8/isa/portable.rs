@@ -37,9 +37,9 @@ impl Dot for Portable {
     }
 
     #[inline(always)]
-    fn quad(self, block: &Bytes, index: usize) -> [i16; 4] {
+    fn quad(self, blocks: &[Bytes], index: usize) -> [i16; 4] {
         let first = index % 4 * 4;
-        [0, 1, 2, 3].map(|i| i16::from(block.0[first + i]) - 128)
+        [0, 1, 2, 3].map(|i| i16::from(blocks[0].0[first + i]) - 128)
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use super::super::super::layout::{Bytes, Enlarges, Panel, Rescale, Words};
 use super::super::Dot;
 use super::Sums;
 
-/// `i32x4.dot_i16x8`: bytes become 16 bits when they are loaded.
+/// `i32x4.dot_i16x8`, of weights and activations that were made 16 bits long before.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Pairs;
 
@@ -64,9 +64,9 @@ impl Dot for Pairs {
     }
 
     #[inline(always)]
-    fn quad(self, block: &Bytes, index: usize) -> [v128; 2] {
-        let quad = i16x8_extend_low_u8x16(super::splat(block, index));
-        [i32x4_shuffle::<0, 0, 0, 0>(quad, quad), i32x4_shuffle::<1, 1, 1, 1>(quad, quad)]
+    fn quad(self, blocks: &[Bytes], index: usize) -> [v128; 2] {
+        let pair = |half: usize| super::splat(&blocks[index / 2], index % 2 * 2 + half);
+        [pair(0), pair(1)]
     }
 
     #[inline(always)]
@@ -103,9 +103,9 @@ impl Dot for Pairs {
         panels: &[Panel],
         mut sums: [[Sums; V]; P],
     ) -> [[Sums; V]; P] {
-        let mut quads = [self.quad(&x[0], quad); P];
+        let mut quads = [self.quad(x, quad); P];
         for p in 1..P {
-            quads[p] = self.quad(&x[p * STRIDE], quad);
+            quads[p] = self.quad(&x[p * STRIDE * 2..], quad);
         }
         let (panels, _) = panels.as_chunks::<2>();
         for (v, panels) in panels[..V].iter().enumerate() {
@@ -137,6 +137,17 @@ impl Dot for Pairs {
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn widen(self, block: &Bytes) -> [Bytes; 2] {
+        let bytes = super::bytes(block);
+        let mut blocks = [Bytes::ZERO; 2];
+        let halves = [u16x8_extend_low_u8x16(bytes), u16x8_extend_high_u8x16(bytes)];
+        for (block, half) in blocks.iter_mut().zip(halves) {
+            unsafe { v128_store(block.0.as_mut_ptr().cast(), half) }
+        }
+        blocks
     }
 
     #[inline(always)]

@@ -78,8 +78,8 @@ impl<const UNSIGNED: bool> Dot for Quads<UNSIGNED> {
     }
 
     #[inline(always)]
-    fn quad(self, block: &Bytes, index: usize) -> v128 {
-        self.activations(super::splat(block, index))
+    fn quad(self, blocks: &[Bytes], index: usize) -> v128 {
+        self.activations(super::splat(&blocks[0], index))
     }
 
     #[inline(always)]
