@@ -181,8 +181,12 @@ proptest! {
             graph.set_output(made);
             let _ = (graph.macs(), graph.weight_bytes(), graph.parameter_count());
             judge(graph.with_input(Shape::new(c, d, e)));
-            for target in [Target::default(), Target::software()] {
-                judge(Plan::for_target(&graph, h, &[input], target));
+            // Plans have tables of channels: of millions, they take more than anything else may.
+            let tables = |channels: usize| !(1 << 20..1 << 32).contains(&channels);
+            if graph.nodes().iter().all(|node| tables(node.shape.channels)) {
+                for target in [Target::default(), Target::software()] {
+                    judge(Plan::for_target(&graph, h, &[input], target));
+                }
             }
             let small = graph.nodes().iter().all(|node| node.shape.len() < 1 << 16);
             let sample = graph.input_shape();
