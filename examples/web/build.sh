@@ -47,8 +47,10 @@ for module in gpu cpu cpu-relaxed import; do
         bindings=${name%_relaxed}
         $folder/release/foveate-bindgen $folder/$target/web/foveate.wasm "$made/$name" $bindings
         if [ -n "$opt" ]; then
-            # What computes on the CPU is for speed, the rest for size.
-            case $module in cpu*) level=-O3 ;; *) level=-Oz ;; esac
+            # What computes on the CPU is for speed, the rest for size. The first KiB of memory is the stack's last, where
+            # it has overflowed before.
+            case $module in cpu*) level=-O3 ;; *) level="-Oz --low-memory-unused" ;; esac
+            # shellcheck disable=SC2086
             "$opt" $level --strip-debug --strip-producers --enable-simd --enable-relaxed-simd --enable-bulk-memory \
                 --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-reference-types \
                 --enable-multivalue --enable-bulk-memory-opt "$made/$name/${bindings}_bg.wasm" -o "$made/small.wasm"
