@@ -62,7 +62,7 @@ mod cpu {
             use super::slots::{Rect, Slots};
             use super::sweep::{Lines, Plane, Sweep, lines};
             use super::team;
-            use super::tile::{self, Spot, Sums, Taps};
+            use super::tile::{self, Out, Place, Spot, Sums, Taps};
             use crate::graph::Shape;
 
             /// Threads write windows of one slot and read another, step after step, as programs have them do.
@@ -131,30 +131,58 @@ mod cpu {
                         }
                     }
                     assert!(weights.next().is_none());
-                    for spot in spots {
-                        // In two runs, as far as there are rows for them.
-                        let half = rows / 2;
-                        for rows in [0..half, half..rows] {
-                            if rows.is_empty() {
-                                continue;
+                    // In two runs, as far as there are rows for them; the last goes on into the totals, or into a map
+                    // whose rows end after half of the pixels, two blocks before the next.
+                    let (half, end, gap, bias) = (rows / 2, pixels.div_ceil(2), 2, [value(4)]);
+                    for finished in [false, true] {
+                        let mut plane = vec![Block([f32::NAN; LANES]); pixels + gap];
+                        for spot in &spots {
+                            let beyond = spot.at >= end;
+                            let place = [Place {
+                                start: spot.at + if beyond { gap } else { 0 },
+                                before: if beyond { spot.pixels } else { end - spot.at },
+                            }];
+                            for rows in [0..half, half..rows] {
+                                if rows.is_empty() {
+                                    continue;
+                                }
+                                let first = taps.products(&(0..rows.start));
+                                let out = finished && rows.start == half;
+                                fours(Sums {
+                                    taps: &taps,
+                                    x: &x,
+                                    spots: &[*spot],
+                                    stride,
+                                    panel: first..first + taps.products(&rows),
+                                    rows,
+                                    panels: &panels,
+                                    blocks: 1,
+                                    channels: LANES,
+                                    totals: &mut totals,
+                                    out: out.then(|| Out {
+                                        places: &place,
+                                        bias: &bias,
+                                        limit: 0.0,
+                                        planes: [&mut plane, &mut [], &mut []],
+                                        gap,
+                                    }),
+                                });
                             }
-                            let first = taps.products(&(0..rows.start));
-                            fours(Sums {
-                                taps: &taps,
-                                x: &x,
-                                spots: &[spot],
-                                stride,
-                                panel: first..first + taps.products(&rows),
-                                rows,
-                                panels: &panels,
-                                blocks: 1,
-                                channels: LANES,
-                                totals: &mut totals,
-                            });
                         }
+                        let at = |p: usize| if p < end { p } else { p + gap };
+                        for (p, sums) in expected.iter().enumerate() {
+                            let case = format!("{kernel:?}, {channels} channels, stride {stride}, pixel {p}");
+                            if finished {
+                                let wanted: Vec<f32> =
+                                    sums.iter().zip(bias[0].0).map(|(sum, bias)| (sum + bias).max(0.0)).collect();
+                                assert_eq!(plane[at(p)].0[..], wanted, "{case}");
+                            } else {
+                                assert_eq!(totals[p].0, *sums, "{case}");
+                            }
+                        }
+                        let kept = |block: &Block| block.0.iter().all(|v| v.is_nan());
+                        assert!(plane[end..end + gap].iter().all(kept));
                     }
-                    let found: Vec<[f32; LANES]> = totals.iter().map(|block| block.0).collect();
-                    assert_eq!(found, expected, "{kernel:?}, {channels} channels, stride {stride}, {pixels} pixels");
                 }
             }
 

@@ -1,7 +1,8 @@
 //! Which pixels of a convolution's output are computed one after the other, with the same weights at hand.
 
+use super::layout::Map;
 use super::slots::Rect;
-use super::tile::{self, Spot};
+use super::tile::{self, Place, Spot};
 
 /// Spots in a batch.
 pub(super) const BATCH: usize = 14;
@@ -9,6 +10,8 @@ pub(super) const BATCH: usize = 14;
 /// Some spots, and which pixels of the output they are.
 pub(super) struct Batch {
     pub spots: Vec<Spot>,
+    /// Where each spot's pixels go in the window's rows; none where a spot may end more than one row.
+    pub places: Option<Vec<Place>>,
     pub lines: Vec<Line>,
 }
 
@@ -21,15 +24,20 @@ pub(super) struct Line {
     pub at: usize,
 }
 
-/// The batches of a rectangle of an output of that width. `across`: spots go on in the next row. `start` is where
-/// the pixel at `[y, x]` reads its first tap.
-pub(super) fn batches(rect: &Rect, width: usize, across: bool, start: impl Fn([usize; 2]) -> usize) -> Vec<Batch> {
+/// The batches of a rectangle of an output. `across`: spots go on in the next row. `start` is where the pixel at
+/// `[y, x]` reads its first tap.
+pub(super) fn batches(rect: &Rect, output: &Map, across: bool, start: impl Fn([usize; 2]) -> usize) -> Vec<Batch> {
+    let (width, pitch) = (output.width, output.pitch());
     let rows = rect.rows.len();
     let (rows, columns) = if across { (1, 0..rows * width) } else { (rows, rect.columns.clone()) };
     let segments = (0..rows).flat_map(|row| tile::segments(columns.clone()).map(move |segment| (row, segment)));
     let segments: Vec<(usize, (usize, usize))> = segments.collect();
     let batch = |segments: &[(usize, (usize, usize))]| {
-        let mut batch = Batch { spots: Vec::new(), lines: Vec::new() };
+        let places = segments.iter().map(|&(row, (x, pixels))| {
+            let [y, x, width] = if across { [x / width, x % width, width] } else { [row, x - columns.start, pixels] };
+            (pixels <= width).then(|| Place { start: y * pitch + x, before: if across { width - x } else { pixels } })
+        });
+        let mut batch = Batch { spots: Vec::new(), places: places.collect(), lines: Vec::new() };
         let mut at = 0;
         for &(row, (x, pixels)) in segments {
             let [y, x] = [rect.rows.start + row + x / width, x % width];
@@ -59,15 +67,22 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Shape;
 
     #[test]
-    fn lines_are_the_pixels_of_the_spots_and_make_up_the_rectangle() {
-        for (across, rows, columns, width) in
-            [(true, 2..9, 0..14, 14), (true, 0..7, 0..7, 7), (false, 1..4, 0..30, 30), (false, 0..1, 12..45, 60)]
-        {
+    fn lines_and_places_are_the_pixels_of_the_spots_and_make_up_the_rectangle() {
+        let mut narrow = 0;
+        for (across, rows, columns, width) in [
+            (true, 2..9, 0..14, 14),
+            (true, 0..7, 0..7, 7),
+            (true, 0..7, 0..2, 2),
+            (false, 1..4, 0..30, 30),
+            (false, 0..1, 12..45, 60),
+        ] {
             let rect = Rect { planes: 0..1, rows: rows.clone(), columns: columns.clone() };
             let mut seen = vec![0; 9 * 60];
-            let batches = batches(&rect, width, across, |[y, x]| y * 100 + x);
+            let output = Map::new(Shape::new(1, 9, width), 1);
+            let batches = batches(&rect, &output, across, |[y, x]| y * 100 + x);
             assert!(!batches.is_empty());
             for batch in &batches {
                 assert!(batch.spots.len() <= BATCH);
@@ -77,10 +92,19 @@ mod tests {
                     assert!(rows.contains(&line.y) && line.x >= columns.start && line.x + line.pixels <= columns.end);
                     pixels.extend((line.x..line.x + line.pixels).map(|x| [line.y, x]));
                 }
-                for spot in &batch.spots {
+                for (i, spot) in batch.spots.iter().enumerate() {
                     let [y, x] = pixels[spot.at];
                     assert_eq!(spot.start, y * 100 + x);
                     assert!(spot.at + spot.pixels <= pixels.len() && spot.pixels <= tile::MAX_SEGMENT);
+                    let Some(places) = &batch.places else {
+                        narrow += 1;
+                        continue;
+                    };
+                    for (p, [y, x]) in pixels[spot.at..][..spot.pixels].iter().enumerate() {
+                        let after = if p < places[i].before { 0 } else { output.pitch() - width };
+                        let first = output.at(0, rows.start, columns.start);
+                        assert_eq!(first + places[i].start + p + after, output.at(0, *y, *x), "{across} {y} {x}");
+                    }
                 }
                 let count: usize = batch.spots.iter().map(|spot| spot.pixels).sum();
                 assert_eq!(count, pixels.len());
@@ -91,5 +115,6 @@ mod tests {
                 assert_eq!(inside, *times > 0, "{across} {i}");
             }
         }
+        assert!(narrow > 0);
     }
 }

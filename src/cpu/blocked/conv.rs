@@ -18,7 +18,7 @@ use super::batch::{BATCH, Batch, batches};
 use super::kernel::{Kernel, Reads, Scratch};
 use super::layout::{Block, LANES, Map};
 use super::slots::{Rect, Window};
-use super::tile::{self, Finish, MAX_SEGMENT, MAX_TILE, Sums, Taps};
+use super::tile::{self, Finish, MAX_SEGMENT, MAX_TILE, Out, Sums, Taps};
 use crate::cpu::simd::Vectors;
 use crate::ops::Activation;
 
@@ -122,7 +122,7 @@ impl Conv {
             let top = if bands { rect.rows.start } else { 0 };
             let start =
                 |[y, x]: [usize; 2]| input.framed((y - top) * stride + taps.offset[0], x * stride + taps.offset[1]);
-            *all = batches(rect, output.width, across, start);
+            *all = batches(rect, &output, across, start);
         }
         Conv { taps, stride, activation, output, residual, tiles, panels, bias, pieces }
     }
@@ -133,14 +133,30 @@ impl Conv {
         let mut totals = [Block::ZERO; BATCH * MAX_SEGMENT * MAX_TILE];
         for tile in &self.tiles[tiles.clone()] {
             for batch in batches {
-                self.sum(tile, x, batch, &mut totals);
-                self.finish(tile, residual, batch, &totals, out);
+                let whole = self.out(tile, batch, out);
+                let finished = whole.is_some();
+                self.sum(tile, x, batch, &mut totals, whole);
+                if !finished {
+                    self.finish(tile, residual, batch, &totals, out);
+                }
             }
         }
     }
 
-    /// Sums the products of a batch.
-    fn sum(&self, tile: &Tile, x: &[Block], batch: &Batch, totals: &mut [Block]) {
+    /// Where the sums of a batch go at once; nothing where more than a bias and a ReLU is to be done to them.
+    fn out<'a>(&'a self, tile: &Tile, batch: &'a Batch, out: &'a mut Window) -> Option<Out<'a>> {
+        let places = batch.places.as_deref().filter(|_| self.residual.is_none())?;
+        let limit = match self.activation {
+            Activation::None => f32::NEG_INFINITY,
+            Activation::Relu => 0.0,
+            _ => return None,
+        };
+        let (bias, gap) = (&self.bias[tile.planes.clone()], self.output.pitch() - self.output.width);
+        Some(Out { places, bias, limit, planes: out.rows_of(tile.planes.clone()), gap })
+    }
+
+    /// Sums the products of a batch; into the totals, or `out`.
+    fn sum(&self, tile: &Tile, x: &[Block], batch: &Batch, totals: &mut [Block], mut out: Option<Out>) {
         let (taps, stride, spots, panels) = (&self.taps, self.stride, &batch.spots[..], &self.panels[..]);
         let x = &x[tile.input * taps.plane_len..];
         let blocks = tile.planes.len();
@@ -148,10 +164,11 @@ impl Conv {
         let mut first = tile.panel.start;
         let rows = taps.planes * taps.kernel[0];
         for run in (0..rows).step_by(taps.run) {
+            let out = if run + taps.run >= rows { out.take() } else { None };
             let rows = run..rows.min(run + taps.run);
             let panel = first..first + taps.products(&rows) * blocks;
             first = panel.end;
-            tile::sum(Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals });
+            tile::sum(Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals, out });
         }
     }
 

@@ -67,14 +67,28 @@ impl<B> Window<'_, B> {
     /// belongs to the frame.
     ///
     /// # Panics
-    /// If the plane is not in the window, or not all columns are: a defect of the caller.
+    /// If the plane is not in the window, or there are several rows and not all columns of them: a defect of the caller.
     pub(in crate::cpu) fn rows(&mut self, plane: usize) -> &mut [B] {
+        let [rows] = self.rows_of(plane..plane + 1);
+        rows
+    }
+
+    /// As [`rows`](Self::rows), of up to `N` planes; of the others, nothing.
+    pub(in crate::cpu) fn rows_of<const N: usize>(&mut self, wanted: Range<usize>) -> [&mut [B]; N] {
         let Rect { planes, rows, columns } = &self.rect;
-        let whole = !rows.is_empty() && *columns == (0..self.map.width);
-        assert!(planes.contains(&plane) && whole, "a kernel wrote outside of its window");
-        let [first, last] = [rows.start, rows.end - 1].map(|y| self.map.at(plane, y, 0));
-        // SAFETY: as above; nobody has a window with anything of these rows, and frames are in no window.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), last + columns.len() - first) }
+        let whole = rows.len() == 1 || !rows.is_empty() && *columns == (0..self.map.width);
+        let within = planes.start <= wanted.start && wanted.end <= planes.end && wanted.len() <= N;
+        assert!(within && whole, "a kernel wrote outside of its window");
+        std::array::from_fn(|i| {
+            let plane = wanted.start + i;
+            if plane >= wanted.end {
+                return Default::default();
+            }
+            let [first, last] = [rows.start, rows.end - 1].map(|y| self.map.at(plane, y, columns.start));
+            // SAFETY: as above; nobody has a window with anything of these rows, and frames are in no window. Each plane
+            // is handed out once.
+            unsafe { std::slice::from_raw_parts_mut(self.start.add(first), last + columns.len() - first) }
+        })
     }
 }
 
@@ -120,6 +134,7 @@ impl<'a, B> Slots<'a, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use super::super::layout::LANES;
     use crate::graph::Shape;
 
     #[test]
@@ -163,5 +178,23 @@ mod tests {
         let mut part = unsafe { slots.window(0, map, rect(1..3)) };
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| part.rows(1)[0])).is_err());
         assert_eq!(memory[0][map.at(1, 1, 0)], Block([7.0; 16]));
+    }
+    #[test]
+    fn rows_of_several_planes_are_apart() {
+        let map = Map::new(Shape::new(33, 4, 3), 1);
+        let mut memory = vec![vec![Block::ZERO; map.len()]];
+        let slots = Slots::new(&mut memory);
+        let rect = Rect { planes: 1..3, rows: 2..3, columns: 1..3 };
+        // SAFETY: the only access to the slot.
+        let mut window = unsafe { slots.window(0, map, rect) };
+        let [first, second, none] = window.rows_of(1..3);
+        assert_eq!([first.len(), second.len(), none.len()], [2, 2, 0]);
+        (first[0], second[1]) = (Block([1.0; LANES]), Block([2.0; LANES]));
+        for planes in [0..2, 2..4] {
+            assert!(
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| window.rows_of::<3>(planes).len())).is_err()
+            );
+        }
+        assert_eq!([map.at(1, 2, 1), map.at(2, 2, 2)].map(|at| memory[0][at].0[0]), [1.0, 2.0]);
     }
 }

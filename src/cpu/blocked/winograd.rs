@@ -99,7 +99,7 @@ impl Winograd {
                 let (rows, stride, panels) = (run..planes.min(run + taps.run), 1, &self.panels[..]);
                 let panel = first..first + taps.products(&rows) * blocks;
                 first = panel.end;
-                tile::sum(Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals });
+                tile::sum(Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals, out: None });
             }
         }
     }

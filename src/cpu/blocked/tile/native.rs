@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::vectors::{segment_len, segments as equal, vectors, width};
-use super::{Block, LANES, MAX_SEGMENT, MAX_TILE, Sums, Taps};
+use super::super::vectors::{load, segment_len, segments as equal, store, vectors, width, zero_below};
+use super::{Block, LANES, MAX_SEGMENT, MAX_TILE, Place, Sums, Taps};
 use crate::cpu::simd::Vectors;
 
 /// Most blocks and most pixels of a tile on this machine.
@@ -39,14 +39,19 @@ impl Steps {
 
 /// Computes the sums of each spot.
 pub(in super::super) fn sum(sums: Sums) {
-    let Sums { taps, x, spots, stride, rows, panels, panel, blocks, totals, .. } = sums;
+    let Sums { taps, x, spots, stride, rows, panels, panel, blocks, totals, mut out, .. } = sums;
     let (arch, share) = (Vectors::new(), panel.len().div_ceil(spots.len().max(1)));
     for (i, spot) in spots.iter().enumerate() {
         // The next run's weights are on their way while this one's are used.
         prefetch(panels, panel.end + i * share..panel.end + (i + 1) * share);
         let (start, pixels, rows, panel) = (spot.start, spot.pixels, rows.clone(), &panels[panel.clone()]);
         let totals = &mut totals[spot.at * blocks..];
-        arch.dispatch(Sum { taps, x, start, rows, panel, stride, pixels, blocks, totals });
+        let out = out.as_mut().map(|out| {
+            let Place { start, before } = out.places[i];
+            let planes = out.planes.each_mut().map(|plane| plane.get_mut(start..).unwrap_or_default());
+            Pixels { planes, bias: out.bias, limit: out.limit, before, gap: out.gap }
+        });
+        arch.dispatch(Sum { taps, x, start, rows, panel, stride, pixels, blocks, totals, out });
     }
 }
 
@@ -61,6 +66,17 @@ struct Sum<'a> {
     pixels: usize,
     blocks: usize,
     totals: &'a mut [Block],
+    out: Option<Pixels<'a>>,
+}
+
+/// Where a spot's pixels go, from the first on in each plane.
+struct Pixels<'a> {
+    planes: [&'a mut [Block]; MAX_TILE],
+    bias: &'a [Block],
+    limit: f32,
+    /// Pixels before the end of the first one's row, and blocks from there to the next row.
+    before: usize,
+    gap: usize,
 }
 
 impl WithSimd for Sum<'_> {
@@ -98,10 +114,20 @@ impl Sum<'_> {
         let begins = self.rows.start == 0;
         let (totals, _) = S::as_mut_simd_f32s(bytemuck::cast_slice_mut(self.totals));
         let (totals, _) = totals.as_chunks_mut::<V>();
+        let Some(mut out) = self.out else {
+            each_pixel!(P, |p| {
+                for (total, sum) in totals[p].iter_mut().zip(sums[p]) {
+                    *total = if begins { sum } else { simd.add_f32s(*total, sum) };
+                }
+            });
+            return;
+        };
         each_pixel!(P, |p| {
-            for (total, sum) in totals[p].iter_mut().zip(sums[p]) {
-                *total = if begins { sum } else { simd.add_f32s(*total, sum) };
+            let mut sums = sums[p];
+            if !begins {
+                sums.iter_mut().zip(totals[p]).for_each(|(sum, total)| *sum = simd.add_f32s(total, *sum));
             }
+            out.put::<S, V>(simd, p, sums);
         });
     }
 
@@ -125,6 +151,19 @@ impl Sum<'_> {
             }
         }
         sums
+    }
+}
+
+impl Pixels<'_> {
+    /// Finishes the sums of a pixel.
+    #[inline(always)]
+    fn put<S: Simd, const V: usize>(&mut self, simd: S, p: usize, sums: [S::f32s; V]) {
+        let (at, limit) = (p + if p < self.before { 0 } else { self.gap }, simd.splat_f32s(self.limit));
+        for (i, sum) in sums.into_iter().enumerate() {
+            let (block, v) = (i / vectors::<S>(), i % vectors::<S>());
+            let value = simd.add_f32s(sum, load::<S>(&self.bias[block], v));
+            store::<S>(&mut self.planes[block][at], v, zero_below(simd, value, value, limit));
+        }
     }
 }
 

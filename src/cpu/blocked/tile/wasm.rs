@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::super::vectors::vectors;
+use super::super::vectors::{vectors, zero_below};
 use super::{Block, LANES, MAX_SEGMENT, Sums};
 use crate::cpu::simd::Vectors;
 
@@ -83,38 +83,99 @@ impl WithSimd for Sums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals } = self;
+        let Sums { taps, x, spots, stride, rows, panels, panel, blocks, channels, totals, mut out } = self;
         let width = taps.kernel[1];
         let steps = &taps.steps.steps[rows.start * width..rows.end * width];
         let weights = &panels[panel];
         assert!(vectors::<S>() == 2 * HALF && blocks == 1 && taps.products(&rows) <= weights.len());
         let (begins, halves) = (rows.start == 0, channels.div_ceil(HALF * S::F32_LANES).min(vectors::<S>() / HALF));
-        for spot in spots {
+        for (i, spot) in spots.iter().enumerate() {
             let last = spot.start + taps.steps.reach + (spot.pixels - 1) * stride;
             assert!(last < x.len() && spot.at + spot.pixels <= totals.len());
+            let pixels = out.as_mut().map(|out| {
+                let (place, plane, bias) = (out.places[i], &mut *out.planes[0], &out.bias[0]);
+                let gap = if place.before < spot.pixels { out.gap } else { 0 };
+                assert!(place.start + spot.pixels + gap <= plane.len());
+                // SAFETY: all pixels lie within the plane.
+                let first = unsafe { plane.as_mut_ptr().add(place.start) };
+                Pixels { first: first.cast(), bias: bias.0.as_ptr(), limit: out.limit, before: place.before, gap }
+            });
+            let totals = totals[spot.at..].as_mut_ptr().cast::<f32>();
+            let to = To { begins, totals, pixels };
             if spot.pixels == 1 {
                 // SAFETY: as below.
-                unsafe {
-                    single(simd, x.as_ptr().add(spot.start), steps, weights.as_ptr(), &mut totals[spot.at], begins)
-                };
+                unsafe { single(simd, x.as_ptr().add(spot.start), steps, weights.as_ptr(), &to) };
                 continue;
             }
             for lane in (0..halves).map(|half| half * HALF * S::F32_LANES) {
                 // SAFETY: the furthest pixel of the furthest step lies within the input, the products of these rows
-                // within the panel, the pixels within the totals. A block is read from its first value on, `channels`
-                // of LANES.
+                // within the panel, the pixels within the totals and the output. A block is read from its first value on,
+                // `channels` of LANES.
                 unsafe {
                     let x = x.as_ptr().add(spot.start);
                     let weights = weights.as_ptr().cast::<f32>().add(lane);
-                    let totals = totals.as_mut_ptr().add(spot.at).cast::<f32>().add(lane);
                     match (spot.pixels, stride) {
-                        (6, 1) => tile::<S, 6, 1>(simd, x, steps, weights, totals, begins),
-                        (6, _) => tile::<S, 6, 2>(simd, x, steps, weights, totals, begins),
-                        (4, 1) => tile::<S, 4, 1>(simd, x, steps, weights, totals, begins),
-                        _ => tile::<S, 4, 2>(simd, x, steps, weights, totals, begins),
+                        (6, 1) => tile::<S, 6, 1>(simd, x, steps, weights, lane, &to),
+                        (6, _) => tile::<S, 6, 2>(simd, x, steps, weights, lane, &to),
+                        (4, 1) => tile::<S, 4, 1>(simd, x, steps, weights, lane, &to),
+                        _ => tile::<S, 4, 2>(simd, x, steps, weights, lane, &to),
                     }
                 }
             }
+        }
+    }
+}
+
+/// Where the sums of a spot go: into its totals, or finished into the output's pixels.
+struct To {
+    begins: bool,
+    totals: *mut f32,
+    pixels: Option<Pixels>,
+}
+
+/// Pixels of one plane of the output.
+struct Pixels {
+    first: *mut f32,
+    bias: *const f32,
+    limit: f32,
+    /// Pixels before the end of the first one's row, and blocks from there to the next row.
+    before: usize,
+    gap: usize,
+}
+
+impl To {
+    /// Puts `N` vectors of `P` pixels there, from that channel of the block on.
+    ///
+    /// # Safety
+    /// There have to be as many.
+    #[inline(always)]
+    unsafe fn put<S: Simd, const P: usize, const N: usize>(&self, simd: S, lane: usize, mut sums: [[S::f32s; N]; P]) {
+        // SAFETY: the caller's. Vectors lie at multiples of their size.
+        unsafe {
+            let totals = self.totals.add(lane);
+            if !self.begins {
+                each_pixel!(P, |p| {
+                    for (v, sum) in sums[p].iter_mut().enumerate() {
+                        *sum = simd.add_f32s(*totals.add(p * LANES).cast::<S::f32s>().add(v), *sum);
+                    }
+                });
+            }
+            let Some(Pixels { first, bias, limit, before, gap }) = self.pixels else {
+                each_pixel!(P, |p| {
+                    for (v, sum) in sums[p].into_iter().enumerate() {
+                        *totals.add(p * LANES).cast::<S::f32s>().add(v) = sum;
+                    }
+                });
+                return;
+            };
+            let (first, bias, limit) = (first.add(lane), bias.add(lane), simd.splat_f32s(limit));
+            each_pixel!(P, |p| {
+                let pixel = first.add((p + if p < before { 0 } else { gap }) * LANES).cast::<S::f32s>();
+                for (v, sum) in sums[p].into_iter().enumerate() {
+                    let value = simd.add_f32s(sum, *bias.cast::<S::f32s>().add(v));
+                    *pixel.add(v) = zero_below(simd, value, value, limit);
+                }
+            });
         }
     }
 }
@@ -123,15 +184,15 @@ impl WithSimd for Sums<'_> {
 ///
 /// # Safety
 /// All that is named in `steps` has to be readable for all pixels; `weights` has to have half a block for each of its
-/// channels, a block apart, and `totals` one for each pixel.
+/// channels, a block apart, and `to` one for each pixel.
 #[inline(never)]
 unsafe fn tile<S: Simd, const P: usize, const STRIDE: usize>(
     simd: S,
     x: *const Block,
     steps: &[Step],
     mut weights: *const f32,
-    totals: *mut f32,
-    begins: bool,
+    lane: usize,
+    to: &To,
 ) {
     const { assert!(align_of::<S::f32s>() <= align_of::<Block>() && size_of::<S::f32s>() * vectors::<S>() == 64) };
     let mut sums = [[simd.splat_f32s(0.0); HALF]; P];
@@ -153,13 +214,8 @@ unsafe fn tile<S: Simd, const P: usize, const STRIDE: usize>(
             }
         }
     }
-    each_pixel!(P, |p| {
-        for v in 0..HALF {
-            // SAFETY: the caller's.
-            let total = unsafe { &mut *totals.add(p * LANES).cast::<S::f32s>().add(v) };
-            *total = if begins { sums[p][v] } else { simd.add_f32s(*total, sums[p][v]) };
-        }
-    });
+    // SAFETY: the caller's.
+    unsafe { to.put(simd, lane, sums) };
 }
 
 /// Sums the products of a block of output channels for one pixel. Weights, of which there are as many as products, come
@@ -168,14 +224,7 @@ unsafe fn tile<S: Simd, const P: usize, const STRIDE: usize>(
 /// # Safety
 /// As for [`tile`], with whole blocks of weights.
 #[inline(never)]
-unsafe fn single<S: Simd>(
-    simd: S,
-    x: *const Block,
-    steps: &[Step],
-    mut weights: *const Block,
-    total: &mut Block,
-    begins: bool,
-) {
+unsafe fn single<S: Simd>(simd: S, x: *const Block, steps: &[Step], mut weights: *const Block, to: &To) {
     // Two sums for each vector, so that a product need not wait for the one before it.
     let mut sums = [[simd.splat_f32s(0.0); 2 * HALF]; 2];
     for step in steps {
@@ -203,8 +252,7 @@ unsafe fn single<S: Simd>(
             }
         }
     }
-    for (v, total) in S::as_mut_simd_f32s(&mut total.0).0.iter_mut().enumerate() {
-        let sum = simd.add_f32s(sums[0][v], sums[1][v]);
-        *total = if begins { sum } else { simd.add_f32s(*total, sum) };
-    }
+    let sums: [S::f32s; 2 * HALF] = std::array::from_fn(|v| simd.add_f32s(sums[0][v], sums[1][v]));
+    // SAFETY: the caller's.
+    unsafe { to.put(simd, 0, [sums]) };
 }
