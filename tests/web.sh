@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Builds the browser package and tests it in Chromium: `bash tests/web.sh`.
+# DRIVERS="mobileone-s0 repvgg-a0" puts these networks, at full size and with random weights, into the table of drivers.
+# TESTS="drivers page" runs some of the files of tests/web alone.
 # Needs node, npm and Chromium; without one of them it says so and does nothing, unless REQUIRE_WEB=1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,19 +40,24 @@ done
 $foveate classify "${pictures[@]}" --model $made/int8.safetensors --device cpu --json --logits >$made/w8a8.jsonl
 node tests/web/expected.mjs $made >$made/expected.json
 
-# Small networks of every family, for the table of drivers.
+# Small networks of every family, for the table of drivers, and those that are asked for by name.
 drivers=$made/drivers
 rm -rf $drivers
 mkdir -p $drivers
 small=(tests/data/cifar10/{ship,cat,frog}/0000.png)
 for network in repvgg_tiny qarepvgg_tiny_S4 mobileone_tiny repnext_tiny; do
     cp tests/data/golden/$network.train.safetensors $drivers/$network.safetensors
-    $foveate quantize $drivers/$network.safetensors --calib tests/data/cifar10 -o $drivers/$network-w8a8.safetensors >/dev/null 2>&1
+done
+for network in ${DRIVERS:-}; do
+    $foveate fuse --model "$network" --random -o "$drivers/$network.safetensors" >/dev/null
+done
+for file in "$drivers"/*.safetensors; do
+    network=${file%.safetensors}
+    $foveate quantize "$file" --calib tests/data/cifar10 -o "$network-w8a8.safetensors" >/dev/null 2>&1
     for precision in f32 w8 w8a8; do
-        file=$network
-        [ $precision != w8a8 ] || file=$network-w8a8
-        $foveate classify "${small[@]}" --model $drivers/$file.safetensors --precision $precision --device cpu --json --logits \
-            >$drivers/$file.$precision.jsonl
+        [ $precision != w8a8 ] || file=$network-w8a8.safetensors
+        $foveate classify "${small[@]}" --model "$file" --precision $precision --device cpu --json --logits \
+            >"${file%.safetensors}.$precision.jsonl"
     done
 done
 
@@ -58,4 +65,10 @@ bash tests/shaders.sh write
 export WEB_SHADERS=$PWD/target/shaders
 export CHROMIUM WEB_FOVEATE=$PWD/$foveate WEB_NODE=$PWD/$tools WEB_PKG=$PWD/$pkg WEB_MADE=$PWD/$made WEB_EXPECTED=$PWD/$made/expected.json
 # Longer where the long soak is asked for, which took 14 minutes on two loaded cores.
-node --test --test-concurrency=1 --test-timeout=$((600000 + ${SOAK_FRAMES:-0} * 500)) tests/web/*.test.mjs
+files=()
+for name in ${TESTS:-'*'}; do
+    # A pattern, if none is named.
+    # shellcheck disable=SC2206
+    files+=(tests/web/$name.test.mjs)
+done
+node --test --test-concurrency=1 --test-timeout=$((600000 + ${SOAK_FRAMES:-0} * 500)) "${files[@]}"

@@ -92,37 +92,82 @@ for (const device of ["webgpu", "cpu"]) {
   }
 }
 
-test("every kind of source gives the same answer", async () => {
-  const { answers, wanted } = await within(gpu, async (path) => {
-    const session = await foveate.Session.load(undefined, { device: "webgpu" });
-    const image = await picture(path);
-    const canvas = document.createElement("canvas");
-    [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-    const drawing = canvas.getContext("2d");
-    drawing.drawImage(image, 0, 0);
-    const offscreen = new OffscreenCanvas(canvas.width, canvas.height);
-    offscreen.getContext("2d").drawImage(image, 0, 0);
-    const blob = await (await fetch(path)).blob();
-    const bitmap = await createImageBitmap(image);
-    const frame = new VideoFrame(canvas, { timestamp: 0 });
-    const sources = {
-      canvas, offscreen, blob, bitmap, frame,
-      data: drawing.getImageData(0, 0, canvas.width, canvas.height),
-      file: new File([blob], "picture.png"),
-    };
-    const answers = {};
-    for (const [name, source] of Object.entries(sources)) {
-      answers[name] = Array.from((await session.run(source, { logits: true })).logits);
-      // What is the caller's stays usable.
-      await session.classify(source);
+for (const [device, inner] of [["webgpu", () => gpu], ["cpu", () => plain]]) {
+  test(`every kind of source gives the same answer on the ${device}`, async () => {
+    const { answers, kinds, wanted } = await within(inner(), async ([path, device]) => {
+      const session = await foveate.Session.load(undefined, { device });
+      const image = await picture(path);
+      const [width, height] = [image.naturalWidth, image.naturalHeight];
+      const drawn = (canvas, options) => {
+        [canvas.width, canvas.height] = [width, height];
+        const drawing = canvas.getContext("2d", options);
+        drawing.drawImage(image, 0, 0);
+        return drawing;
+      };
+      const drawing = drawn(document.createElement("canvas"));
+      const { canvas } = drawing;
+      const blob = await (await fetch(path)).blob();
+      const sources = {
+        canvas, blob,
+        offscreen: drawn(new OffscreenCanvas(width, height)).canvas,
+        bitmap: await createImageBitmap(image),
+        frame: new VideoFrame(canvas, { timestamp: 0 }),
+        data: drawing.getImageData(0, 0, width, height),
+        wide: drawn(new OffscreenCanvas(width, height), { colorSpace: "display-p3" }).getImageData(0, 0, width, height),
+        halves: drawing.getImageData(0, 0, width, height, { pixelFormat: "rgba-float16" }),
+        // Chromium's WebGPU copies none of these.
+        deep: drawn(document.createElement("canvas"), { colorType: "float16" }).canvas,
+        file: new File([blob], "picture.png"),
+      };
+      const answers = {};
+      for (const [name, source] of Object.entries(sources)) {
+        answers[name] = Array.from((await session.run(source, { logits: true })).logits);
+        // What is the caller's stays usable.
+        await session.classify(source);
+      }
+      const { colorType } = sources.deep.getContext("2d").getContextAttributes();
+      const kinds = [sources.data.data.length, sources.wide.colorSpace, sources.halves.data.constructor.name, colorType];
+      return { answers, kinds, wanted: Array.from((await session.run(image, { logits: true })).logits) };
+    }, [pictures[1], device]);
+    assert.ok(Object.keys(answers).length >= 10);
+    assert.ok(kinds[0] > 0);
+    assert.deepEqual(kinds.slice(1), ["display-p3", "Float16Array", "float16"]);
+    const largest = Math.max(...wanted.map(Math.abs));
+    for (const [name, logits] of Object.entries(answers)) {
+      const apart = Math.max(...logits.map((value, at) => Math.abs(value - wanted[at])));
+      assert.ok(apart <= 0.02 * largest, `${name}: ${apart / largest}`);
     }
-    return { answers, wanted: Array.from((await session.run(image, { logits: true })).logits) };
-  }, pictures[1]);
-  assert.ok(Object.keys(answers).length >= 7);
-  const largest = Math.max(...wanted.map(Math.abs));
-  for (const [name, logits] of Object.entries(answers)) {
-    const apart = Math.max(...logits.map((value, at) => Math.abs(value - wanted[at])));
-    assert.ok(apart <= 0.02 * largest, `${name}: ${apart / largest}`);
+  });
+}
+
+test("a picture that the page may not read is an error that says so, and the next is answered", async () => {
+  const other = await serve({ "/": "assets" });
+  try {
+    for (const [device, inner] of [["webgpu", gpu], ["cpu", plain]]) {
+      for (const worker of [true, false]) {
+        const { refused, top } = await within(inner, async ([path, foreign, device, worker]) => {
+          const session = await foveate.Session.load(undefined, { device, worker });
+          const image = new Image();
+          image.src = foreign;
+          await image.decode();
+          const refused = [];
+          for (const source of [image, await createImageBitmap(image)]) {
+            const told = await session.classify(source).then(() => "an answer", ({ name, code, message }) => ({ name, code, message }));
+            refused.push(told);
+          }
+          return { refused, top: await session.classify(await picture(path)) };
+        }, [pictures[0], `${other.origin}/cat.png`, device, worker]);
+        const what = `${device}, worker ${worker}: ${JSON.stringify(refused)}`;
+        for (const { code, message } of refused) {
+          assert.equal(code, "unsupported-source", what);
+          assert.match(message, /another origin/, what);
+        }
+        assert.equal(refused.length, 2);
+        assert.deepEqual(top.map((t) => t.class), expected.runs.f32[0].top.map((t) => t.class), what);
+      }
+    }
+  } finally {
+    other.close();
   }
 });
 

@@ -2,7 +2,7 @@
 import { choose, named } from "./device.js";
 import { FoveateError, check, typed } from "./errors.js";
 import { obtain } from "./files.js";
-import { pixels, sizeOf } from "./frames.js";
+import { copying, pixels, sizeOf } from "./frames.js";
 import { Gate } from "./gate.js";
 import { imported, isModelFile, part } from "./modules.js";
 
@@ -115,10 +115,18 @@ export class Host {
 
   #submit(frame, top, logits) {
     if (frame.data || Math.max(...sizeOf(frame)) > (this.#engine.frameLimit?.() ?? 0)) {
-      const { width, height, data } = pixels(frame);
-      return this.#engine.pixels(width, height, data, top, logits);
+      return this.#pixels(frame, top, logits);
     }
-    return this.#bitmap(frame, (bitmap) => this.#engine.frame(bitmap, top, logits));
+    return this.#bitmap(frame, async (bitmap) => {
+      const { answer, refused } = copying(() => this.#engine.frame(bitmap, top, logits));
+      const found = await answer;
+      return refused ? this.#pixels(bitmap, top, logits) : found;
+    });
+  }
+
+  #pixels(frame, top, logits) {
+    const { width, height, data } = pixels(frame);
+    return this.#engine.pixels(width, height, data, top, logits);
   }
 
   /** Video frames go by way of a bitmap: what a browser cannot copy is an error here, and a trap in the engine. */

@@ -1,7 +1,7 @@
 // foveate in the browser: load a network, classify what a page shows.
 import { FoveateError, aborted, check, typed, unpacked } from "./errors.js";
 import { forget } from "./files.js";
-import { capture, release, transfers } from "./frames.js";
+import { capture, release, transfers, unreadable } from "./frames.js";
 import { NAMES } from "./names.js";
 
 export { FoveateError };
@@ -209,7 +209,12 @@ class Remote {
       };
       signal?.addEventListener("abort", abort, { once: true });
       this.#calls.set(id, { resolve: settled(resolve), reject: settled(reject), onProgress });
-      this.#worker.postMessage({ id, call, ...message }, transfer);
+      try {
+        this.#worker.postMessage({ id, call, ...message }, transfer);
+      } catch (error) {
+        this.#calls.get(id).reject(message.captured ? unreadable(error) : typed(error));
+        this.#calls.delete(id);
+      }
     });
   }
 
