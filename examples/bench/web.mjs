@@ -11,7 +11,7 @@
 // | `--precision f32` or `w8a8` | 8 bits on both sides: foveate's, and the ONNX network as onnxruntime's own tools quantise it (`pip install onnxruntime`); ranges are those of noise |
 // | `--devices wasm,webgpu` | both if not given; one thread each; WebGPU is SwiftShader's unless `--adapter default` |
 // | `--rounds N`, `--runs N` | rounds of both sides in turn (5), and runs of each in a round (2) |
-// | `--thread worker` or `page` | where foveate computes: in a worker, as it does if not told otherwise (about a millisecond on the way), or on the page's own thread, as the other |
+// | `--thread worker` or `page` | where both sides compute on the CPU: in a worker, which leaves the page free and is what foveate does if not told otherwise (onnxruntime-web: `env.wasm.proxy`), or on the page's own thread, which is what onnxruntime-web does if not told otherwise. On WebGPU the other has only the page |
 // | `--limit SECONDS` | how long one side may take to its first result (120); who takes longer is not waited for |
 // | `--folder DIR` | for networks and npm packages, kept for the next time; `target/web/peers` if not given |
 // | `--json FILE` | all times, beside the table |
@@ -129,14 +129,19 @@ async function both({ file, precision, device, rounds, runs, limit, worker, spec
   const foveate = async () => {
     const { Session } = await import("/pkg/index.js");
     const session = await Session.load(`/nets/${file}.safetensors`, { device: device === "wasm" ? "cpu" : "webgpu", cache: false, worker });
-    return async () => (await session.run(image, { logits: true })).logits;
+    return { run: async () => (await session.run(image, { logits: true })).logits };
   };
   const peer = async () => {
     const ort = await import(device === "wasm" ? "/ort/ort.wasm.bundle.min.mjs" : "/ort/ort.webgpu.bundle.min.mjs");
-    Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: "/ort/" });
+    Object.assign(ort.env.wasm, { numThreads: 1, wasmPaths: "/ort/", proxy: worker && device === "wasm" });
     const session = await ort.InferenceSession.create(`/nets/${file}.onnx`, { executionProviders: [device] });
-    const feeds = { [session.inputNames[0]]: new ort.Tensor("float32", tensor, [1, 3, height, width]) };
-    return async () => (await session.run(feeds))[session.outputNames[0]].data;
+    let feeds;
+    // Its worker takes an input's memory: each run has a tensor of its own, made while the clock stands.
+    const prepare = () => {
+      feeds = { [session.inputNames[0]]: new ort.Tensor("float32", tensor.slice(), [1, 3, height, width]) };
+    };
+    prepare();
+    return { prepare, run: async () => (await session.run(feeds))[session.outputNames[0]].data };
   };
 
   // Whoever asks first would wait for the browser's GPU process.
@@ -147,7 +152,7 @@ async function both({ file, precision, device, rounds, runs, limit, worker, spec
     let timer;
     const late = new Promise((resolve) => { timer = setTimeout(() => resolve(undefined), limit * 1000); });
     const first = async () => {
-      side.run = await side.open();
+      Object.assign(side, await side.open());
       return side.run();
     };
     side.output = await Promise.race([first(), late]);
@@ -167,6 +172,7 @@ async function both({ file, precision, device, rounds, runs, limit, worker, spec
   for (let round = 0; round < rounds; round++) {
     for (const side of Object.values(sides)) {
       for (let at = 0; side.output && at < runs; at++) {
+        side.prepare?.();
         const start = performance.now();
         await side.run();
         side.times.push(performance.now() - start);
