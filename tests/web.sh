@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the browser package and tests it in Chromium: `bash tests/web.sh`.
-# DRIVERS="mobileone-s0 repvgg-a0" puts these networks, at full size and with random weights, into the table of drivers.
+# DRIVERS="FILE FILE" puts these checkpoints, or fused networks, into the table of drivers: minutes for a large one.
+# `cargo run --release --example times -- --save FOLDER mobileone-s0 repvgg-a0` makes some with random weights.
 # TESTS="drivers page" runs some of the files of tests/web alone.
 # Needs node, npm and Chromium; without one of them it says so and does nothing, unless REQUIRE_WEB=1.
 set -euo pipefail
@@ -40,7 +41,7 @@ done
 $foveate classify "${pictures[@]}" --model $made/int8.safetensors --device cpu --json --logits >$made/w8a8.jsonl
 node tests/web/expected.mjs $made >$made/expected.json
 
-# Small networks of every family, for the table of drivers, and those that are asked for by name.
+# Small networks of every family, for the table of drivers, and those that are asked for.
 drivers=$made/drivers
 rm -rf $drivers
 mkdir -p $drivers
@@ -48,8 +49,8 @@ small=(tests/data/cifar10/{ship,cat,frog}/0000.png)
 for network in repvgg_tiny qarepvgg_tiny_S4 mobileone_tiny repnext_tiny; do
     cp tests/data/golden/$network.train.safetensors $drivers/$network.safetensors
 done
-for network in ${DRIVERS:-}; do
-    $foveate fuse --model "$network" --random -o "$drivers/$network.safetensors" >/dev/null
+for file in ${DRIVERS:-}; do
+    cp "$file" $drivers/
 done
 for file in "$drivers"/*.safetensors; do
     network=${file%.safetensors}
