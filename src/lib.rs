@@ -21,13 +21,16 @@ pub mod eval;
 pub mod features;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 #[cfg(not(target_arch = "wasm32"))]
-mod files;
+#[doc(hidden)]
+pub mod files;
 pub mod gpu;
 pub mod graph;
 pub mod int8;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 mod json;
 pub mod kernels;
+#[cfg_attr(not(test), deny(clippy::indexing_slicing))]
+mod kind;
 #[cfg_attr(not(test), deny(clippy::indexing_slicing))]
 pub mod labels;
 pub mod models;

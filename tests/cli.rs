@@ -12,6 +12,8 @@ mod contract;
 mod eval;
 #[path = "cli/features.rs"]
 mod features;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/info.rs"]
 mod info;
 #[path = "cli/pull.rs"]

@@ -173,7 +173,23 @@ fn empty_file() {
 
 #[test]
 fn not_a_picture() {
-    refused(b"#!/bin/sh\necho hello\n", &["not a picture", "PNG"]);
+    refused(b"#!/bin/sh\necho hello\n", &["is a text, not a picture", "PNG"]);
+    refused(&[0x90; 100], &["not a picture of a known format", "PNG"]);
+    // What people hold by mistake.
+    for (start, words) in [
+        (&b"\x40\0\0\0\0\0\0\0{\"stage0.weight\":"[..], ["is a safetensors file, not a picture", "--model"]),
+        (b"PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl", ["is a zip archive, as checkpoints of PyTorch are", "--model"]),
+        (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", ["is a Python pickle", "--model"]),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.4.0", ["is an ONNX model, not a picture", "PNG"]),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", ["is a HEIC picture, which cannot be read", "save it as PNG or JPEG"]),
+        (b"<?xml version=\"1.0\"?><svg xmlns=\"\">", ["is an SVG drawing, which cannot be read", "save it as PNG"]),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", ["film, not a picture", "take a picture out of it"]),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", ["is a gzip file, not a picture", "unpack it"]),
+        (b"<!doctype html><html>", ["is a web page", "download the file itself"]),
+        (b"version https://git-lfs.github.com/spec/v1\n", ["is a pointer of Git LFS", "git lfs pull"]),
+    ] {
+        refused(start, &words);
+    }
 }
 
 #[test]

@@ -7,11 +7,8 @@ use crate::order;
 
 /// The first fault found by reading the header again, leniently; the crate's own word otherwise.
 pub(super) fn diagnose(bytes: &[u8], error: &SafeTensorError) -> String {
-    if let Some(other) = other_kind(bytes) {
-        return format!("is {other}, not a safetensors file; convert it with safetensors.torch.save_file");
-    }
-    if let Some(reason) = text(bytes) {
-        return reason;
+    if bytes.is_empty() {
+        return "is an empty file: copy or download it again".into();
     }
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return format!("is {} bytes long, too short for a safetensors file", bytes.len());
@@ -32,37 +29,6 @@ pub(super) fn diagnose(bytes: &[u8], error: &SafeTensorError) -> String {
         Ok(_) => "the header is not a JSON object: not a safetensors file".into(),
         Err(json) => format!("the header is not valid JSON ({json}): the file is damaged or not a safetensors file"),
     }
-}
-
-fn other_kind(bytes: &[u8]) -> Option<&'static str> {
-    let kinds: [(&[u8], &str); 3] =
-        [(b"\x89HDF", "an HDF5 file"), (b"\x1f\x8b", "a gzip file"), (b"\x93NUMPY", "a NumPy array")];
-    // The length of a header may be these very bytes; only the brace tells.
-    let safetensors = bytes.get(8) == Some(&b'{');
-    kinds.iter().find(|(magic, _)| bytes.starts_with(magic) && !safetensors).map(|(_, kind)| *kind)
-}
-
-/// What a text is that came in place of the weights: downloads that went wrong.
-fn text(bytes: &[u8]) -> Option<String> {
-    /// More than enough to tell a text, less than a header's length says if it were one.
-    const LOOKED_AT: usize = 256;
-    let start = bytes.get(..LOOKED_AT).unwrap_or(bytes);
-    let printable = |byte: &u8| *byte >= b' ' && *byte != 0x7f || matches!(byte, b'\t' | b'\n' | b'\r');
-    // A text may be cut within a character; a binary file has control characters long before.
-    if start.len() < 16
-        || !start.iter().all(printable)
-        || std::str::from_utf8(start).is_err_and(|e| e.error_len().is_some())
-    {
-        return None;
-    }
-    let start = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
-    Some(if start.starts_with("version https://git-lfs") {
-        "is a pointer of Git LFS, not the weights themselves; `git lfs pull` fetches them".into()
-    } else if start.starts_with('<') {
-        "is a web page, not a checkpoint; download the file itself".into()
-    } else {
-        "is a text, not a checkpoint".into()
-    })
 }
 
 /// The first tensor, in order of position, that does not fit its place or the file.

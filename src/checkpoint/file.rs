@@ -9,6 +9,7 @@ use super::names::{self, Chosen};
 use super::weights::Format;
 use super::{model_file, safetensors, torch};
 use crate::error::{Error, Result};
+use crate::kind::Kind;
 use crate::tensor::Tensor;
 
 /// The named tensors of a file, all as f32.
@@ -55,7 +56,9 @@ impl Checkpoint {
         let fail = |reason: String| Error::Checkpoint { origin: origin.to_owned(), reason };
         let (mut checkpoint, formats) = match torch::kind(bytes) {
             Some(kind) => torch_checkpoint(bytes, kind, use_ema),
-            None => safetensors_checkpoint(bytes, sha256(bytes)),
+            // What a file is instead counts for more than where it stops being what it should be.
+            None => safetensors_checkpoint(bytes, sha256(bytes))
+                .map_err(|reason| Kind::of(bytes).and_then(Kind::no_checkpoint).unwrap_or(reason)),
         }
         .map_err(fail)?;
         if checkpoint.tensors.is_empty() {

@@ -146,23 +146,23 @@ pub fn save(model: &LoadedModel) -> Result<Vec<u8>> {
 }
 
 /// Writes a file whole or not at all; see [`load_file`](super::load_file) for reading. A file that is there keeps its
-/// permissions, a link goes on leading to its target.
+/// permissions, a link goes on leading to its target. A pipe or a device is written into as it is.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn write_file(path: impl AsRef<std::path::Path>, bytes: &[u8]) -> Result<()> {
-    crate::files::write(path.as_ref(), bytes)
+    crate::files::output(path.as_ref(), bytes)
 }
 
 /// Whether [`write_file`] could write a file, before work is done for it: its folder is there and takes new files, and
-/// what is in its place is a file or nothing. Leaves everything as it was.
+/// what is in its place is a file, a pipe, a device or nothing. Leaves everything as it was.
 ///
 /// # Errors
 /// [`Error::Io`] if it could not.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn check_writable(path: impl AsRef<std::path::Path>) -> Result<()> {
-    crate::files::check_writable(path.as_ref())
+    crate::files::check_output(path.as_ref())
 }
 
 /// The model of a file that [`is_model_file`].

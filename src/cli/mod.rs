@@ -133,6 +133,10 @@ pub fn say(line: impl std::fmt::Display) {
 
 fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write;
+    if output::takes_stdout() {
+        tell(line);
+        return Ok(());
+    }
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{line}").and_then(|()| stdout.flush())
 }

@@ -20,19 +20,25 @@ pub(super) fn read(dir: &Path, classes: &ClassIndex) -> Result<Dataset> {
     let names: Vec<String> = top.folders.iter().map(name).collect();
     let (assigned, mapping) = assign(&names, classes).map_err(|reason| fault(dir, reason))?;
 
-    let (mut samples, mut empty, mut others) = (Vec::new(), Vec::new(), top.others);
+    let (mut samples, mut empty) = (Vec::new(), Vec::new());
+    let mut rest = walk::Found { others: top.others, special: top.special, ..walk::Found::default() };
     for ((folder, name), class) in top.folders.iter().zip(&names).zip(assigned) {
         let found = walk::deep(folder)?;
         if found.pictures.is_empty() {
             empty.push(name.as_str());
         }
-        others += found.others;
+        rest.others += found.others;
+        rest.special.extend(found.special);
         samples.extend(found.pictures.into_iter().map(|path| Sample { path, class }));
     }
     if samples.is_empty() {
         return Err(fault(
             dir,
-            format!("there is no picture in its {} ({})", count(names.len(), "folder"), count(others, "other file")),
+            format!(
+                "there is no picture in its {} ({})",
+                count(names.len(), "folder"),
+                count(rest.others + rest.special.len(), "other file")
+            ),
         ));
     }
     let mut notes = Vec::new();
@@ -43,9 +49,10 @@ pub(super) fn read(dir: &Path, classes: &ClassIndex) -> Result<Dataset> {
         let loose = count(top.pictures.len(), "picture");
         notes.push(format!("passed over: {loose} outside the folders of classes"));
     }
-    if others > 0 {
-        notes.push(format!("passed over: {} not called like pictures", count(others, "file")));
+    if rest.others > 0 {
+        notes.push(format!("passed over: {} not called like pictures", count(rest.others, "file")));
     }
+    notes.extend(rest.passed_over());
     Ok(Dataset { samples, mapping, notes })
 }
 

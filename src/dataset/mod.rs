@@ -6,6 +6,7 @@ mod truth;
 mod walk;
 
 pub use classes::ClassIndex;
+pub(crate) use walk::count_pictures;
 pub use walk::pictures;
 
 use std::fmt;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::{count, fault};
+use super::{count, fault, some};
 use crate::error::{Error, Result};
 
 /// What picture files are called. Whether they are pictures shows when they are read.
@@ -20,23 +20,51 @@ pub(super) struct Found {
     pub pictures: Vec<PathBuf>,
     /// Folders in it, sorted. Empty after [`deep`].
     pub folders: Vec<PathBuf>,
-    /// Number of files that are called otherwise, and of pipes, sockets and devices.
+    /// Number of files that are called otherwise.
     pub others: usize,
+    /// Pipes, sockets and devices, whatever they are called: opening one may wait for ever. Sorted.
+    pub special: Vec<PathBuf>,
+}
+
+impl Found {
+    /// What to say of pipes, sockets and devices, if there are some.
+    pub fn passed_over(&self) -> Option<String> {
+        let names = self.special.iter().map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+        let names: Vec<_> = names.collect();
+        let shown = some(names.iter().map(|name| &**name));
+        (!names.is_empty()).then(|| format!("passed over: pipes, sockets or devices ({}): {shown}", names.len()))
+    }
 }
 
 /// All pictures under a folder, in folders at any depth, sorted by path. Hidden files and folders
 /// are passed over; links are followed, but not to a folder that this one lies in, and no folder is
-/// read twice, so loops end.
+/// read twice, so loops end. Pipes, sockets and devices are passed over, with a warning in the log.
 ///
 /// # Errors
 /// [`Error::Io`] if a folder cannot be read; [`Error::Dataset`] if there is no picture.
 pub fn pictures(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let dir = dir.as_ref();
-    let Found { pictures, others, .. } = deep(dir)?;
-    if pictures.is_empty() {
-        return Err(fault(dir, format!("there is no picture in this folder ({})", count(others, "other file"))));
+    let found = deep(dir)?;
+    if let Some(passed_over) = found.passed_over() {
+        log::warn!("{}: {passed_over}", dir.display());
     }
-    Ok(pictures)
+    some_pictures(dir, found)
+}
+
+/// How many pictures [`pictures`] finds, without a word about what is passed over.
+///
+/// # Errors
+/// As there.
+pub(crate) fn count_pictures(dir: &Path) -> Result<usize> {
+    some_pictures(dir, deep(dir)?).map(|pictures| pictures.len())
+}
+
+fn some_pictures(dir: &Path, found: Found) -> Result<Vec<PathBuf>> {
+    if found.pictures.is_empty() {
+        let others = count(found.others + found.special.len(), "other file");
+        return Err(fault(dir, format!("there is no picture in this folder ({others})")));
+    }
+    Ok(found.pictures)
 }
 
 /// What lies in this folder itself.
@@ -50,13 +78,14 @@ pub(super) fn shallow(dir: &Path) -> Result<Found> {
         }
         match std::fs::metadata(&path) {
             Ok(about) if about.is_dir() => found.folders.push(path),
-            Ok(about) if !about.is_file() => found.others += 1,
+            Ok(about) if !about.is_file() => found.special.push(path),
             _ if is_called_picture(&path) => found.pictures.push(path),
             _ => found.others += 1,
         }
     }
     found.pictures.sort();
     found.folders.sort();
+    found.special.sort();
     Ok(found)
 }
 
@@ -73,10 +102,12 @@ pub(super) fn deep(dir: &Path) -> Result<Found> {
         let here = shallow(&folder)?;
         found.pictures.extend(here.pictures);
         found.others += here.others;
+        found.special.extend(here.special);
         // The last is taken first: alphabetical order decides which of two ways to one folder counts.
         open.extend(here.folders.into_iter().rev());
     }
     found.pictures.sort();
+    found.special.sort();
     Ok(found)
 }
 
@@ -151,6 +182,25 @@ mod tests {
         assert_eq!(names(root.path(), &pictures(root.path().join("cat")).unwrap()), ["cat/x.png"]);
         std::os::unix::fs::symlink("../dog", root.path().join("cat/others")).unwrap();
         assert_eq!(pictures(root.path().join("cat")).unwrap().len(), 2, "a link to elsewhere is followed");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_sockets_are_passed_over_and_said() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        assert_eq!(deep(root.path()).unwrap().passed_over(), None);
+        let _socket = std::os::unix::net::UnixListener::bind(path("b.png")).unwrap();
+        std::fs::create_dir(path("deep")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path("deep/a.png")).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", path("c.png")).unwrap();
+        let error = pictures(root.path()).unwrap_err().to_string();
+        assert!(error.contains("no picture in this folder (3 other files)"), "{error}");
+        std::fs::write(path("d.png"), "").unwrap();
+        assert_eq!(names(root.path(), &pictures(root.path()).unwrap()), ["d.png"]);
+        assert_eq!(count_pictures(root.path()).unwrap(), 1);
+        let said = deep(root.path()).unwrap().passed_over().unwrap();
+        assert_eq!(said, "passed over: pipes, sockets or devices (3): \"b.png\", \"c.png\", \"a.png\"");
     }
 
     #[cfg(target_os = "linux")]

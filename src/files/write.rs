@@ -37,11 +37,28 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-/// Whether [`write`] could write a file; leaves everything as it was.
+/// Writes what was asked for to where it was asked for: a file as [`write`] does; a pipe or a device such as
+/// `/dev/stdout`, `/dev/null` or a shell's `>(…)` is written into as it is.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be written.
+pub fn output(path: &Path, bytes: &[u8]) -> Result<()> {
+    if !is_stream(path) {
+        return write(path, bytes);
+    }
+    let written = File::options().write(true).open(path).and_then(|mut stream| stream.write_all(bytes));
+    written.map_err(|source| Error::io("cannot write", path, source))
+}
+
+/// Whether [`output`] could write there; leaves everything as it was. Of a pipe or device that shows when it is done.
 ///
 /// # Errors
 /// [`Error::Io`] if it could not.
-pub fn check_writable(path: &Path) -> Result<()> {
+pub fn check_output(path: &Path) -> Result<()> {
+    // Who reads a pipe would see that somebody opened it and left.
+    if is_stream(path) {
+        return Ok(());
+    }
     let attempt = || {
         let (place, _) = target(path)?;
         remove_stale(&place);
@@ -53,6 +70,17 @@ pub fn check_writable(path: &Path) -> Result<()> {
     attempt().map_err(|source: IoError| Error::io("cannot write", path, source))
 }
 
+/// Whether there is a pipe or a device at this place, after all links.
+pub fn is_stream(path: &Path) -> bool {
+    #[cfg(unix)]
+    if let Ok(about) = fs::metadata(path) {
+        use std::os::unix::fs::FileTypeExt;
+        return about.file_type().is_fifo() || about.file_type().is_char_device();
+    }
+    let _ = path;
+    false
+}
+
 /// Where the file is to be, and the file that is there, which must be one.
 fn target(path: &Path) -> IoResult<(PathBuf, Option<fs::Metadata>)> {
     let place = place(path)?;
@@ -60,7 +88,7 @@ fn target(path: &Path) -> IoResult<(PathBuf, Option<fs::Metadata>)> {
     // Renaming over a device or a pipe would destroy it.
     match &found {
         Some(found) if found.is_dir() => Err(IoError::other("there is a folder of that name")),
-        Some(found) if !found.is_file() => Err(IoError::other("there is something that is no regular file")),
+        Some(found) if !found.is_file() => Err(IoError::other("there is a pipe, a device or a socket of that name")),
         _ => Ok((place, found)),
     }
 }
@@ -188,14 +216,49 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("old"), "old").unwrap();
         for good in ["old", "new"] {
-            check_writable(&path(good)).unwrap();
+            check_output(&path(good)).unwrap();
         }
         assert_eq!(names(folder.path()), ["old"]);
         assert_eq!(fs::read(path("old")).unwrap(), b"old");
-        assert!(check_writable(&path("none/new")).unwrap_err().to_string().contains("none"));
-        assert!(check_writable(folder.path()).unwrap_err().to_string().contains("there is a folder of that name"));
-        #[cfg(unix)]
-        assert!(check_writable(Path::new("/dev/full")).unwrap_err().to_string().contains("no regular file"));
+        assert!(check_output(&path("none/new")).unwrap_err().to_string().contains("none"));
+        assert!(check_output(folder.path()).unwrap_err().to_string().contains("there is a folder of that name"));
+    }
+
+    /// In a folder of this test's own: a mistake with the machine's devices would be the end of them.
+    #[cfg(unix)]
+    #[test]
+    fn pipes_and_devices_are_written_into_and_never_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        use std::process::Command;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        std::os::unix::fs::symlink("pipe", path("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        // Only root may, and not everywhere.
+        let made = Command::new("mknod").arg(path("null")).args(["c", "1", "3"]).output();
+        let device = made.is_ok_and(|made| made.status.success());
+        let before = names(folder.path());
+        for name in ["pipe", "link"] {
+            check_output(&path(name)).unwrap();
+            std::thread::scope(|scope| {
+                let read = scope.spawn(|| fs::read(path("pipe")).unwrap());
+                output(&path(name), b"whole").unwrap();
+                assert_eq!(read.join().unwrap(), b"whole");
+            });
+            let error = write(&path(name), b"").unwrap_err().to_string();
+            assert!(error.contains("a pipe, a device or a socket of that name"), "{error}");
+        }
+        assert!(check_output(&path("socket")).is_err() && output(&path("socket"), b"").is_err());
+        if device {
+            check_output(&path("null")).unwrap();
+            // Where devices of this file system work at all.
+            let _ = output(&path("null"), b"gone");
+            assert!(write(&path("null"), b"").is_err());
+            assert!(fs::symlink_metadata(path("null")).unwrap().file_type().is_char_device());
+        }
+        assert!(fs::symlink_metadata(path("pipe")).unwrap().file_type().is_fifo());
+        assert_eq!(names(folder.path()), before, "nothing is left beside them");
     }
 
     #[cfg(unix)]
@@ -220,8 +283,6 @@ mod tests {
         assert_eq!(fs::read(path("models/later")).unwrap(), b"first");
         symlink("circle", path("circle")).unwrap();
         assert!(write(&path("circle"), b"").unwrap_err().to_string().contains("too many symbolic links"));
-        symlink("/dev/null", path("null")).unwrap();
-        assert!(write(&path("null"), b"").unwrap_err().to_string().contains("no regular file"));
         assert!(write(&path("models"), b"").is_err() && write(&path("none/net"), b"").is_err());
     }
 }

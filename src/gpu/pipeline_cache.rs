@@ -105,16 +105,7 @@ impl OpenCache {
 /// The whole file, or nothing.
 #[cfg(not(target_arch = "wasm32"))]
 fn read_file(file: &std::path::Path) -> Vec<u8> {
-    use std::io::Read;
-    let read = || {
-        let mut bytes = Vec::new();
-        // A pipe would wait for ever.
-        if std::fs::metadata(file)?.is_file() {
-            std::fs::File::open(file)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        }
-        std::io::Result::Ok(bytes)
-    };
-    read().unwrap_or_default()
+    crate::files::read_own("cannot read", file, MAX_BYTES as u64).unwrap_or_default()
 }
 
 /// The bytes of a file.

@@ -9,6 +9,7 @@ use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageEncoder, ImageEr
 
 use super::{MAX_BYTES, Picture, claim, ico, jpeg, tiff};
 use crate::error::{Error, Result};
+use crate::kind::Kind;
 
 impl Picture {
     /// Decodes a PNG, JPEG, GIF (first frame), WebP, BMP, TIFF, PNM, TGA, ICO or QOI file and turns
@@ -26,9 +27,8 @@ impl Picture {
             return Err(fail("the file is empty; a picture is needed".to_owned()));
         }
         let format = format_of(bytes, origin).ok_or_else(|| {
-            fail(
-                "not a picture of a known format; use PNG, JPEG, GIF, WebP, BMP, TIFF, PNM, TGA, ICO or QOI".to_owned(),
-            )
+            let unknown = "not a picture of a known format; use PNG, JPEG, GIF, WebP, BMP, TIFF, PNM, TGA, ICO or QOI";
+            fail(Kind::of(bytes).and_then(Kind::no_picture).unwrap_or_else(|| unknown.to_owned()))
         })?;
         let (bytes, format) = match ico::png_within(bytes).filter(|_| format == ImageFormat::Ico) {
             Some(png) => (png, ImageFormat::Png),

@@ -27,7 +27,7 @@ impl CalibrationSet {
         done: &mut dyn FnMut(Option<Unreadable>),
     ) -> Result<Self> {
         let dir = dir.as_ref();
-        let paths = chosen(dir, limit)?;
+        let paths = chosen(dataset::pictures(dir)?, limit);
         let [rows, columns] = preprocess.crop.map(|side| side as usize);
         check_size(Shape::new(3, rows, columns), paths.len())?;
         let (mut inputs, mut hash) = (Vec::with_capacity(paths.len()), Sha256::new());
@@ -55,14 +55,13 @@ impl CalibrationSet {
     }
 }
 
-/// Up to `limit` pictures of a folder, evenly spread.
-fn chosen(dir: &Path, limit: usize) -> Result<Vec<PathBuf>> {
-    let all = dataset::pictures(dir)?;
+/// Up to `limit` of all pictures, evenly spread.
+fn chosen(all: Vec<PathBuf>, limit: usize) -> Vec<PathBuf> {
     if limit >= all.len() {
-        return Ok(all);
+        return all;
     }
     let index = |i: usize| (i as u128 * all.len() as u128 / limit as u128) as usize;
-    Ok((0..limit).filter_map(|i| all.get(index(i)).cloned()).collect())
+    (0..limit).filter_map(|i| all.get(index(i)).cloned()).collect()
 }
 
 /// How many pictures [`CalibrationSet::folder`] will read.
@@ -70,5 +69,5 @@ fn chosen(dir: &Path, limit: usize) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// As there, for the folder.
 pub fn count_pictures(dir: impl AsRef<Path>, limit: usize) -> Result<usize> {
-    Ok(chosen(dir.as_ref(), limit)?.len())
+    Ok(dataset::count_pictures(dir.as_ref())?.min(limit))
 }

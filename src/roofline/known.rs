@@ -41,7 +41,7 @@ impl Known {
     /// Reads a file as [`parse`](Self::parse) does; one that cannot be read holds nothing.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(path: impl AsRef<std::path::Path>) -> Self {
-        crate::files::read("cannot read", path.as_ref(), MAX_BYTES)
+        crate::files::read_own("cannot read", path.as_ref(), MAX_BYTES)
             .map(|bytes| Known::parse(&bytes))
             .unwrap_or_default()
     }

@@ -90,7 +90,7 @@ impl Store {
     pub fn load(path: impl AsRef<std::path::Path>) -> Self {
         use crate::error::Error;
         let path = path.as_ref();
-        match crate::files::read("cannot read", path, MAX_BYTES) {
+        match crate::files::read_own("cannot read", path, MAX_BYTES) {
             Ok(bytes) => Store::parse(&bytes, &path.display().to_string()),
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Store::default(),
             Err(error) => Store { warnings: vec![format!("{error}: nothing tuned is used")], ..Store::default() },
@@ -107,7 +107,8 @@ impl Store {
     pub fn save(&self, path: impl AsRef<std::path::Path>, reset: bool) -> crate::Result<()> {
         let path = path.as_ref();
         let mut merged = Store::load(path);
-        if merged.entries.is_empty() && !merged.warnings.is_empty() {
+        // A device would be gone for everybody.
+        if merged.entries.is_empty() && !merged.warnings.is_empty() && path.is_file() {
             let mut old = path.as_os_str().to_owned();
             old.push(".old");
             // One that cannot be moved away cannot be replaced either, and writing says why.

@@ -72,7 +72,7 @@ impl Record {
     /// Reads a file; one that is not there or cannot be used holds nothing.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load(path: &std::path::Path) -> Self {
-        crate::files::read("cannot read", path, MAX_BYTES).map(|bytes| Record::parse(&bytes)).unwrap_or_default()
+        crate::files::read_own("cannot read", path, MAX_BYTES).map(|bytes| Record::parse(&bytes)).unwrap_or_default()
     }
 
     /// Merges this into a file, whatever has been written to it since it was read.

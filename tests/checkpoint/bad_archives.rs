@@ -103,6 +103,13 @@ fn archives_without_a_plain_meaning_are_refused() {
     refused(&with(|e| e[0].name = "net/model.json"), "TorchScript archive of PyTorch 1.3 or older");
     refused(&zip(&[entry("arr_0.npy", &pickle)]), "a zip archive, but not of PyTorch");
     refused(&zip(&[]), "a zip archive, but not of PyTorch");
+    for (name, advice) in [
+        ("repo-main/weights/net.pth", "unpack it, and give \"repo-main/weights/net.pth\""),
+        ("model.weights.h5", "a Keras model"),
+        ("conv1.weight.npy", "NumPy arrays"),
+    ] {
+        refused(&zip(&[entry("README.md", b""), entry(name, b"")]), advice);
+    }
     refused(&with(|e| e[1].name = "net/data/1"), "tensor \"w\" is stored under \"0\", which the file lacks");
     assert!(Checkpoint::read(&with(|e| (e[0].name, e[1].name) = ("data.pkl", "data/0")), "net.pth").is_ok());
 }

@@ -33,7 +33,7 @@ fn a_missing_file_is_named() {
 
 #[test]
 fn an_empty_or_short_file() {
-    assert_says(&refused(b""), &["net.safetensors: is 0 bytes long"]);
+    assert_says(&refused(b""), &["net.safetensors: is an empty file", "download it again"]);
     assert_says(&refused(b"abc"), &["is 3 bytes long, too short"]);
     assert_says(&refused(&with_header("{}", b"")), &["holds no tensors"]);
 }
@@ -43,7 +43,29 @@ fn other_kinds_of_file_are_called_by_name() {
     assert_says(&refused(b"PK\x03\x04 and so on"), &["zip archive", "truncated"]);
     assert_says(&refused(b"\x80\x02}q\x00."), &["Python pickle", "neither one that torch.save has written"]);
     assert_says(&refused(b"\x89HDF\r\n\x1a\n and so on"), &["HDF5 file", "safetensors.torch.save_file"]);
-    assert_says(&refused(b"GIF89a\0\x01, certainly no weights"), &["header claims", "not a safetensors file"]);
+    let unpack = "unpack it, and give the checkpoint in it";
+    for (start, words) in [
+        (&b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0"[..], ["a PNG picture", "give it as the picture"]),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01", ["a JPEG picture", "give it as the picture"]),
+        (b"GIF89a\0\x01, certainly no weights", ["a GIF picture", "give it as the picture"]),
+        (b"RIFF\x24\0\0\0WEBPVP8 \0\0", ["a WebP picture", "give it as the picture"]),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.4.0", ["an ONNX model", "reads checkpoints of PyTorch and safetensors"]),
+        (b"\x1c\0\0\0TFL3\x14\0\0\0", ["a TensorFlow Lite model", "the one that this was made from"]),
+        (b"GGUF\x03\0\0\0\x10\0\0\0", ["a GGUF model", "reads checkpoints of PyTorch and safetensors"]),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", ["a gzip file", unpack]),
+        (b"\xfd7zXZ\0\0\x04", ["an xz file", unpack]),
+        (b"\x28\xb5\x2f\xfd\x04\x58\0", ["a zstd file", unpack]),
+    ] {
+        assert_says(&refused(start), &["net.safetensors: is ", words[0], "not a checkpoint; ", words[1]]);
+    }
+}
+
+/// Of the kind, but damaged: the place counts, not the kind.
+#[test]
+fn a_header_that_begins_like_another_file_is_still_a_header() {
+    let length = u64::from(u16::from_le_bytes(*b"\x1f\x8b"));
+    let file = [&length.to_le_bytes()[..], b"{\"w\":{}}"].concat();
+    assert_says(&refused(&file), &["header claims 35615 bytes", "truncated"]);
 }
 
 /// What a download that went wrong leaves in place of the weights.
@@ -54,8 +76,9 @@ fn texts_are_told_from_weights() {
     assert_says(&refused(b"\n<!DOCTYPE html><html><title>Not Found</title>"), &["web page"]);
     let cut_within_a_character = format!("{}\u{e9}", "a".repeat(255));
     for words in ["{\"error\": \"no such model\"}", &cut_within_a_character] {
-        assert_says(&refused(words.as_bytes()), &["is a text, not a checkpoint"]);
+        assert_says(&refused(words.as_bytes()), &["text, not a checkpoint"]);
     }
+    assert_says(&refused(b"404: Not Found"), &["is a text, not a checkpoint"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::File;
 use super::pickle::{self, Fallible};
+use super::shown;
 use super::storages::Storages;
 use super::zip::Archive;
 
@@ -41,7 +42,23 @@ fn folder(archive: &Archive) -> Fallible<String> {
         [] if archive.names().any(|name| name.ends_with("/model.json")) => {
             Err("is a TorchScript archive of PyTorch 1.3 or older: load it with PyTorch and save its state_dict".into())
         }
-        [] => Err("is a zip archive, but not of PyTorch: it has no data.pkl".into()),
+        [] => Err(format!("is a zip archive, but not of PyTorch: it has no data.pkl{}", other(archive))),
         several => Err(format!("has {} entries data.pkl: which one is meant cannot be told", several.len())),
     }
+}
+
+/// What to do about an archive that is something else, as far as its entries tell.
+fn other(archive: &Archive) -> String {
+    let ends = |name: &&str, endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    let packed = archive.names().find(|name| ends(name, &[".safetensors", ".pth", ".pt", ".pth.tar"]));
+    if let Some(name) = packed {
+        return format!("; unpack it, and give {}", shown(name));
+    }
+    if archive.names().any(|name| ends(&name, &[".weights.h5", "keras_metadata.pb"])) {
+        return "; it is a Keras model: foveate reads checkpoints of PyTorch and safetensors".to_owned();
+    }
+    if archive.names().any(|name| ends(&name, &[".npy"])) {
+        return "; it holds NumPy arrays: save them with safetensors.numpy.save_file".to_owned();
+    }
+    String::new()
 }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use foveate::Result;
 use foveate::bench::{self, Device, Key, Measured, Record};
 use foveate::profile::{self, Profile};
 use foveate::registry::Registry;
-use foveate::{Error, Result};
 use serde::Deserialize;
 
 /// The largest file that is read.
@@ -113,16 +113,7 @@ pub fn record(file: &Path) -> Result<Record> {
 /// # Errors
 /// If it cannot be read, or is larger than a gigabyte.
 pub fn read(file: &Path) -> Result<Vec<u8>> {
-    use std::io::Read;
-    let fault = |source| Error::io("cannot read", file, source);
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).map_err(fault)?;
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(fault)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let reason = format!("{} is larger than a gigabyte: no file of foveate bench or profile", file.display());
-        return Err(Error::argument(reason));
-    }
-    Ok(bytes)
+    foveate::files::read("cannot read", file, MAX_BYTES)
 }
 
 /// What kind of file the bytes say that they are.

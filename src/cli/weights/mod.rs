@@ -5,6 +5,7 @@ mod download;
 mod http;
 mod partial;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use foveate::registry::{Entry, Registry};
@@ -112,9 +113,8 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn read_list(path: &Path) -> Result<Registry> {
-    use std::io::Read;
-    let fail = |source| Error::io("cannot read the list of weights", path, source);
-    let mut text = String::new();
-    std::fs::File::open(path).map_err(fail)?.take(MAX_LIST).read_to_string(&mut text).map_err(fail)?;
+    let action = "cannot read the list of weights";
+    let text = String::from_utf8(foveate::files::read(action, path, MAX_LIST)?)
+        .map_err(|_| Error::io(action, path, std::io::Error::new(ErrorKind::InvalidData, "it is not UTF-8 text")))?;
     Registry::parse(&text, &path.display().to_string())
 }

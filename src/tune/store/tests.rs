@@ -66,6 +66,25 @@ fn files_are_merged_whole_and_what_cannot_be_used_is_kept_beside() {
     assert!(old.contains("99"));
 }
 
+/// What is no file is neither moved out of the way nor waited for.
+#[cfg(unix)]
+#[test]
+fn special_files_stay_where_they_are() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let [pipe, inner] = ["tuning.json", "folder"].map(|name| folder.path().join(name));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::create_dir(&inner).unwrap();
+    let mut store = Store::default();
+    store.merge(device("a"), some(7));
+    for path in [&pipe, &inner] {
+        assert!(Store::load(path).warnings()[0].contains("not a file"), "{:?}", Store::load(path).warnings());
+        assert!(store.save(path, false).is_err() && store.save(path, true).is_err());
+    }
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo() && inner.is_dir());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
 #[test]
 fn hostile_files_are_named_and_ignored() {
     let tile = |text: &str| {
