@@ -6,6 +6,8 @@
 //! [`Graph::sweep`] then drops what nobody reads any more.
 
 mod parts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -210,6 +212,9 @@ impl Graph {
     }
 
     /// One node.
+    ///
+    /// # Panics
+    /// If the id is that of a larger graph's node.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
@@ -238,9 +243,10 @@ impl Graph {
     /// Puts another tensor of the same shape in a parameter's place, which is not quantised then.
     ///
     /// # Errors
-    /// If the shapes differ.
+    /// If the shapes differ, or the parameter is another graph's.
     pub fn set_param(&mut self, id: ParamId, tensor: impl Into<Arc<Tensor>>) -> Result<()> {
-        let (param, tensor) = (&mut self.params.0[id.0 as usize], tensor.into());
+        let tensor = tensor.into();
+        let param = self.param_mut(id)?;
         if param.tensor.shape() != tensor.shape() {
             let (old, new) = (param.tensor.shape(), tensor.shape());
             return Err(Error::argument(format!("parameter {}: shape {old:?} cannot become {new:?}", param.name)));
@@ -249,14 +255,19 @@ impl Graph {
         Ok(())
     }
 
+    fn param_mut(&mut self, id: ParamId) -> Result<&mut Param> {
+        let unknown = || Error::argument(format!("{}: there is no parameter {}", self.name, id.0));
+        self.params.0.get_mut(id.0 as usize).ok_or_else(unknown)
+    }
+
     /// Declares a parameter quantised: each value is an integer from −127 to 127 times a scale, one for
     /// every output channel (the tensor's first dimension) or a single one for all.
     ///
     /// # Errors
     /// If there are fewer or more scales, one is not a normal positive number, or a value is not on its
-    /// grid: the f32 product of such an integer with its scale.
+    /// grid: the f32 product of such an integer with its scale; or if the parameter is another graph's.
     pub fn set_scales(&mut self, id: ParamId, scales: &[f32]) -> Result<()> {
-        let Param { name, tensor, .. } = &self.params.0[id.0 as usize];
+        let Param { name, tensor, .. } = self.param_mut(id)?;
         let fail = |reason: String| Err(Error::argument(format!("the quantised parameter {name}: {reason}")));
         let channels = tensor.shape().first().copied().unwrap_or(0);
         if channels == 0 || (scales.len() != channels && scales.len() != 1) {
@@ -272,7 +283,7 @@ impl Graph {
             let first = if all { None } else { row.iter().copied().find(off) };
             first.map(|v| format!("{v} is no multiple of {scale} from −127 to 127"))
         };
-        if let Some(reason) = tensor.data().chunks(tensor.len() / channels).zip(scales.iter()).find_map(off) {
+        if let Some(reason) = tensor.data().chunks((tensor.len() / channels).max(1)).zip(scales.iter()).find_map(off) {
             return fail(reason);
         }
         self.params.0[id.0 as usize].scales = Some(scales);
@@ -294,10 +305,13 @@ impl Graph {
     /// that is for the caller to prove, the shape is checked here.
     ///
     /// # Errors
-    /// [`Error::Graph`] if the operator cannot take these inputs, or if the shape would change.
+    /// [`Error::Graph`] if the operator cannot take these inputs, or if the shape would change;
+    /// [`Error::Argument`] if the node is another graph's.
     pub fn replace(&mut self, id: NodeId, op: impl Into<Op>, inputs: &[NodeId]) -> Result<()> {
         let op = op.into();
-        let shape = self.infer(&self.nodes[id.index()].name, &op, inputs, id.index())?;
+        let node = self.nodes.get(id.index());
+        let node = node.ok_or_else(|| Error::argument(format!("{}: there is no node {}", self.name, id.0)))?;
+        let shape = self.infer(&node.name, &op, inputs, id.index())?;
         let node = &mut self.nodes[id.index()];
         if shape != node.shape {
             let reason = format!("a rewrite would change its shape from {} to {shape}", node.shape);
@@ -308,6 +322,9 @@ impl Graph {
     }
 
     /// Gives a node another name.
+    ///
+    /// # Panics
+    /// As [`Graph::node`].
     pub fn rename(&mut self, id: NodeId, name: impl Into<String>) {
         self.nodes[id.index()].name = name.into();
     }
@@ -457,42 +474,5 @@ impl fmt::Display for Graph {
             )?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::{Activate, Activation, Add, Scale};
-
-    fn relu() -> Activate {
-        Activate(Activation::Relu)
-    }
-
-    #[test]
-    fn sweep_drops_dead_nodes_and_keeps_taps() {
-        let mut graph = Graph::new("test", Shape::new(3, 4, 5));
-        let a = graph.add("a", relu(), &[graph.input()]).unwrap();
-        let dead = graph.add("dead", relu(), &[a]).unwrap();
-        let tapped = graph.add("tapped", Scale { factor: 2.0 }, &[a]).unwrap();
-        let sum = graph.add("sum", Add::default(), &[a, a]).unwrap();
-        graph.set_output(sum);
-        graph.tap("stage0", tapped);
-        graph.sweep();
-        assert_eq!(graph.nodes().iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["input", "a", "tapped", "sum"]);
-        assert_eq!(graph.taps(), &[("stage0".to_owned(), NodeId(2))]);
-        assert_eq!(graph.output(), NodeId(3));
-        assert_eq!(graph.uses(), [1, 3, 1, 1]);
-        assert!(graph.find("dead").is_none() && dead == NodeId(2));
-    }
-
-    #[test]
-    fn a_replacement_may_not_change_the_shape_or_read_later_values() {
-        let mut graph = Graph::new("test", Shape::new(4, 2, 2));
-        let a = graph.add("a", relu(), &[graph.input()]).unwrap();
-        let b = graph.add("b", relu(), &[a]).unwrap();
-        assert!(graph.replace(a, relu(), &[b]).unwrap_err().to_string().contains("does not come before"));
-        let slice = crate::ops::Slice { start: 0, channels: 2 };
-        assert!(graph.replace(a, slice, &[graph.input()]).unwrap_err().to_string().contains("from 4×2×2 to 2×2×2"));
     }
 }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use cases::Case;
 use cases::convolutions::ConvSpec;
 use foveate::gpu::{ExecutorOptions, GpuContext, GpuExecutor};
-use foveate::kernels::{Choices, Element, Step, Target};
+use foveate::kernels::{Choices, Element, Step, Storage, Target, TensorId};
+use foveate::ops::AvgPool;
 use foveate::plan::Plan;
-use foveate::{NodeId, Result, Tensor};
+use foveate::{Graph, NodeId, Result, Shape, Tensor};
 use pollster::block_on;
 use proptest::prelude::*;
 
@@ -69,6 +70,60 @@ fn targets_among(case: &Case, all: &[Target]) -> Vec<Target> {
         Err(_) => true,
     };
     all.iter().filter(|target| is_new(target)).cloned().collect()
+}
+
+/// Halfway between two 16-bit floats and beside that, of both signs: of all sizes that there are, the smallest and the
+/// largest among them.
+fn between_halves() -> Vec<f32> {
+    let near = |bits: u16| [bits, bits + 1].map(|bits| half::f16::from_bits(bits).to_f32());
+    let all = (0..0x7bff).step_by(7).chain([0x3ff, 0x400, 0x3bff, 0x3c00, 0x7bfe]).flat_map(|bits| {
+        let [low, high] = near(bits);
+        let middle = (low + high) / 2.0;
+        [low, middle.next_down(), middle, middle.next_up(), high]
+    });
+    // The last are beyond the largest, and no number.
+    all.chain([65519.996, 65520.0, 1e9, f32::MAX, f32::INFINITY]).flat_map(|value| [value, -value]).collect()
+}
+
+/// WGSL leaves it to the driver how a 16-bit float is rounded: shaders do it themselves.
+#[test]
+fn halves_are_stored_rounded_to_nearest() {
+    let mut values = between_halves();
+    values.extend([0x7fc00000, 0xffc00000, 0x7fffffff, 0xffffffff, 0x7f800001].map(f32::from_bits));
+    values.resize(values.len().next_multiple_of(4), 0.0);
+    let (pixels, pool) = (values.len() / 4, AvgPool { kernel: 1, stride: 1, padding: 0 });
+    let mut graph = Graph::new("halves", Shape::new(4, 1, pixels));
+    let stored = graph.add("stored", pool.clone(), &[graph.input()]).unwrap();
+    let read = graph.add("read", pool, &[stored]).unwrap();
+    graph.set_output(read);
+    // Four channels of a pixel lie beside each other.
+    let planes = (0..4).flat_map(|channel| values.iter().skip(channel).step_by(4)).copied().collect();
+    let input = Tensor::new([1, 4, 1, pixels], planes).unwrap();
+    for context in device::contexts() {
+        for activations in [Storage::Buffer, Storage::Texture] {
+            let target = Target { f16: true, activations, ..context.target() };
+            let plan = Plan::for_target(&graph, 1, &[], target).unwrap().without_reuse();
+            let at = plan.tensors.iter().position(|tensor| tensor.name == "stored").unwrap();
+            assert_eq!(plan.tensors[at].format.element, Element::F16);
+            let words = block_on(async {
+                let mut executor = GpuExecutor::new(context, plan, ExecutorOptions::default()).await?;
+                executor.run_tensor(&input).await?;
+                executor.read_tensor(TensorId(at as u32)).await
+            });
+            let halves = words.unwrap().into_iter().flat_map(|word| [word as u16, (word >> 16) as u16]);
+            for (value, bits) in values.iter().zip(halves) {
+                let (found, expected) = (half::f16::from_bits(bits), half::f16::from_f32(*value));
+                // WGSL lets values beyond the largest be anything; so far they are infinite, or the largest.
+                let beyond = expected.is_infinite() && (found.is_infinite() || found.to_f32().abs() == 65504.0);
+                // Where 16-bit floats have fewer digits, the driver takes one of the two nearest. Zeros lose their sign
+                // in the sum.
+                let small = value.abs() < 2f32.powi(-14) && (found.to_f32() - value).abs() < 6e-8;
+                let same = found == expected || small || (found.is_nan() && expected.is_nan());
+                let name = &context.summary().name;
+                assert!(same || beyond, "{name}, {activations:?}: {value:e} became {found:e}, not {expected:e}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -6,8 +6,12 @@
 mod device;
 #[path = "no_panic/gpu.rs"]
 mod gpu;
+#[path = "no_panic/gpu_parts.rs"]
+mod gpu_parts;
 #[path = "no_panic/measuring.rs"]
 mod measuring;
+#[path = "no_panic/rewrites.rs"]
+mod rewrites;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::OnceLock;

@@ -157,12 +157,22 @@ impl CpuExecutor {
     /// through would show the errors of all parts before it, amplified.
     ///
     /// # Errors
-    /// As [`run_with`](Self::run_with).
+    /// As [`run_with`](Self::run_with), and [`Error::Argument`] if a given value has another shape than its node's.
     pub fn run_forced(&self, input: &Tensor, forced: &[(NodeId, &Tensor)]) -> Result<Vec<Tensor>> {
         let graph = &*self.graph;
         let roots: Vec<NodeId> = forced.iter().map(|(id, _)| *id).collect();
         check_nodes(graph, &roots)?;
         check_input(graph, input)?;
+        for (id, given) in forced {
+            let (name, shape) = (&graph.node(*id).name, graph.node(*id).shape);
+            let wanted = [&input.shape()[..1], &[shape.channels, shape.height, shape.width]].concat();
+            if given.shape() != wanted {
+                let (found, network) = (given.shape(), &graph.name);
+                return Err(Error::argument(format!(
+                    "{network}: node {name:?} has the shape {wanted:?}, not {found:?}"
+                )));
+            }
+        }
         let mut values = Values::new(graph, &roots, input);
         let mut computed = vec![None; forced.len()];
         for id in graph.ids().skip(1).filter(|id| values.is_needed(*id)).collect::<Vec<_>>() {

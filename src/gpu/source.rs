@@ -10,7 +10,7 @@ pub enum PictureSource<'a> {
     Memory(&'a Picture),
     /// In a two-dimensional texture of the session's device with [`COPY_SRC`](wgpu::TextureUsages::COPY_SRC), of
     /// format `Rgba8Unorm` or `Rgba8UnormSrgb` (whose bytes are taken as they are): a camera's frame that is
-    /// also drawn. Its pixels never pass through the program's memory. Rows run from top to bottom, alpha is ignored.
+    /// also drawn. One of another `wgpu::Instance` makes wgpu panic. Its pixels never pass through the program's memory. Rows run from top to bottom, alpha is ignored.
     Texture(&'a wgpu::Texture),
 }
 

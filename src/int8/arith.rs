@@ -90,14 +90,14 @@ impl Requant {
     }
 }
 
-/// `round(value / 2^shift)`, half to even; the shift is 0 to 31.
+/// `round(value / 2^shift)`, half to even; the shift is 0 to 31, and of others the last five bits count.
 #[inline(always)]
 pub fn shift_round(value: i32, shift: u32) -> i32 {
     if shift == 0 {
         return value;
     }
-    let kept = value >> shift;
-    let below = (value as u32) << (32 - shift);
+    let kept = value.wrapping_shr(shift);
+    let below = (value as u32).wrapping_shl(32u32.wrapping_sub(shift));
     let half = 0x8000_0000;
     kept + i32::from(below > half || (below == half && kept & 1 == 1))
 }

@@ -28,8 +28,9 @@ pub struct Target {
     /// Whether a processor executes the shaders: there workgroup memory is ordinary memory that
     /// invocations go through one by one, and barriers cost more than what they share saves.
     pub software: bool,
-    /// Invocations of every subgroup, where kernels are to share what they read within it: 4 or 8. 0 if
-    /// there are none, if their size is not always the same, or if sharing does not pay.
+    /// Invocations of every subgroup, where kernels are to share what they read within it: one of
+    /// [`Target::SUBGROUPS`], and 4 or 8 on the devices that this is known of. 0 if there are none, if their size is
+    /// not always the same, or if sharing does not pay.
     pub subgroup: u32,
     /// Invocations of a dispatch that keep the device busy. Where tiles were not tuned, the one with
     /// most work to an invocation is taken that still has so many.
@@ -76,6 +77,9 @@ impl Default for Target {
 }
 
 impl Target {
+    /// The sizes that subgroups may have.
+    pub const SUBGROUPS: [u32; 6] = [0, 4, 8, 16, 32, 64];
+
     /// For software drivers of which nothing is known.
     pub fn software() -> Self {
         Target::for_software("", [""; 2], 0)

@@ -48,7 +48,8 @@ impl Plan {
     /// the network's output.
     ///
     /// # Errors
-    /// [`Error::Plan`] if a size overflows the shaders' 32-bit indices or no kernel takes a node.
+    /// [`Error::Plan`] if a size overflows the shaders' 32-bit indices or no kernel takes a node; [`Error::Argument`] for a
+    /// wanted node of another graph, or a target with subgroups of another size than [`Target::subgroup`] may have.
     pub fn new(graph: &Graph, batch: usize, wanted: &[NodeId]) -> Result<Plan> {
         Plan::for_target(graph, batch, wanted, Target::default())
     }
@@ -59,6 +60,9 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn for_target(graph: &Graph, batch: usize, wanted: &[NodeId], target: Target) -> Result<Plan> {
         check_size(graph, batch)?;
+        if let Some(id) = wanted.iter().find(|id| id.index() >= graph.nodes().len()) {
+            return Err(Error::argument(format!("{}: there is no node {}", graph.name, id.0)));
+        }
         Plan::lower(graph, None, batch, wanted, target)
     }
 
@@ -83,6 +87,12 @@ impl Plan {
         wanted: &[NodeId],
         target: Target,
     ) -> Result<Plan> {
+        if !Target::SUBGROUPS.contains(&target.subgroup) {
+            let (found, known) = (target.subgroup, Target::SUBGROUPS);
+            return Err(Error::argument(format!(
+                "a target with subgroups of {found} invocations; there are {known:?}"
+            )));
+        }
         let read_back: Vec<NodeId> = [graph.output()].into_iter().chain(wanted.iter().copied()).collect();
         let layouts = layouts::assign(graph, program);
         let mut lowering = Lowering::new(graph, batch, target, &read_back, layouts)?;

@@ -55,12 +55,12 @@ impl Demand {
 
     /// Multiply-accumulates.
     pub fn macs(&self) -> u64 {
-        self.steps.iter().map(|(_, work)| work.macs).sum()
+        self.steps.iter().fold(0, |sum, (_, work)| sum.saturating_add(work.macs))
     }
 
     /// Bytes that dispatches read and write, each once.
     pub fn bytes(&self) -> u64 {
-        self.steps.iter().map(|(_, work)| work.bytes).sum()
+        self.steps.iter().fold(0, |sum, (_, work)| sum.saturating_add(work.bytes))
     }
 }
 

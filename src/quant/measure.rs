@@ -7,8 +7,8 @@ use super::noise::Noise;
 use super::quantization::Quantization;
 use super::simulate::Simulation;
 use super::walk::Walk;
-use crate::error::Result;
-use crate::graph::{NodeId, ParamId};
+use crate::error::{Error, Result};
+use crate::graph::{NodeId, ParamId, Shape};
 
 /// What was lost in a layer with quantised weights. Ratios compare a network with itself before
 /// quantisation, after equalisation.
@@ -54,6 +54,11 @@ impl Costs {
         let mut layers: Vec<LayerCost> = simulation.layers().iter().map(|id| cost(simulation, *id)).collect();
         let mut output = Noise::default();
         for input in set.spread(samples) {
+            let Shape { channels, height, width } = float.input_shape();
+            if input.shape().get(1..) != Some(&[channels, height, width]) {
+                let (found, wanted) = (input.shape(), float.input_shape());
+                return Err(Error::argument(format!("{}: an input has the shape {found:?}, not {wanted}", float.name)));
+            }
             let mut walk = Walk::new(float, scales, input);
             for id in float.ids().skip(1) {
                 let pair = walk.compute((float, quantized), scales, id, &quantized.node(id).op)?;

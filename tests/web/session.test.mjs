@@ -255,6 +255,8 @@ test("what cannot be loaded is refused with a code, in words that say what to do
       damaged: await told(damaged),
       noise: await told(crypto.getRandomValues(new Uint8Array(5000))),
       empty: await told(new Uint8Array()),
+      picture: await told(Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13)),
+      pointer: await told(new TextEncoder().encode("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n")),
       nowhere: await told("/assets/none.safetensors"),
       hash: await told(undefined, { sha256: "0".repeat(64) }),
       unknown: await told({ random: "no-such-network" }),
@@ -266,10 +268,12 @@ test("what cannot be loaded is refused with a code, in words that say what to do
   });
   const codes = Object.fromEntries(Object.entries(errors).map(([name, [code]]) => [name, code]));
   assert.deepEqual(codes, {
-    cut: "bad-file", damaged: "bad-file", noise: "bad-file", empty: "bad-file", nowhere: "network", hash: "integrity",
-    unknown: "unknown-model", option: "invalid-argument", precision: "invalid-argument", device: "invalid-argument",
-    source: "invalid-argument",
+    cut: "bad-file", damaged: "bad-file", noise: "bad-file", empty: "bad-file", picture: "bad-file", pointer: "bad-file",
+    nowhere: "network", hash: "integrity", unknown: "unknown-model", option: "invalid-argument",
+    precision: "invalid-argument", device: "invalid-argument", source: "invalid-argument",
   });
+  assert.match(errors.picture[1], /is a PNG picture, not a checkpoint; give it as the picture/);
+  assert.match(errors.pointer[1], /is a pointer of Git LFS.*git lfs pull/);
   for (const [name, [, message, hint, isOurs]] of Object.entries(errors)) {
     assert.ok(message.length > 10 && hint.length > 10 && isOurs, `${name}: ${message}; ${hint}`);
   }

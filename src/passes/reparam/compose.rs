@@ -1,6 +1,6 @@
 //! One convolution after another as a single one.
 
-use super::linear_conv::{LinearConv, gcd, inexact};
+use super::linear_conv::{LinearConv, MAX_WINDOW, fits, gcd, inexact, weights};
 use crate::error::Result;
 
 const REWRITE: &str = "composing two convolutions";
@@ -19,7 +19,8 @@ impl LinearConv {
     ///
     /// # Errors
     /// [`Error::Inexact`](crate::Error::Inexact) where this is wrong: see
-    /// [`check_compose`](Self::check_compose).
+    /// [`check_compose`](Self::check_compose); [`Error::Argument`](crate::Error::Argument) if there would be too many
+    /// weights.
     pub fn compose(&self, then: &LinearConv) -> Result<LinearConv> {
         self.check_compose(then)?;
         let (a, b) = (self, then);
@@ -38,7 +39,7 @@ impl LinearConv {
         };
         let size = window.map(|(size, _)| size);
         let per_group = a.inputs / groups;
-        let mut kernel = vec![0.0; b.outputs * per_group * size[0] * size[1]];
+        let mut kernel = vec![0.0; weights([b.outputs, per_group, size[0], size[1]])?];
         let mut bias = b.bias.clone();
         let (per_a, per_b) = (a.inputs / a.groups, b.inputs / b.groups);
         for out in 0..b.outputs {
@@ -79,11 +80,12 @@ impl LinearConv {
     /// is never wanted and might not fit into memory.
     pub fn composition_explodes(&self, then: &LinearConv) -> bool {
         let taps = |map: &LinearConv| map.size[0].saturating_mul(map.size[1]);
-        let span = [0, 1].map(|axis| self.stride[axis] * (then.extent()[axis] - 1) + self.extent()[axis]);
+        let reach = |axis: usize| self.stride[axis].saturating_mul(then.extent()[axis] - 1);
+        let span = [0, 1].map(|axis| reach(axis).saturating_add(self.extent()[axis]));
         if span[0].saturating_mul(span[1]) > MOST_TAPS.max(taps(self)).max(taps(then)) {
             return true;
         }
-        let axes = [0, 1].map(|axis| self.extent()[axis] * then.extent()[axis]);
+        let axes = [0, 1].map(|axis| self.extent()[axis].saturating_mul(then.extent()[axis]));
         let groups = gcd(self.groups, then.groups).max(1);
         let sizes = [then.outputs, self.inputs / groups, axes[0], axes[1]];
         let composed = sizes.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
@@ -98,7 +100,9 @@ impl LinearConv {
     ///
     /// - the first one's bias, unless that is zero, and
     /// - what the first one's window still sees of the map from outside, unless that window is one
-    ///   tap wide along the padded axis.
+    ///   tap wide along the padded axis;
+    ///
+    /// or if the window would be wider than [`MAX_WINDOW`].
     pub fn check_compose(&self, then: &LinearConv) -> Result<()> {
         let (a, b) = (self, then);
         if a.outputs != b.inputs {
@@ -113,6 +117,15 @@ impl LinearConv {
                 REWRITE,
                 "along the axis that the second one pads, the first one is wider than a pixel",
             ));
+        }
+        let wide = |axis: usize| {
+            let times = |by: usize| a.stride[axis].saturating_mul(by);
+            let extent = times(b.extent()[axis] - 1).saturating_add(a.extent()[axis]);
+            let padding = times(b.padding[axis]).saturating_add(a.padding[axis]);
+            !fits(times(b.stride[axis]), padding, times(b.dilation[axis]), 1) || extent > MAX_WINDOW
+        };
+        if wide(0) || wide(1) {
+            return Err(inexact(REWRITE, format!("the window would be wider than {MAX_WINDOW}")));
         }
         Ok(())
     }

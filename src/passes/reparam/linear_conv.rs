@@ -55,12 +55,13 @@ impl LinearConv {
     /// [`Error::Argument`] if the number of values does not fit the shape, or a dimension is zero.
     pub fn new(shape: [usize; 4], kernel: Vec<f64>, bias: Option<Vec<f64>>) -> Result<Self> {
         let [outputs, inputs, kh, kw] = shape;
-        let bias = bias.unwrap_or_else(|| vec![0.0; outputs]);
-        let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-        if count != Some(kernel.len()) || kernel.is_empty() || bias.len() != outputs {
-            let (weights, biases) = (kernel.len(), bias.len());
+        let count = count(shape);
+        let biases = bias.as_ref().map_or(outputs, Vec::len);
+        if count != Some(kernel.len()) || kernel.is_empty() || biases != outputs {
+            let weights = kernel.len();
             return Err(Error::argument(format!("a {shape:?} kernel cannot have {weights} weights, {biases} biases")));
         }
+        let bias = bias.unwrap_or_else(|| vec![0.0; outputs]);
         let (stride, padding, dilation) = ([1; 2], [0; 2], [1; 2]);
         Ok(LinearConv { inputs, outputs, size: [kh, kw], kernel, bias, stride, padding, dilation, groups: 1 })
     }
@@ -68,10 +69,16 @@ impl LinearConv {
     /// The same weights with another stride, padding and dilation, (vertical, horizontal).
     ///
     /// # Errors
-    /// [`Error::Argument`] if a stride or dilation is zero.
+    /// [`Error::Argument`] if a stride or dilation is zero, or the window wider than [`MAX_WINDOW`].
     pub fn with_window(self, stride: [usize; 2], padding: [usize; 2], dilation: [usize; 2]) -> Result<Self> {
         if stride.contains(&0) || dilation.contains(&0) {
             return Err(Error::argument(format!("stride {stride:?} and dilation {dilation:?} must be positive")));
+        }
+        let axis = |axis: usize| fits(stride[axis], padding[axis], dilation[axis], self.size[axis]);
+        if !axis(0) || !axis(1) {
+            let reason =
+                format!("stride {stride:?}, padding {padding:?} or dilation {dilation:?} is beyond {MAX_WINDOW}");
+            return Err(Error::argument(reason));
         }
         Ok(LinearConv { stride, padding, dilation, ..self })
     }
@@ -129,10 +136,10 @@ impl LinearConv {
     /// An average pool of so many channels: a depthwise k×k kernel of `1/k²`, without bias.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are no channels, or a window or stride is zero.
+    /// [`Error::Argument`] if there are no channels, a window or stride is zero, or there would be too many weights.
     pub fn avg_pool(op: &AvgPool, channels: usize) -> Result<Self> {
         let AvgPool { kernel, stride, padding } = *op;
-        let weights = vec![op.factor(); channels * kernel * kernel];
+        let weights = vec![op.factor(); weights([channels, 1, kernel, kernel])?];
         let map = Self::new([channels, 1, kernel, kernel], weights, None)?;
         map.with_window([stride; 2], [padding; 2], [1; 2])?.with_groups(channels)
     }
@@ -202,6 +209,31 @@ impl LinearConv {
     pub fn is_unbiased(&self) -> bool {
         self.bias.iter().all(|b| *b == 0.0)
     }
+}
+
+/// The widest window, stride and padding along an axis: more than any operator's
+/// ([`Conv2d::MAX_ATTRIBUTE`] taps that far apart).
+pub const MAX_WINDOW: usize = 1 << 25;
+
+/// Most weights of a kernel: four times those of the largest layer of any network here, in one group.
+const MAX_WEIGHTS: usize = 1 << 28;
+
+/// Values of a shape, if they can be counted.
+fn count(shape: [usize; 4]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side))
+}
+
+/// Values of a kernel that is to be made.
+pub(super) fn weights(shape: [usize; 4]) -> Result<usize> {
+    count(shape).filter(|count| *count <= MAX_WEIGHTS).ok_or_else(|| {
+        Error::argument(format!("a kernel of shape {shape:?} would have more than {MAX_WEIGHTS} weights"))
+    })
+}
+
+/// Whether a window along an axis is one that can be calculated with.
+pub(super) fn fits(stride: usize, padding: usize, dilation: usize, size: usize) -> bool {
+    let extent = dilation.checked_mul(size.saturating_sub(1));
+    stride.max(padding).max(dilation) <= MAX_WINDOW && extent.is_some_and(|extent| extent < MAX_WINDOW)
 }
 
 impl fmt::Debug for LinearConv {

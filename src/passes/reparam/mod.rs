@@ -28,7 +28,7 @@ mod sum_branches;
 mod tests;
 mod workspace;
 
-pub use linear_conv::{LinearConv, Values};
+pub use linear_conv::{LinearConv, MAX_WINDOW, Values};
 
 use self::workspace::Workspace;
 use super::report::Report;

@@ -1,7 +1,7 @@
 //! Parallel convolutions as one: the smaller kernel inside the larger, the finer groups inside
 //! the coarser.
 
-use super::linear_conv::{LinearConv, gcd, inexact};
+use super::linear_conv::{LinearConv, gcd, inexact, weights};
 use crate::error::Result;
 
 const SUM: &str = "adding parallel convolutions";
@@ -15,7 +15,8 @@ impl LinearConv {
     /// # Errors
     /// [`Error::Inexact`](crate::Error::Inexact) if channels or strides differ, or if the windows
     /// are not centred alike (`2·padding − extent` differs: the outputs are shifted or of
-    /// different size), or if there are no parts.
+    /// different size), or if there are no parts; [`Error::Argument`](crate::Error::Argument) if there would be too
+    /// many weights.
     pub fn sum(parts: &[LinearConv]) -> Result<LinearConv> {
         let [first, rest @ ..] = parts else {
             return Err(inexact(SUM, "there are none"));
@@ -39,7 +40,7 @@ impl LinearConv {
         let dilation = [0, 1].map(|axis| if alike(axis) { first.dilation[axis] } else { 1 });
         let padding = [0, 1].map(|axis| parts.iter().map(|p| p.padding[axis]).max().unwrap_or(0));
         let groups = parts.iter().fold(0, |groups, part| gcd(groups, part.groups));
-        let mut sum = LinearConv::zero(first, size, padding, dilation, groups);
+        let mut sum = LinearConv::zero(first, size, padding, dilation, groups)?;
         parts.iter().for_each(|part| part.add_into(&mut sum));
         Ok(sum)
     }
@@ -51,7 +52,8 @@ impl LinearConv {
     ///
     /// # Errors
     /// [`Error::Inexact`](crate::Error::Inexact) if the size is smaller than the kernel's extent or
-    /// if there is no centre (one is even, the other odd).
+    /// if there is no centre (one is even, the other odd); [`Error::Argument`](crate::Error::Argument) if there would be
+    /// too many weights.
     pub fn embed(&self, size: [usize; 2]) -> Result<LinearConv> {
         let extent = self.extent();
         if [0, 1].iter().any(|&axis| size[axis] < extent[axis] || (size[axis] - extent[axis]) % 2 == 1) {
@@ -59,7 +61,7 @@ impl LinearConv {
             return Err(inexact("embedding a kernel in a larger one", reason));
         }
         let padding = [0, 1].map(|axis| self.padding[axis] + (size[axis] - extent[axis]) / 2);
-        let mut larger = LinearConv::zero(self, size, padding, [1; 2], self.groups);
+        let mut larger = LinearConv::zero(self, size, padding, [1; 2], self.groups)?;
         self.add_into(&mut larger);
         Ok(larger)
     }
@@ -68,13 +70,14 @@ impl LinearConv {
     /// with `groups` 1 of a dense one.
     ///
     /// # Errors
-    /// [`Error::Inexact`](crate::Error::Inexact) unless `groups` divides the present number.
+    /// [`Error::Inexact`](crate::Error::Inexact) unless `groups` divides the present number;
+    /// [`Error::Argument`](crate::Error::Argument) if there would be too many weights.
     pub fn regroup(&self, groups: usize) -> Result<LinearConv> {
         if groups == 0 || !self.groups.is_multiple_of(groups) {
             let reason = format!("{} groups are not made of whole groups of {groups}", self.groups);
             return Err(inexact("regrouping a convolution", reason));
         }
-        let mut coarser = LinearConv::zero(self, self.size, self.padding, self.dilation, groups);
+        let mut coarser = LinearConv::zero(self, self.size, self.padding, self.dilation, groups)?;
         self.add_into(&mut coarser);
         Ok(coarser)
     }
@@ -86,11 +89,17 @@ impl LinearConv {
     }
 
     /// A zero map between the channels of `like`, with its stride.
-    fn zero(like: &LinearConv, size: [usize; 2], padding: [usize; 2], dilation: [usize; 2], groups: usize) -> Self {
-        let count = like.outputs * (like.inputs / groups) * size[0] * size[1];
+    fn zero(
+        like: &LinearConv,
+        size: [usize; 2],
+        padding: [usize; 2],
+        dilation: [usize; 2],
+        groups: usize,
+    ) -> Result<Self> {
+        let count = weights([like.outputs, like.inputs / groups, size[0], size[1]])?;
         let (inputs, outputs, stride) = (like.inputs, like.outputs, like.stride);
         let (kernel, bias) = (vec![0.0; count], vec![0.0; outputs]);
-        LinearConv { inputs, outputs, size, kernel, bias, stride, padding, dilation, groups }
+        Ok(LinearConv { inputs, outputs, size, kernel, bias, stride, padding, dilation, groups })
     }
 
     /// Adds this map to one whose groups are coarser or equal, and whose window is either of the
