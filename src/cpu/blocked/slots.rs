@@ -133,8 +133,8 @@ impl<'a, B> Slots<'a, B> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::layout::LANES;
+    use super::*;
     use crate::graph::Shape;
 
     #[test]
