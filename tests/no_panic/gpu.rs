@@ -18,16 +18,16 @@ use proptest::test_runner::{TestCaseError, TestRunner};
 use super::*;
 
 /// Sessions of the first device.
-fn builder(context: &GpuContext) -> SessionBuilder {
+pub(super) fn builder(context: &GpuContext) -> SessionBuilder {
     Session::builder().wgpu(context.device().clone(), context.queue().clone())
 }
 
 /// One device is enough: what is looked at here is the host's.
-fn context() -> Option<&'static GpuContext> {
+pub(super) fn context() -> Option<&'static GpuContext> {
     device::contexts().first()
 }
 
-fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+pub(super) fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     TestRunner::new(config(cases)).run(&strategy, test).unwrap();
 }
 

@@ -3,27 +3,14 @@
 
 use std::cell::RefCell;
 
+use super::gpu::{builder, context, run};
+use super::*;
 use foveate::gpu::{Bench, DeviceRequest, ExecutorOptions, GpuContext, GpuExecutor, Stepwise, select_adapter};
 use foveate::kernels::{Storage, TensorId};
 use foveate::verify::{self, Subject, verify};
 use foveate::wgpu::{Extent3d, Texture, TextureDescriptor, TextureDimension, TextureFormat, TextureUsages};
-use proptest::test_runner::{TestCaseError, TestRunner};
-
-use super::*;
 
 const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::F16, Precision::W8, Precision::W8a8];
-
-fn builder(context: &GpuContext) -> SessionBuilder {
-    Session::builder().wgpu(context.device().clone(), context.queue().clone())
-}
-
-fn context() -> Option<&'static GpuContext> {
-    device::contexts().first()
-}
-
-fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    TestRunner::new(config(cases)).run(&strategy, test).unwrap();
-}
 
 /// The built-in network in integers.
 fn quantized() -> Model {

@@ -129,7 +129,7 @@ export class Host {
     return this.#engine.pixels(width, height, data, top, logits);
   }
 
-  /** Video frames go by way of a bitmap: what a browser cannot copy is an error here, and a trap in the engine. */
+  /** Video frames go by way of a bitmap: one that a browser cannot read is an error here. */
   async #bitmap(frame, work) {
     const converts = globalThis.VideoFrame && frame instanceof VideoFrame;
     const bitmap = converts ? await createImageBitmap(frame) : frame;

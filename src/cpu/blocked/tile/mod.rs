@@ -114,7 +114,7 @@ pub(super) struct Place {
 }
 
 /// The output of the last rows of taps, in place of totals: `total + bias`, or zero where that is less than a limit. What
-/// is finished in registers is not stored and loaded once more, which took a twelfth of the time of a small network.
+/// is finished in registers is not stored and loaded once more: 3 % of MobileOne-S0's time in a browser.
 pub(super) struct Out<'a> {
     /// Of each spot.
     pub places: &'a [Place],
